@@ -1,0 +1,96 @@
+// swift-tools-version:6.2
+import PackageDescription
+
+// What every target of ours is compiled with: no warning survives.
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+// Pure modules do no I/O and hold no pointers.
+let pure: [SwiftSetting] = strict + [.strictMemorySafety()]
+let shim: [CSetting] = [
+    .define("_GNU_SOURCE"),
+    .treatAllWarnings(as: .error),
+    .enableWarning("all"),
+    .enableWarning("extra"),
+]
+// PHP's headers, by API number: the committed link points at the distribution's directory, so no
+// compiler flag names a path outside the package. See Sources/CPHP/php_headers.h.
+let phpHeaders: [CSetting] = ["20220829"].flatMap { api in
+    ["", "/main", "/TSRM", "/Zend", "/ext"].map { .headerSearchPath("system-php/\(api)\($0)") }
+}
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
+
+let package = Package(
+    name: "fpmd",
+    products: [
+        .executable(name: "fpmd", targets: ["FPMd"]),
+        .executable(name: "fpmd-php", targets: ["FPMdPHP"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.2.0"),
+    ],
+    targets: [
+        // C shims: what Swift cannot import.
+        .target(name: "CEpoll", cSettings: shim),
+        .target(name: "CScoreboard", cSettings: shim),
+        .target(name: "CSystemd", cSettings: shim, linkerSettings: [.linkedLibrary("systemd")]),
+        .target(name: "CACL", cSettings: shim, linkerSettings: [.linkedLibrary("acl")]),
+        .target(
+            name: "CPHP", exclude: ["system-php"], cSettings: shim + phpHeaders,
+            linkerSettings: [.linkedLibrary("php8.2")]),
+
+        // Pure: values in, values out.
+        .target(name: "FastCGI", swiftSettings: pure),
+        .target(name: "Configuration", swiftSettings: pure),
+        .target(name: "PoolPolicy", dependencies: ["Configuration"], swiftSettings: pure),
+
+        // The kernel.
+        .target(name: "Syscalls", dependencies: ["CEpoll", system], swiftSettings: strict),
+        .target(name: "Reactor", dependencies: ["Syscalls", "CEpoll", system, heap], swiftSettings: strict),
+        .target(name: "Scoreboard", dependencies: ["Syscalls", "CScoreboard"], swiftSettings: strict),
+        .target(name: "Channel", dependencies: ["Syscalls"], swiftSettings: strict),
+        .target(name: "Logging", dependencies: ["Syscalls"], swiftSettings: strict),
+
+        // The process roles.
+        .target(
+            name: "Master",
+            dependencies: [
+                "Reactor", "Syscalls", "PoolPolicy", "Configuration", "Scoreboard", "Channel", "Logging", "FastCGI",
+                "CSystemd", "CACL", "CEpoll", system, deque,
+            ], swiftSettings: strict),
+        .target(
+            name: "Worker",
+            dependencies: ["FastCGI", "Scoreboard", "Channel", "Logging", "Syscalls", "CPHP", "CEpoll", "CScoreboard"],
+            swiftSettings: strict),
+        .target(
+            name: "Zygote", dependencies: ["Worker", "Channel", "Scoreboard", "Logging", "Syscalls", "CPHP", "CEpoll"],
+            swiftSettings: strict),
+
+        // The programs.
+        .executableTarget(
+            name: "FPMd", dependencies: ["Master", "Configuration", "Logging", "Syscalls", "CEpoll"], swiftSettings: strict),
+        .executableTarget(
+            name: "FPMdPHP", dependencies: ["Zygote", "Syscalls", "CPHP", "CEpoll"], swiftSettings: strict),
+
+        // Tests, one folder per module, then the real programs from outside.
+        .target(name: "TestSupport", dependencies: [system], path: "Tests/TestSupport", swiftSettings: strict),
+        .testTarget(name: "FastCGITests", dependencies: ["FastCGI"], swiftSettings: strict),
+        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: strict),
+        .testTarget(name: "PoolPolicyTests", dependencies: ["PoolPolicy", "Configuration"], swiftSettings: strict),
+        .testTarget(name: "SyscallsTests", dependencies: ["Syscalls", "CEpoll", system], swiftSettings: strict),
+        .testTarget(name: "ReactorTests", dependencies: ["Reactor", "Syscalls", system], swiftSettings: strict),
+        .testTarget(name: "ScoreboardTests", dependencies: ["Scoreboard", "Syscalls", "CScoreboard"], swiftSettings: strict),
+        .testTarget(name: "ChannelTests", dependencies: ["Channel", "Syscalls"], swiftSettings: strict),
+        .testTarget(name: "LoggingTests", dependencies: ["Logging"], swiftSettings: strict),
+        .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", system], swiftSettings: strict),
+        .testTarget(name: "ParityTests", dependencies: ["TestSupport", system], swiftSettings: strict),
+        .testTarget(name: "EndToEndTests", dependencies: ["TestSupport", system], swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)

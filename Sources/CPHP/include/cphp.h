@@ -1,0 +1,202 @@
+/*
+ * CPHP - real PHP behind plain C types.
+ *
+ * The SAPI module "fpm-fcgi": everything that touches Zend lives in this target, and nothing of Zend
+ * shows in this header. The caller (the zygote and its workers) has one thread.
+ *
+ * Rules of the boundary:
+ *  - PHP may longjmp at any allocation. It only ever unwinds C frames of this target down to the entry
+ *    points below, which open their own zend_first_try. No Swift frame is ever skipped.
+ *  - Host functions (struct fpmd_host) are leaves: they move bytes and return; they never call back
+ *    into this header, except where said.
+ *  - Strings are (pointer, length); where "NUL-terminated" is said, a zero byte follows the last byte.
+ */
+#ifndef FPMD_CPHP_H
+#define FPMD_CPHP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#if defined(__clang__)
+#pragma clang assume_nonnull begin
+#endif
+
+/* ---- bytes -------------------------------------------------------------------------------------- */
+
+/* One FastCGI parameter. Name and value are NUL-terminated; lengths do not count that byte. */
+typedef struct fpmd_parameter {
+    const char *name;
+    const char *value;
+    uint32_t name_length;
+    uint32_t value_length;
+} fpmd_parameter;
+
+/* Where PHP's output goes: the module appends at base + used while used < limit, and calls host.drain
+   when there is no room. The host owns the memory and the FastCGI framing around it, and may move
+   `used` in drain() and write_error(). */
+typedef struct fpmd_output {
+    uint8_t *base;
+    size_t used;
+    size_t limit;
+} fpmd_output;
+
+/* ---- status (fpm_get_status) ---------------------------------------------------------------------- */
+
+typedef struct fpmd_pool_status {
+    char name[256];                     /* NUL-terminated, as all char arrays here */
+    char process_manager[16];
+    int64_t start_time;                 /* seconds since the epoch */
+    int64_t start_since;                /* seconds */
+    int64_t accepted_conn;
+    int64_t listen_queue, max_listen_queue, listen_queue_len;
+    int64_t idle_processes, active_processes, total_processes, max_active_processes;
+    int64_t max_children_reached, slow_requests;
+} fpmd_pool_status;
+
+typedef struct fpmd_process_status {
+    int64_t pid;
+    const char *state;                  /* "Idle", "Running", …; static storage */
+    int64_t start_time, start_since, requests, request_duration_us;
+    int64_t content_length;
+    double last_request_cpu;            /* percent */
+    int64_t last_request_memory;        /* bytes */
+    char method[16], uri[128], query[512], user[32], script[256];
+} fpmd_process_status;
+
+/* ---- what PHP asks of the host -------------------------------------------------------------------- */
+
+/* Log levels, ascending severity; the names php-fpm prints. */
+typedef enum fpmd_level {
+    FPMD_DEBUG = 1, FPMD_NOTICE = 2, FPMD_WARNING = 3, FPMD_ERROR = 4, FPMD_ALERT = 5
+} fpmd_level;
+
+typedef struct fpmd_host {
+    void *_Nullable context;
+    fpmd_output *output;
+
+    /* Frames and sends what is in `output`, making room again. `final` is true for an explicit flush().
+       False when the client is gone. */
+    bool (*drain)(void *_Nullable context, bool flush);
+    /* One message for FCGI_STDERR, already cut to the log limit; joins several of a request with "; ". */
+    void (*write_error)(void *_Nullable context, const char *bytes, size_t length);
+    /* One line for the worker's own stderr: "NOTICE: PHP message: …" is built by the host. */
+    void (*log)(void *_Nullable context, fpmd_level level, const char *bytes, size_t length);
+    /* Reads request body: bytes read, 0 at the end, -1 when the client is gone or lied. Never more than
+       `length`. The host enforces CONTENT_LENGTH. */
+    ssize_t (*read_body)(void *_Nullable context, char *buffer, size_t length);
+    /* Ends the response now (fastcgi_finish_request): sends what is in `output` and END_REQUEST, and
+       closes unless kept alive. Later output must vanish: drain() then returns `false` for a closed
+       connection, true for a kept one. Returns false if the connection was already closed by an
+       earlier call. */
+    bool (*finish)(void *_Nullable context);
+    /* The script is opened and about to run. */
+    void (*executing)(void *_Nullable context);
+    /* The script returned; shutdown functions have not run yet. Time for the access log.
+       `memory_peak` in bytes (real usage). */
+    void (*executed)(void *_Nullable context, int response_code, size_t memory_peak);
+    /* Fills `pool`, and up to `capacity` processes; returns how many processes there are, or -1 when the
+       scoreboard cannot be read now. */
+    ssize_t (*status)(void *_Nullable context, fpmd_pool_status *pool,
+                      fpmd_process_status *_Nullable processes, size_t capacity);
+} fpmd_host;
+
+/* ---- one request ---------------------------------------------------------------------------------- */
+
+/* A page that the manager answers instead of a script (ping, status): run as an ordinary request, so
+   that counters, headers and the access log see it. */
+typedef struct fpmd_page {
+    const char *_Nullable headers[4];   /* "Content-type: text/plain", …; NULL ends the list */
+    int status;                         /* 0: leave 200 */
+    const char *body;
+    size_t body_length;
+} fpmd_page;
+
+typedef struct fpmd_request {
+    /* In order of arrival, after script resolution; HTTP_PROXY still in it (hidden by the module). */
+    const fpmd_parameter *_Nullable parameters;
+    size_t parameter_count;
+    /* All NUL-terminated; NULL when the request has none. They live until fpmd_php_handle returns. */
+    const char *_Nullable method;
+    const char *_Nullable query_string;
+    const char *_Nullable content_type;
+    const char *_Nullable cookies;
+    const char *_Nullable authorization;
+    const char *_Nullable request_uri;      /* the resolved URI: PHP_SELF is it plus PATH_INFO */
+    const char *_Nullable script;           /* NULL: 404 "File not found." */
+    int64_t content_length;                 /* bytes, 0 when missing */
+    bool has_script_parameter;              /* SCRIPT_FILENAME or PATH_TRANSLATED was sent */
+    const fpmd_page *_Nullable page;
+} fpmd_request;
+
+typedef enum fpmd_outcome {
+    FPMD_DONE = 0,          /* answered; the worker may take the next request */
+    FPMD_WORKER_LOST = 1    /* PHP cannot go on in this process (bail-out outside a request): exit 70 */
+} fpmd_outcome;
+
+/* ---- life of the engine ------------------------------------------------------------------------- */
+
+typedef struct fpmd_setting { const char *name; const char *value; } fpmd_setting;
+
+typedef struct fpmd_engine_options {
+    const char *_Nullable ini_path;             /* -c */
+    bool no_ini;                                /* -n */
+    bool extended_info;                         /* -e */
+    const fpmd_setting *_Nullable defines;      /* -d, in order, and settings that must be there at
+                                                   start-up (php_admin_value[opcache.*]) */
+    size_t define_count;
+    const char *executable;                     /* argv[0] as given: PHP_BINARY and php.ini search */
+} fpmd_engine_options;
+
+/* Starts PHP (sapi_startup, module start-up). Start-up messages go to stderr. 0, or -1. */
+int fpmd_php_start(const fpmd_engine_options *options, const fpmd_host *host);
+/* Module shutdown; for the informational modes and the zygote's end. */
+void fpmd_php_stop(void);
+
+/* Applies one php_value/php_admin_value after start-up (and before the first request); `extension`,
+   `disable_functions`, `disable_classes` are special as in php-fpm. Returns false when the name is
+   unknown ("Unable to set php_value '%s'" is the caller's message). */
+bool fpmd_php_apply_setting(const char *name, const char *value, bool admin);
+/* Suffix list of security.limit_extensions; count 0 disables the check. Copied. */
+void fpmd_php_set_limit_extensions(const char *const _Nonnull *_Nullable suffixes, size_t count);
+/* log_limit in bytes, for cutting "PHP message: …". */
+void fpmd_php_set_log_limit(size_t bytes);
+/* Once in each worker after fork: reseeds, forgets the zygote's realpath cache statistics, prepares
+   the CPU timer. */
+void fpmd_php_worker_init(void);
+
+/* Settings that script resolution needs now: they may change between requests through PHP_VALUE. */
+bool fpmd_php_fix_pathinfo(void);
+bool fpmd_php_discard_path(void);
+const char *_Nullable fpmd_php_doc_root(void);
+/* Whether `path` resolves to something that exists (PHP's realpath cache), and whether it is a regular
+   file. */
+bool fpmd_php_path_exists(const char *path);
+bool fpmd_php_is_regular_file(const char *path);
+
+/* Runs one request from PHP's start-up to its shutdown. On return all output is in `output` or drained;
+   END_REQUEST is the caller's. */
+fpmd_outcome fpmd_php_handle(const fpmd_request *request);
+
+/* True while this request's output is refused because the client is gone. */
+bool fpmd_php_aborted(void);
+
+/* A response header of the current request whose line begins with exactly "NAME: " (access log %o);
+   NULL if none. Valid inside `executed` only. */
+const char *_Nullable fpmd_php_response_header(const char *name, size_t name_length, size_t *value_length);
+
+/* ---- informational modes: everything on stdout ---------------------------------------------------- */
+
+void fpmd_php_print_version(void);
+void fpmd_php_print_modules(void);
+void fpmd_php_print_info(void);
+/* The value of a constant as the INI scanner would substitute it, or of a php.ini directive; false when
+   there is none. At most `capacity` bytes. */
+bool fpmd_php_constant(const char *name, char *buffer, size_t capacity, size_t *length);
+bool fpmd_php_ini_setting(const char *name, char *buffer, size_t capacity, size_t *length);
+
+#if defined(__clang__)
+#pragma clang assume_nonnull end
+#endif
+#endif
