@@ -53,9 +53,9 @@ let package = Package(
         // The kernel.
         .target(name: "Syscalls", dependencies: ["CEpoll", system], swiftSettings: strict),
         .target(name: "Reactor", dependencies: ["Syscalls", "CEpoll", system, heap], swiftSettings: strict),
-        .target(name: "Scoreboard", dependencies: ["Syscalls", "CScoreboard"], swiftSettings: strict),
-        .target(name: "Channel", dependencies: ["Syscalls"], swiftSettings: strict),
-        .target(name: "Logging", dependencies: ["Syscalls"], swiftSettings: strict),
+        .target(name: "Scoreboard", dependencies: ["Syscalls", "CScoreboard", system], swiftSettings: strict),
+        .target(name: "Channel", dependencies: ["Syscalls", "Configuration", "CEpoll", system], swiftSettings: strict),
+        .target(name: "Logging", dependencies: ["Syscalls", "Configuration", "CEpoll"], swiftSettings: strict),
 
         // The process roles.
         .target(
@@ -66,7 +66,9 @@ let package = Package(
             ], swiftSettings: strict),
         .target(
             name: "Worker",
-            dependencies: ["FastCGI", "Scoreboard", "Channel", "Logging", "Syscalls", "CPHP", "CEpoll", "CScoreboard"],
+            dependencies: [
+                "FastCGI", "Configuration", "Scoreboard", "Channel", "Logging", "Syscalls", "CPHP", "CEpoll", "CScoreboard", system,
+            ],
             swiftSettings: strict),
         .target(
             name: "Zygote", dependencies: ["Worker", "Channel", "Scoreboard", "Logging", "Syscalls", "CPHP", "CEpoll"],

@@ -2,7 +2,10 @@
 #include "cepoll.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/times.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +34,17 @@ void cepoll_cpu_ticks(cepoll_cpu *used) {
 int64_t cepoll_ticks_per_second(void) { return sysconf(_SC_CLK_TCK); }
 
 int cepoll_open_append(const char *path) { return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600); }
+
+void cepoll_open_syslog(const char *ident, int facility) {
+    static char *kept;      /* openlog(3) keeps the pointer, not the text */
+    char *copy = strdup(ident);
+    if (!copy) return;
+    openlog(copy, LOG_PID | LOG_CONS, facility);
+    free(kept);
+    kept = copy;
+}
+
+void cepoll_syslog(int priority, const char *text) { syslog(priority, "%s", text); }
 
 int cepoll_duplicate(int descriptor) { return fcntl(descriptor, F_DUPFD_CLOEXEC, 3); }
 

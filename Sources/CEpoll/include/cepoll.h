@@ -186,6 +186,9 @@ int64_t cepoll_ticks_per_second(void);
 int cepoll_open_append(const char *path);
 int cepoll_duplicate(int descriptor);       /* F_DUPFD_CLOEXEC, 3 or higher */
 int cepoll_set_nonblocking(int descriptor);
+/* syslog(3) with the text as it is; openlog(3) with a copy of `ident` that stays. */
+void cepoll_open_syslog(const char *ident, int facility);
+void cepoll_syslog(int priority, const char *text);
 int cepoll_pipe(int ends[_Nonnull 2]);      /* O_CLOEXEC; the read end is non-blocking */
 
 #if defined(__clang__)
