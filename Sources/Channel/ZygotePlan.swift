@@ -13,7 +13,7 @@ public struct ZygotePlan: Equatable {
     /// `-e`.
     public var extendedInfo = false
     /// `-d`, in order, then the pool's `php_admin_value[opcache.*]`.
-    public var defines: [PHPSettingPair] = []
+    public var defines: [NamedValue] = []
 
     // Identity.
     /// Name of the pool.
@@ -41,7 +41,7 @@ public struct ZygotePlan: Equatable {
     /// `clear_env`.
     public var clearsEnvironment = true
     /// `env[]` in order of application, resolved, and USER and HOME.
-    public var environment: [PHPSettingPair] = []
+    public var environment: [NamedValue] = []
 
     // Requests.
     /// `php_value` and `php_admin_value` in order of application.
@@ -78,7 +78,7 @@ public struct ZygotePlan: Equatable {
 }
 
 /// A name and a value.
-public struct PHPSettingPair: Equatable {
+public struct NamedValue: Equatable {
     /// Name.
     public var name: ByteString
     /// Value.
@@ -197,7 +197,7 @@ private struct PlanWriter {
         put(text != nil)
         put(text ?? ByteString())
     }
-    mutating func put(_ pairs: [PHPSettingPair]) {
+    mutating func put(_ pairs: [NamedValue]) {
         put(pairs.count)
         for pair in pairs {
             put(pair.name)
@@ -260,6 +260,6 @@ private struct PlanReader {
         for _ in 0..<count where !failed { elements.append(element(&self)) }
         return elements
     }
-    mutating func pairs() -> [PHPSettingPair] { list { PHPSettingPair(name: $0.text(), value: $0.text()) } }
+    mutating func pairs() -> [NamedValue] { list { NamedValue(name: $0.text(), value: $0.text()) } }
     mutating func texts() -> [ByteString] { list { $0.text() } }
 }
