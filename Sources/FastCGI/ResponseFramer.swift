@@ -78,11 +78,41 @@ public struct ResponseFramer: Sendable {
         unsafe bytes.withUnsafeBytes { bytes in unsafe append(bytes, to: stream, in: buffer) }
     }
 
+    /// Opens a record of `stream`, or goes on with the open one, for a caller that writes content in place.
+    ///
+    /// - Returns: Positions in `buffer` where content may be written, from its front; empty when the buffer
+    ///   must be sent first. Tell how far it was used with ``extendRecord(to:)``.
+    public mutating func openRecord(_ stream: Stream, in buffer: UnsafeMutableRawBufferPointer) -> Range<Int> {
+        precondition(buffer.count >= Self.minimumBuffer)
+        if let open, open.stream != stream || content(of: open) == RecordLimit.maximumAlignedContent {
+            unsafe closeRecord(in: buffer)
+        }
+        let headerLength = open == nil ? RecordLimit.headerLength : 0
+        let space = buffer.count - count - headerLength - Self.reserve
+        guard space > 0 else { return count..<count }
+        let record = open ?? OpenRecord(stream: stream, start: count)
+        open = record
+        count += headerLength
+        return count..<(count + min(space, RecordLimit.maximumAlignedContent - content(of: record)))
+    }
+
+    /// Takes over the content that was written in place up to `position`.
+    public mutating func extendRecord(to position: Int) {
+        guard let open else { return }
+        precondition(position >= count && position - open.start - RecordLimit.headerLength <= RecordLimit.maximumContent)
+        count = position
+    }
+
     /// Completes the open record, if any: length and padding. Call it before sending.
     public mutating func closeRecord(in buffer: UnsafeMutableRawBufferPointer) {
         guard let open else { return }
         self.open = nil
         let length = content(of: open)
+        guard length > 0 else {
+            // Opened, and nothing written: an empty record would mean the end of the stream.
+            count = open.start
+            return
+        }
         let padding = RecordHeader.padding(for: length)
         let header = RecordHeader(
             open.stream.recordType, requestID: requestID, contentLength: UInt16(length),

@@ -101,6 +101,36 @@ static inline void cscoreboard_text_end(cscoreboard_slot *slot) {
     __atomic_store_n(&slot->sequence, slot->sequence + 1, __ATOMIC_RELEASE);
 }
 
+typedef struct cscoreboard_bytes {
+    const char *_Nullable text;
+    size_t length;
+} cscoreboard_bytes;
+
+/* Shows a request; only the slot's owner calls this. Longer text is cut. */
+static inline void cscoreboard_publish(cscoreboard_slot *slot, cscoreboard_bytes method, cscoreboard_bytes uri,
+                                       cscoreboard_bytes query, cscoreboard_bytes user, cscoreboard_bytes script) {
+    cscoreboard_text_begin(slot);
+    cscoreboard_set_text(slot->method, sizeof slot->method, method.text, method.length);
+    cscoreboard_set_text(slot->uri, sizeof slot->uri, uri.text, uri.length);
+    cscoreboard_set_text(slot->query, sizeof slot->query, query.text, query.length);
+    cscoreboard_set_text(slot->user, sizeof slot->user, user.text, user.length);
+    cscoreboard_set_text(slot->script, sizeof slot->script, script.text, script.length);
+    cscoreboard_text_end(slot);
+}
+
+/* The texts of a slot (or of a copy), as pointers that Swift can read: C arrays arrive there as tuples. */
+static inline const char *cscoreboard_method(const cscoreboard_slot *slot) { return slot->method; }
+static inline const char *cscoreboard_uri(const cscoreboard_slot *slot) { return slot->uri; }
+static inline const char *cscoreboard_query(const cscoreboard_slot *slot) { return slot->query; }
+static inline const char *cscoreboard_user(const cscoreboard_slot *slot) { return slot->user; }
+static inline const char *cscoreboard_script(const cscoreboard_slot *slot) { return slot->script; }
+static inline const char *cscoreboard_name(const cscoreboard_pool *pool) { return pool->name; }
+static inline const char *cscoreboard_manager(const cscoreboard_pool *pool) { return pool->process_manager; }
+static inline void cscoreboard_set_pool(cscoreboard_pool *pool, cscoreboard_bytes name, cscoreboard_bytes manager) {
+    cscoreboard_set_text(pool->name, sizeof pool->name, name.text, name.length);
+    cscoreboard_set_text(pool->process_manager, sizeof pool->process_manager, manager.text, manager.length);
+}
+
 /* Copies a slot; false if its text kept changing (the copy is then usable but may mix two requests). Every
    text of the copy is terminated, whatever the owner wrote. */
 static inline bool cscoreboard_copy(const cscoreboard_slot *slot, cscoreboard_slot *copy) {
