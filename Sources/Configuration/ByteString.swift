@@ -36,6 +36,9 @@ public struct ByteString: Hashable, Sendable {
             && zip(bytes, other.bytes).allSatisfy { $0.loweredASCII == $1.loweredASCII }
     }
 
+    /// Adds `other` at the end.
+    @inlinable public mutating func append(_ other: ByteString) { bytes.append(contentsOf: other.bytes) }
+
     /// Joins two texts.
     @inlinable public static func + (left: ByteString, right: ByteString) -> ByteString {
         ByteString(left.bytes + right.bytes)
