@@ -46,6 +46,13 @@ void cepoll_open_syslog(const char *ident, int facility) {
 
 void cepoll_syslog(int priority, const char *text) { syslog(priority, "%s", text); }
 
+void cepoll_close_on_exec(int first, int end) {
+    for (int descriptor = first; descriptor < end; descriptor++) {
+        int flags = fcntl(descriptor, F_GETFD);
+        if (flags >= 0) (void)fcntl(descriptor, F_SETFD, flags | FD_CLOEXEC);
+    }
+}
+
 int cepoll_duplicate(int descriptor) { return fcntl(descriptor, F_DUPFD_CLOEXEC, 3); }
 
 int cepoll_set_nonblocking(int descriptor) {

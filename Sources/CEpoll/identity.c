@@ -2,16 +2,17 @@
 #include "cepoll.h"
 #include <errno.h>
 #include <grp.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-int cepoll_become(uid_t uid, gid_t gid, const char *name, const char **step) {
+int cepoll_become(uid_t uid, gid_t gid, const char *name, bool groups_are_set, const char **step) {
     *step = "setgid";
     if (gid != 0 && setgid(gid) < 0) return -1;
     if (uid == 0) return 0;
     *step = "initgroups";
-    if ((name ? initgroups(name, gid) : setgroups(0, NULL)) < 0) return -1;
+    if (!groups_are_set && (name ? initgroups(name, gid) : setgroups(0, NULL)) < 0) return -1;
     *step = "setuid";
     if (setuid(uid) < 0) return -1;
     /* The ids are only worth something if they cannot be taken back. */
@@ -28,7 +29,7 @@ int cepoll_become_effective(uid_t uid, gid_t gid, const char *name, const char *
     *step = "setegid";
     if (gid != 0 && setegid(gid) < 0) return -1;
     *step = "initgroups";
-    if (uid != 0 && name && initgroups(name, gid) < 0) return -1;
+    if (uid != 0 && (name ? initgroups(name, gid) : setgroups(0, NULL)) < 0) return -1;
     *step = "seteuid";
     return uid != 0 ? seteuid(uid) : 0;
 }
@@ -59,3 +60,7 @@ uint64_t cepoll_raise_file_limit(uint64_t *now) {
 int cepoll_set_priority(int priority) { return setpriority(PRIO_PROCESS, 0, priority); }
 
 int cepoll_set_dumpable(bool dumpable) { return prctl(PR_SET_DUMPABLE, dumpable ? 1 : 0, 0, 0, 0); }
+
+int cepoll_change_root(const char *path) { return chroot(path) < 0 ? -1 : chdir("/"); }
+
+void cepoll_clear_environment(void) { clearenv(); }

@@ -11,9 +11,9 @@ public enum MessageKind: UInt8 {
     // Zygote to master.
     /// PHP has started.
     case zygoteReady = 16
-    /// The worker for `slot` is process `number`.
+    /// The worker for `slot`, spawn `serial`, is process `value`.
     case spawned = 17
-    /// The worker for `slot` could not be forked: errno in `number`.
+    /// The worker for `slot`, spawn `serial`, could not be forked: errno in `value`.
     case spawnFailed = 18
     // Worker to master.
     /// The worker takes connections from now on.
@@ -40,10 +40,10 @@ public struct Message: Equatable {
     public var flags: Flags
     /// Slot of the worker concerned.
     public var slot: UInt32
-    /// Kind-specific number: a pid, an errno, a spawn's serial number.
-    public var number: Int64
-    /// Monotonic nanoseconds: when the connection was accepted, or its request began to wait.
-    public var time: UInt64
+    /// Which spawn request a zygote answers.
+    public var serial: Int64
+    /// Kind-specific: a pid, an errno, or the monotonic nanoseconds when a connection was accepted.
+    public var value: UInt64
 
     /// Kind-specific bits.
     public struct Flags: OptionSet {
@@ -58,12 +58,12 @@ public struct Message: Equatable {
     }
 
     /// A message with what is not needed left at zero.
-    public init(_ kind: MessageKind, flags: Flags = [], slot: UInt32 = 0, number: Int64 = 0, time: UInt64 = 0) {
+    public init(_ kind: MessageKind, flags: Flags = [], slot: UInt32 = 0, serial: Int64 = 0, value: UInt64 = 0) {
         self.kind = kind
         self.flags = flags
         self.slot = slot
-        self.number = number
-        self.time = time
+        self.serial = serial
+        self.value = value
     }
 
     func store(in memory: UnsafeMutableRawBufferPointer) {
@@ -71,8 +71,8 @@ public struct Message: Equatable {
         memory.storeBytes(of: flags.rawValue, toByteOffset: 1, as: UInt8.self)
         memory.storeBytes(of: 0, toByteOffset: 2, as: UInt16.self)
         memory.storeBytes(of: slot, toByteOffset: 4, as: UInt32.self)
-        memory.storeBytes(of: number, toByteOffset: 8, as: Int64.self)
-        memory.storeBytes(of: time, toByteOffset: 16, as: UInt64.self)
+        memory.storeBytes(of: serial, toByteOffset: 8, as: Int64.self)
+        memory.storeBytes(of: value, toByteOffset: 16, as: UInt64.self)
     }
 
     init?(_ memory: UnsafeRawBufferPointer) {
@@ -80,8 +80,8 @@ public struct Message: Equatable {
         self.kind = kind
         flags = Flags(rawValue: memory[1])
         slot = memory.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
-        number = memory.loadUnaligned(fromByteOffset: 8, as: Int64.self)
-        time = memory.loadUnaligned(fromByteOffset: 16, as: UInt64.self)
+        serial = memory.loadUnaligned(fromByteOffset: 8, as: Int64.self)
+        value = memory.loadUnaligned(fromByteOffset: 16, as: UInt64.self)
     }
 }
 

@@ -14,6 +14,8 @@ public struct ZygotePlan: Equatable {
     public var extendedInfo = false
     /// `-d`, in order, then the pool's `php_admin_value[opcache.*]`.
     public var defines: [NamedValue] = []
+    /// How many of ``defines`` come from `-d`, and are read by the INI scanner; the others are literal.
+    public var commandLineDefines = 0
 
     // Identity.
     /// Name of the pool.
@@ -50,6 +52,8 @@ public struct ZygotePlan: Equatable {
     public var limitExtensions: [ByteString] = []
     /// `log_limit`.
     public var logLimit = 1024
+    /// `catch_workers_output`.
+    public var catchesOutput = false
     /// `log_level`.
     public var logLevel = LogLevel.notice
     /// `pm`, for status pages.
@@ -99,6 +103,7 @@ extension ZygotePlan {
         writer.put(noIni)
         writer.put(extendedInfo)
         writer.put(defines)
+        writer.put(commandLineDefines)
         writer.put(pool)
         writer.put(Int(userID))
         writer.put(Int(groupID))
@@ -121,6 +126,7 @@ extension ZygotePlan {
         }
         writer.put(limitExtensions)
         writer.put(logLimit)
+        writer.put(catchesOutput)
         writer.put(logLevel.rawValue)
         writer.put(processManager)
         writer.put(slotCount)
@@ -144,6 +150,7 @@ extension ZygotePlan {
         noIni = reader.flag()
         extendedInfo = reader.flag()
         defines = reader.pairs()
+        commandLineDefines = reader.number()
         pool = reader.text()
         userID = UInt32(truncatingIfNeeded: reader.number())
         groupID = UInt32(truncatingIfNeeded: reader.number())
@@ -164,6 +171,7 @@ extension ZygotePlan {
         }
         limitExtensions = reader.texts()
         logLimit = reader.number()
+        catchesOutput = reader.flag()
         logLevel = LogLevel(rawValue: reader.number()) ?? .notice
         processManager = reader.text()
         slotCount = reader.number()

@@ -3,6 +3,7 @@ internal import CPHP
 internal import CScoreboard
 public import Configuration
 internal import FastCGI
+internal import Glibc
 internal import Scoreboard
 internal import StatusPage
 internal import Syscalls
@@ -32,6 +33,8 @@ public final class RequestProcessor {
     private var cpuAtBegin = cepoll_cpu()
     private var cpuUsed = cepoll_cpu()
     private var wasLogged = false
+    /// The last request changed this process for good: take no further one.
+    private(set) var mustRetire = false
 
     /// Prepares everything that does not depend on the worker.
     public init(settings: WorkerSettings, log: WorkerLog) {
@@ -113,6 +116,7 @@ public final class RequestProcessor {
         log.requestEnded()
         self.client = nil
         if outcome == FPMD_WORKER_LOST { return .workerLost }
+        mustRetire = outcome == FPMD_RETIRE
         if stream.isAborted || client.isClosed { return .close }
         let bodyIsOver = reader.skipBody(of: client)
         if reader.bodyIsBroken { return .close }
@@ -216,9 +220,18 @@ public final class RequestProcessor {
         return true
     }
 
-    func executing() { setStage(.executing) }
+    func executing() {
+        publishUser()
+        setStage(.executing)
+    }
+
+    private func publishUser() {
+        guard let user = fpmd_php_auth_user() else { return }
+        cscoreboard_publish_user(slot, cscoreboard_bytes(text: user, length: strlen(user)))
+    }
 
     func executed(status: Int, memoryPeak: Int) {
+        publishUser()
         finished(status: status, memoryPeak: memoryPeak)
         accessLog?.write(
             AccessLogWriter.Facts(

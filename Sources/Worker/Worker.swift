@@ -181,7 +181,7 @@ public final class Worker {
             _ = try? channel.send(Message(.kick))
         }
         return Client(
-            descriptor: descriptor, acceptedTime: head.time, isKeptAlive: head.flags.contains(.keptAlive))
+            descriptor: descriptor, acceptedTime: head.value, isKeptAlive: head.flags.contains(.keptAlive))
     }
 
     private func takeFromListener() -> Client? {
@@ -240,6 +240,7 @@ public final class Worker {
                 forget(client)
                 return false
             }
+            if processor.mustRetire { isDraining = true }
             processor.reader.buffer.shrink()
             if let left = requestsLeft {
                 requestsLeft = left - 1
@@ -284,7 +285,7 @@ public final class Worker {
     private func park(_ client: Client) {
         var flags: Message.Flags = [.peerChecked]
         if client.isKeptAlive { flags.insert(.keptAlive) }
-        give(client, Message(.park, flags: flags, time: client.acceptedTime), payload: processor.reader.buffer.bytes)
+        give(client, Message(.park, flags: flags, value: client.acceptedTime), payload: processor.reader.buffer.bytes)
     }
 
     /// The response is complete, and the client still sends: the master reads that, and closes.
@@ -309,11 +310,14 @@ public final class Worker {
 
     // MARK: - The end
 
-    /// Serves what is still in the pool's queue if this is not just one worker's end, gives the held connection
-    /// back and leaves.
+    /// Gives back what this worker may have been woken for, and the connection it holds, and leaves.
+    ///
+    /// The kernel wakes one sleeping worker for a new connection. If that one leaves instead of taking it, nobody
+    /// else would be told; so it is taken and given to the master, which puts it into the queue.
     private func drain() -> CInt {
         parkHeld()
-        processor.setStage(.accepting)
+        if let client = takeFromQueue() { park(client) }
+        if let client = takeFromListener() { park(client) }
         return 0
     }
 }

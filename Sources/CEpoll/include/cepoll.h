@@ -155,17 +155,22 @@ void cepoll_unblock_all_signals(void);
 /* ---- identity and limits ---------------------------------------------------------------------------- */
 
 /* setgid (if gid != 0), then initgroups and setuid (if uid != 0), as php-fpm; afterwards root cannot be
-   regained. 0, or -1 with *step naming the call. */
-int cepoll_become(uid_t uid, gid_t gid, const char *_Nullable name, const char *_Nullable *_Nonnull step);
+   regained. Without a name the supplementary groups are dropped, unless they were set before. 0, or -1 with *step naming the call. */
+int cepoll_become(uid_t uid, gid_t gid, const char *_Nullable name, bool groups_are_set,
+                  const char *_Nonnull *_Nonnull step);
 /* The same for the effective ids only, so that cepoll_become still works later. */
 int cepoll_become_effective(uid_t uid, gid_t gid, const char *_Nullable name,
-                            const char *_Nullable *_Nonnull step);
+                            const char *_Nonnull *_Nonnull step);
 int cepoll_regain_root(void);
 /* RLIMIT_NOFILE/RLIMIT_CORE, soft = hard. `core`: -1 is unlimited. */
 int cepoll_set_file_limit(uint64_t limit);
 int cepoll_set_core_limit(int64_t limit);
 /* Raises the soft RLIMIT_NOFILE to the hard one; returns the former soft limit, the new one in *now. */
 uint64_t cepoll_raise_file_limit(uint64_t *now);
+/* chroot(2) and chdir into it. */
+int cepoll_change_root(const char *path);
+/* unsets every variable: clearenv(3). */
+void cepoll_clear_environment(void);
 int cepoll_set_priority(int priority);
 int cepoll_set_dumpable(bool dumpable);
 
@@ -184,6 +189,8 @@ int64_t cepoll_ticks_per_second(void);
 
 /* open(2) with mode 0600 for appending, close-on-exec. */
 int cepoll_open_append(const char *path);
+/* Sets close-on-exec on all descriptors from `first` up to (not including) `end`. */
+void cepoll_close_on_exec(int first, int end);
 int cepoll_duplicate(int descriptor);       /* F_DUPFD_CLOEXEC, 3 or higher */
 int cepoll_set_nonblocking(int descriptor);
 /* syslog(3) with the text as it is; openlog(3) with a copy of `ident` that stays. */

@@ -118,6 +118,13 @@ static inline void cscoreboard_publish(cscoreboard_slot *slot, cscoreboard_bytes
     cscoreboard_text_end(slot);
 }
 
+/* The user becomes known later than the rest. */
+static inline void cscoreboard_publish_user(cscoreboard_slot *slot, cscoreboard_bytes user) {
+    cscoreboard_text_begin(slot);
+    cscoreboard_set_text(slot->user, sizeof slot->user, user.text, user.length);
+    cscoreboard_text_end(slot);
+}
+
 /* The texts of a slot (or of a copy), as pointers that Swift can read: C arrays arrive there as tuples. */
 static inline const char *cscoreboard_method(const cscoreboard_slot *slot) { return slot->method; }
 static inline const char *cscoreboard_uri(const cscoreboard_slot *slot) { return slot->uri; }
