@@ -47,6 +47,7 @@ let package = Package(
 
         // Pure: values in, values out.
         .target(name: "FastCGI", swiftSettings: pure),
+        .target(name: "StatusPage", swiftSettings: pure),
         .target(name: "Configuration", swiftSettings: pure),
         .target(name: "PoolPolicy", dependencies: ["Configuration"], swiftSettings: pure),
 
@@ -67,7 +68,7 @@ let package = Package(
         .target(
             name: "Worker",
             dependencies: [
-                "FastCGI", "Configuration", "Scoreboard", "Channel", "Logging", "Syscalls", "CPHP", "CEpoll", "CScoreboard", system,
+                "FastCGI", "StatusPage", "Configuration", "Scoreboard", "Channel", "Logging", "Syscalls", "CPHP", "CEpoll", "CScoreboard", system,
             ],
             swiftSettings: strict),
         .target(

@@ -1,6 +1,6 @@
-internal import CPHP
+public import CPHP
 internal import CScoreboard
-public import Configuration
+internal import Configuration
 internal import Scoreboard
 internal import StatusPage
 internal import Syscalls
@@ -14,34 +14,32 @@ enum PHPHost {
 
     /// The table for ``fpmd_php_start``; `processor` must outlive PHP.
     static func table(for processor: RequestProcessor) -> fpmd_host {
-        var host = fpmd_host()
-        host.context = Unmanaged.passUnretained(processor).toOpaque()
-        host.output = processor.stream.output
-        host.drain = { context, _ in PHPHost.processor(context).stream.drain() }
-        host.write_error = { context, bytes, length in
-            PHPHost.processor(context).stream.writeError(UnsafeRawBufferPointer(start: bytes, count: length))
-        }
-        host.log = { context, level, bytes, length in
-            let text = ByteString(UnsafeRawBufferPointer(start: bytes, count: length))
-            PHPHost.processor(context).log.write(LogLevel(rawValue: Int(level.rawValue)) ?? .notice, text)
-        }
-        host.read_body = { context, target, length in
-            PHPHost.processor(context).readBody(UnsafeMutableRawBufferPointer(start: target, count: length))
-        }
-        host.finish = { context in PHPHost.processor(context).finishEarly() }
-        host.executing = { context in PHPHost.processor(context).executing() }
-        host.executed = { context, status, memoryPeak in
-            PHPHost.processor(context).executed(status: Int(status), memoryPeak: memoryPeak)
-        }
-        host.status = { context, pool, processes, capacity in
-            PHPHost.processor(context).fillStatus(pool, processes, capacity)
-        }
-        return host
+        fpmd_host(
+            context: Unmanaged.passUnretained(processor).toOpaque(), output: processor.stream.output,
+            drain: { context, _ in PHPHost.processor(context).stream.drain() },
+            write_error: { context, bytes, length in
+                PHPHost.processor(context).stream.writeError(UnsafeRawBufferPointer(start: bytes, count: length))
+            },
+            log: { context, level, bytes, length in
+                let text = ByteString(UnsafeRawBufferPointer(start: bytes, count: length))
+                PHPHost.processor(context).log.write(LogLevel(rawValue: Int(level.rawValue)) ?? .notice, text)
+            },
+            read_body: { context, target, length in
+                PHPHost.processor(context).readBody(UnsafeMutableRawBufferPointer(start: target, count: length))
+            },
+            finish: { context in PHPHost.processor(context).finishEarly() },
+            executing: { context in PHPHost.processor(context).executing() },
+            executed: { context, status, memoryPeak in
+                PHPHost.processor(context).executed(status: Int(status), memoryPeak: memoryPeak)
+            },
+            status: { context, pool, processes, capacity in
+                PHPHost.processor(context).fillStatus(pool, processes, capacity)
+            })
     }
 }
 
 extension RequestProcessor {
-    /// The callbacks for PHP; the processor must outlive it.
+    /// Calls `start` with the callbacks for PHP; the processor must outlive it.
     public func startPHP(_ start: (UnsafePointer<fpmd_host>) -> Int32) -> Int32 {
         withUnsafePointer(to: PHPHost.table(for: self)) { start($0) }
     }
@@ -52,9 +50,15 @@ extension RequestProcessor {
         _ capacity: Int
     ) -> Int {
         let status = poolStatus()
-        fpmd_copy_pool_names(pool, status.pool, status.pool.count, status.processManager, status.processManager.count)
-        pool.pointee.start_time = status.startTime
-        pool.pointee.start_since = status.startSince
+        status.pool.withUnsafeBytes { name in
+            status.processManager.withUnsafeBytes { manager in
+                fpmd_name_pool(
+                    pool, name.baseAddress?.assumingMemoryBound(to: CChar.self), name.count,
+                    manager.baseAddress?.assumingMemoryBound(to: CChar.self), manager.count)
+            }
+        }
+        pool.pointee.start_time = status.start.epochSeconds
+        pool.pointee.start_since = status.start.secondsSince
         pool.pointee.accepted_conn = Int64(clamping: status.acceptedConnections)
         pool.pointee.listen_queue = Int64(clamping: status.listenQueue)
         pool.pointee.max_listen_queue = Int64(clamping: status.maxListenQueue)
@@ -80,7 +84,7 @@ extension RequestProcessor {
             one.pointee.content_length = slot.pointee.content_length
             one.pointee.last_request_cpu = cpuPercent(slot, stage)
             one.pointee.last_request_memory = stage == .accepting ? slot.pointee.memory_peak : 0
-            fpmd_copy_process_texts(
+            fpmd_describe_process(
                 one, cscoreboard_method(slot), cscoreboard_uri(slot), cscoreboard_query(slot), cscoreboard_user(slot),
                 cscoreboard_script(slot))
         }

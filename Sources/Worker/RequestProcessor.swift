@@ -1,7 +1,8 @@
 internal import CEpoll
 internal import CPHP
 internal import CScoreboard
-public import Configuration
+internal import Channel
+internal import Configuration
 internal import FastCGI
 internal import Glibc
 internal import Scoreboard
@@ -169,7 +170,7 @@ public final class RequestProcessor {
     // MARK: - Scoreboard and access log
 
     /// Shows the request in the scoreboard.
-    private func publish(_ resolution: ScriptResolver.Resolution) {
+    func publish(_ resolution: ScriptResolver.Resolution) {
         reader.table.withEntries { _, arena in
             func text(_ slice: Slice?) -> cscoreboard_bytes {
                 guard let slice else { return cscoreboard_bytes(text: nil, length: 0) }
@@ -237,7 +238,7 @@ public final class RequestProcessor {
             AccessLogWriter.Facts(
                 status: status, memoryPeak: memoryPeak, begin: begin, beginEpoch: beginEpoch,
                 cpuUser: Double(cpuUsed.user) / ticksPerSecond, cpuSystem: Double(cpuUsed.system) / ticksPerSecond,
-                slot: slot, table: reader.table, peer: client.flatMap { peer(of: $0) }), log: log)
+                slot: slot, peer: client.flatMap { peer(of: $0) }), reader.table, log: log)
     }
 
     private func peer(of client: Client) -> cepoll_address? {

@@ -11,7 +11,7 @@ struct RequestHead {
 
 /// Reads requests of one connection: first the head with as much body as comes along, later the rest of the body
 /// as PHP asks for it.
-struct RequestReader {
+struct RequestReader: ~Copyable {
     /// What reading the head came to.
     enum Result {
         /// The parameters are in the table; go on.

@@ -2,10 +2,10 @@ internal import CEpoll
 internal import CPHP
 internal import CScoreboard
 public import Channel
-public import Configuration
+internal import Configuration
 internal import Glibc
 internal import Scoreboard
-public import Syscalls
+internal import Syscalls
 internal import SystemPackage
 
 /// A worker process: takes connections, serves one request at a time, holds or gives away idle connections.

@@ -1,6 +1,6 @@
 internal import CEpoll
 public import Channel
-public import Configuration
+internal import Configuration
 internal import FastCGI
 internal import Glibc
 public import Scoreboard

@@ -1,11 +1,11 @@
 internal import CPHP
-public import Channel
-public import Configuration
+internal import Channel
+internal import Configuration
 internal import Glibc
 internal import Syscalls
 
 /// The engine's options as C wants them, and the modes in which it only prints something.
-public enum Engine {
+enum Engine {
     /// Where php-fpm's php.ini and its additional files are.
     static let defaultIniDirectory = "/etc/php/8.2/fpm"
     static let defaultScanDirectory = "/etc/php/8.2/fpm/conf.d"
@@ -23,16 +23,11 @@ public enum Engine {
         let texts = CTexts([
             plan.iniPath ?? "", plan.executable, ByteString(defaultIniDirectory), ByteString(defaultScanDirectory),
         ])
-        var options = fpmd_engine_options()
-        options.ini_path = plan.iniPath == nil ? nil : texts[0]
-        options.no_ini = plan.noIni
-        options.extended_info = plan.extendedInfo
-        options.defines = UnsafePointer(defines)
-        options.define_count = plan.defines.count
-        options.executable = texts[1]
-        options.default_ini_dir = texts[2]
-        options.default_scan_dir = texts[3]
-        return withUnsafePointer(to: &options) { body($0) }
+        let options = fpmd_engine_options(
+            ini_path: plan.iniPath == nil ? nil : texts[0], no_ini: plan.noIni, extended_info: plan.extendedInfo,
+            defines: UnsafePointer(defines), define_count: plan.defines.count, executable: texts[1],
+            default_ini_dir: texts[2], default_scan_dir: texts[3])
+        return withUnsafePointer(to: options) { body($0) }
     }
 }
 

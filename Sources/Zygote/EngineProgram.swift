@@ -63,20 +63,14 @@ public enum EngineProgram {
 
     /// Nobody is served here: output goes nowhere, messages to stderr.
     private static func silentHost(_ output: UnsafeMutablePointer<fpmd_output>) -> fpmd_host {
-        var host = fpmd_host()
-        host.output = output
-        host.drain = { _, _ in false }
-        host.write_error = { _, _, _ in }
-        host.log = { _, _, bytes, length in
-            _ = Glibc.write(STDERR_FILENO, bytes, length)
-            _ = Glibc.write(STDERR_FILENO, "\n", 1)
-        }
-        host.read_body = { _, _, _ in 0 }
-        host.finish = { _ in false }
-        host.executing = { _ in }
-        host.executed = { _, _, _ in }
-        host.status = { _, _, _, _ in -1 }
-        return host
+        fpmd_host(
+            context: nil, output: output, drain: { _, _ in false }, write_error: { _, _, _ in },
+            log: { _, _, bytes, length in
+                _ = Glibc.write(STDERR_FILENO, bytes, length)
+                _ = Glibc.write(STDERR_FILENO, "\n", 1)
+            },
+            read_body: { _, _, _ in 0 }, finish: { _ in false }, executing: { _ in }, executed: { _, _, _ in },
+            status: { _, _, _, _ in -1 })
     }
 
     /// One line: `=` and the value, or `-`.

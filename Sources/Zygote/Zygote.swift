@@ -70,7 +70,7 @@ public enum Zygote {
 
     private static func takeIdentity(_ plan: ZygotePlan) {
         guard plan.isPrivileged else { return }
-        var step: UnsafePointer<CChar> = emptyText
+        var step = noStep()
         let name = plan.userName?.description
         let result =
             plan.chroot == nil
@@ -91,19 +91,20 @@ public enum Zygote {
             fail("[pool \(plan.pool)] failed to chdir(\(chdir)): \(describe(currentErrno))")
         }
         guard plan.isPrivileged, plan.chroot != nil else { return }
-        var step: UnsafePointer<CChar> = emptyText
+        var step = noStep()
         if cepoll_become(plan.userID, plan.groupID, nil, true, &step) < 0 { identityFailure(plan, step) }
+    }
+
+    /// Where a call names its failed step.
+    private static func noStep() -> UnsafePointer<CChar> {
+        let text = UnsafeMutablePointer<CChar>.allocate(capacity: 1)
+        text.initialize(to: 0)
+        return UnsafePointer(text)
     }
 
     private static func identityFailure(_ plan: ZygotePlan, _ step: UnsafePointer<CChar>) -> Never {
         fail("[pool \(plan.pool)] failed to \(String(cString: step)): \(describe(currentErrno))")
     }
-
-    private static let emptyText: UnsafePointer<CChar> = {
-        let text = UnsafeMutablePointer<CChar>.allocate(capacity: 1)
-        text.initialize(to: 0)
-        return UnsafePointer(text)
-    }()
 
     private static func makeProcessor(_ plan: ZygotePlan) -> RequestProcessor {
         let memory = SharedDescriptor(adopting: ZygoteDescriptor.scoreboard)

@@ -65,6 +65,12 @@ typedef struct fpmd_process_status {
     char method[16], uri[128], query[512], user[32], script[256];
 } fpmd_process_status;
 
+/* The fixed-size texts above, written from outside C: arrays are tuples there. Longer text is cut. */
+void fpmd_name_pool(fpmd_pool_status *pool, const char *_Nullable name, size_t name_length,
+                    const char *_Nullable manager, size_t manager_length);
+void fpmd_describe_process(fpmd_process_status *process, const char *method, const char *uri, const char *query,
+                           const char *user, const char *script);
+
 /* ---- what PHP asks of the host -------------------------------------------------------------------- */
 
 /* Log levels, ascending severity; the names php-fpm prints. */
