@@ -39,7 +39,7 @@ public struct PoolLimits: Equatable, Sendable {
 
 /// Decides how many workers a pool has. Pure: events and the time go in, actions come out; the master performs them.
 ///
-/// `running` counts workers from the request to spawn them until they have ended or been told to leave.
+/// `running` counts workers from the request to spawn them until they have ended.
 public struct PoolPolicy: Sendable {
     /// What the master is to do.
     public enum Action: Equatable, Sendable {
@@ -70,13 +70,12 @@ public struct PoolPolicy: Sendable {
 
     /// The limits.
     public let limits: PoolLimits
-    /// Workers that are there or under way, without those told to leave.
+    /// Workers that are there or under way.
     public private(set) var running = 0
     /// Of those, not ready yet.
     public private(set) var starting = 0
     private var rate = 1
     private var hasWarned = false
-    private var wanted = 0
     private var backoff = Backoff()
 
     /// A pool without workers.
@@ -91,11 +90,10 @@ public struct PoolPolicy: Sendable {
     /// The pool begins to serve.
     public mutating func begin() -> [Action] {
         switch limits.manager {
-        case .static: wanted = limits.maxChildren
-        case .dynamic: wanted = limits.startServers
-        case .ondemand: wanted = 0
+        case .static: grow(by: limits.maxChildren, isRespawn: false)
+        case .dynamic: grow(by: limits.startServers, isRespawn: false)
+        case .ondemand: []
         }
-        return grow(by: wanted, isRespawn: false)
     }
 
     /// The master has asked for `count` workers.
@@ -112,9 +110,6 @@ public struct PoolPolicy: Sendable {
         running = max(0, running - 1)
         starting = max(0, starting - 1)
     }
-
-    /// A worker has been told to leave; it no longer counts.
-    public mutating func workerRetired() { running = max(0, running - 1) }
 
     /// At least `depth` connections wait, and no worker sleeps that would take them.
     public mutating func connectionsWait(_ depth: Int, at now: UInt64) -> [Action] {
@@ -142,8 +137,8 @@ public struct PoolPolicy: Sendable {
         wasRetired: Bool, wasReady: Bool, failedAtOnce: Bool, at now: UInt64
     ) -> [Action] {
         if !wasReady { starting = max(0, starting - 1) }
-        if wasRetired { return [] }
         running = max(0, running - 1)
+        if wasRetired { return [] }
         if failedAtOnce {
             if let delay = backoff.failed(at: now) { return [.backOff(failures: backoff.failures, delay: delay)] }
         } else {
