@@ -47,7 +47,7 @@ struct FixedPathinfo {
             if let scriptFilename { table.set("ORIG_SCRIPT_FILENAME", to: scriptFilename) }
             table.remove("SCRIPT_FILENAME")
         }
-        if requestURI == nil { adoptScriptName(&table) }
+        if requestURI == nil { adoptScriptName(&table, exists: isPlain) }
     }
 
     /// The path names something that exists: it is the script.
@@ -108,13 +108,14 @@ struct FixedPathinfo {
         }
         if let oldPathInfo {
             table.set("ORIG_PATH_INFO", to: oldPathInfo)
-            let front = table.copyPrefix(oldPathInfo, max(0, Int(oldPathInfo.length) - Int(candidate.length)))
+            // Apache's candidate is no part of PATH_INFO, so nothing is cut off.
+            let kept = isApache ? oldPathInfo.length : oldPathInfo.length - candidate.length
+            let front = table.copyPrefix(oldPathInfo, Int(kept))
             if originalScriptName.map({ table.areEqual($0, front) }) != true {
                 if let originalScriptName { table.set("ORIG_SCRIPT_NAME", to: originalScriptName) }
                 table.set("SCRIPT_NAME", to: front)
-                scriptName = front
             }
-            requestURI = scriptName
+            requestURI = front
         } else if isApache, let name = scriptName, let kept = lengthBeforeTail(table, name, tail) {
             table.set("ORIG_SCRIPT_NAME", to: name)
             let shortened = table.copyPrefix(name, kept)
@@ -166,12 +167,13 @@ struct FixedPathinfo {
         table.set("SCRIPT_FILENAME", to: path)
     }
 
-    /// The request URI is SCRIPT_NAME, which may have been replaced.
-    private mutating func adoptScriptName(_ table: inout ParameterTable) {
+    /// The request URI is SCRIPT_NAME, or REDIRECT_URL in its place.
+    private mutating func adoptScriptName(_ table: inout ParameterTable, exists: Bool) {
         requestURI = scriptName
         guard let scriptName, scriptName != originalScriptName else { return }
         if let originalScriptName {
-            if table.areEqual(originalScriptName, scriptName) { return }
+            // After a search an equal name is no change; for a path that exists it counts as one.
+            if !exists, table.areEqual(originalScriptName, scriptName) { return }
             table.set("ORIG_SCRIPT_NAME", to: originalScriptName)
         }
         table.set("SCRIPT_NAME", to: scriptName)

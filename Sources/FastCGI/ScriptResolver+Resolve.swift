@@ -32,7 +32,8 @@ extension ScriptResolver {
             let translated = settings.discardPath ? nil : pathTranslated
             resolution.scriptPath = translated ?? scriptFilename ?? pathTranslated
         }
-        if let path = resolution.scriptPath, table.withBytes(of: path, { $0.hasParentComponent }) {
+        // php-fpm takes an empty path as far as opening it, and its worker exits there.
+        if let path = resolution.scriptPath, path.length == 0 || table.withBytes(of: path, { $0.hasParentComponent }) {
             resolution.scriptPath = nil
         }
         return resolution
