@@ -20,30 +20,26 @@ func cLong(_ text: ArraySlice<UInt8>) -> Int64 {
     return value
 }
 
-/// Writes a whole number of milliseconds, at least 1000, as seconds like C `%.3g` does: three digits.
-func formatThreeDigits(milliseconds: Int) -> ByteString {
-    // The number's first three digits, rounded, and the power of ten they stand for.
-    var digits = milliseconds
-    var exponent = -3
-    while digits >= 10_000 {
-        digits /= 10
-        exponent += 1
-    }
-    digits = (digits + 5) / 10
-    exponent += 1
+/// Writes whole milliseconds as seconds with three digits, as PHP's `%.3g` does: `2`, `12.3`, `6.17e+3`.
+///
+/// - Parameter milliseconds: At least 1000.
+func threeDigitSeconds(milliseconds: Int) -> ByteString {
+    var scale = 1
+    while milliseconds / scale >= 1000 { scale *= 10 }
+    var digits = (milliseconds + scale / 2) / scale
     if digits == 1000 {
         digits = 100
-        exponent += 1
+        scale *= 10
     }
-    guard exponent <= 0 else {
-        // 1000 and more: 1.23e+03, zeros at the end left out.
-        let fraction = digits % 100 == 0 ? "" : digits % 10 == 0 ? ".\(digits / 10 % 10)" : ".\(digits % 100 < 10 ? "0" : "")\(digits % 100)"
-        return "\(digits / 100)\(fraction)e+0\(exponent + 2)"
-    }
-    let text = Array(String(digits).utf8)
-    let whole = text.prefix(text.count + exponent)
-    let fraction = text.dropFirst(text.count + exponent).reversed().drop { $0 == UInt8(ascii: "0") }.reversed()
-    return fraction.isEmpty ? ByteString(whole) : ByteString(whole + [UInt8(ascii: ".")] + fraction)
+    // digits × scale milliseconds, digits being 100 … 999.
+    var text = Array(String(digits).utf8)
+    while text.count > 1, text.last == UInt8(ascii: "0") { text.removeLast() }
+    let wholeDigits = scale <= 10 ? 1 : scale == 100 ? 2 : scale == 1000 ? 3 : 1
+    while text.count < wholeDigits { text.append(UInt8(ascii: "0")) }
+    let whole = ByteString(text.prefix(wholeDigits))
+    let fraction = ByteString(text.dropFirst(wholeDigits))
+    guard scale > 1000 else { return fraction.isEmpty ? whole : "\(whole).\(fraction)" }
+    return "\(whole).\(fraction.isEmpty ? "0" : fraction)e+\(String(scale).utf8.count - 2)"
 }
 
 /// Reads an octal number as C `strtoul` with base 8 does; anything else is 0.

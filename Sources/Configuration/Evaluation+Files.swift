@@ -110,18 +110,16 @@ extension Evaluation {
 
     /// No two pools, hidden ones included, may have the same address text.
     mutating func checkAddresses() throws(Refusal) {
-        for index in pools.indices {
-            if let owner = pools[index].owner {
-                pools[owner].settings.statusListenText = pools[index].settings.listenText
-            }
-        }
-        var owners: [ByteString: Int] = [:]
-        for index in pools.indices {
-            let address = pools[index].settings.listenText ?? ""
-            guard let other = owners.updateValue(index, forKey: address) else { continue }
-            let otherName = pools[other].settings.name
+        let addresses = pools.map { $0.settings.listenText ?? "" }
+        let users = Dictionary(grouping: addresses.indices) { addresses[$0] }.values.filter { $0.count > 1 }
+        if let conflict = users.min(by: { $0[0] < $1[0] }) {
+            let first = pools[conflict[0]].settings.name
             throw refuse(
-                index, "unable to set listen address as it's already used in another pool '\(otherName)'")
+                conflict[1], "unable to set listen address as it's already used in another pool '\(first)'")
+        }
+        for pool in pools {
+            guard let owner = pool.owner else { continue }
+            pools[owner].settings.statusListenerText = pool.settings.listenText
         }
     }
 

@@ -86,7 +86,7 @@ extension Evaluation {
                     log.report(.warning, "systemd_interval option ignored")
                 }
                 log.report(
-                    .notice, "systemd watchdog configured to \(threeDigits(milliseconds: interval))sec")
+                    .notice, "systemd watchdog configured to \(threeDigitSeconds(milliseconds: interval))sec")
                 global.systemdInterval = .milliseconds(interval)
                 global.answersSystemdWatchdog = true
                 return
@@ -96,12 +96,15 @@ extension Evaluation {
     }
 
     private mutating func openErrorLog() throws(Refusal) {
-        if let path = global.errorLog, !global.logsToSyslog {
-            do throws(SystemError) {
+        let path = global.errorLog ?? ""
+        do throws(SystemError) {
+            if global.logsToSyslog {
+                try host.openLog(global.syslogIdent ?? "", as: .syslog(facility: global.syslogFacility))
+            } else {
                 try host.openLog(path, as: .errorLog)
-            } catch {
-                throw refuse(.error, "failed to open error_log (\(path)): \(reason(error))")
             }
+        } catch {
+            throw refuse(.error, "failed to open error_log (\(path)): \(reason(error))")
         }
         log.isErrorLogOpen = true
     }
@@ -141,10 +144,5 @@ extension Evaluation {
     /// A pool's path, below its prefix unless absolute.
     func expand(_ path: ByteString, in pool: PoolSettings?) -> ByteString {
         path.isAbsolutePath ? path : "\(pathPrefix(of: pool))/\(path)"
-    }
-
-    /// Seconds with three significant digits as C `%.3g` writes them.
-    private func threeDigits(milliseconds: Int) -> ByteString {
-        formatThreeDigits(milliseconds: milliseconds)
     }
 }

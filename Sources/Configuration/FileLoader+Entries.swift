@@ -72,6 +72,10 @@ extension FileLoader {
     }
 
     private mutating func addToArray(_ name: ByteString, _ key: ByteString, _ value: ByteString) {
+        guard !key.isEmpty || name == "access.suppress_path" else {
+            fail("You must provide a key for field '\(name)'")
+            return
+        }
         guard let pool = currentPool else {
             fail("Array are not allowed in the global section")
             return
@@ -84,10 +88,6 @@ extension FileLoader {
         }
         if case .paths(let property) = row.field {
             addPath(value, key: key, to: property, of: row.name, pool)
-            return
-        }
-        guard !key.isEmpty else {
-            fail("You must provide a key for field '\(name)'")
             return
         }
         do throws(ValueProblem) {
