@@ -56,19 +56,3 @@ public struct AccessLogFormat: Hashable, Sendable {
     /// The line's pieces in order.
     public let tokens: [Token]
 }
-
-extension AccessLogFormat {
-    /// Why a format is refused; the text is php-fpm's warning.
-    public struct Problem: Error, Hashable, Sendable {
-        /// The warning, without the pool's name.
-        public var message: ByteString
-    }
-
-    /// Parses a format.
-    ///
-    /// - Throws: ``Problem`` naming the first token that is wrong.
-    public init(_ text: ByteString) throws(Problem) {
-        self.text = text
-        tokens = []
-    }
-}

@@ -1,7 +1,10 @@
 /// Reads a number as C `atoi` does on a 64-bit system: leading white space, a sign, digits, then anything.
 ///
 /// Saturates at 64 bits and keeps the low 32, which is what php-fpm shows for numbers that are too large.
-func cInteger(_ text: ArraySlice<UInt8>) -> Int {
+func cInteger(_ text: ArraySlice<UInt8>) -> Int { Int(Int32(truncatingIfNeeded: cLong(text))) }
+
+/// Reads a number as C `strtol` with base 10 does; saturates.
+func cLong(_ text: ArraySlice<UInt8>) -> Int64 {
     var rest = text.drop { $0.isCSpace }
     let isNegative = rest.first == UInt8(ascii: "-")
     if isNegative || rest.first == UInt8(ascii: "+") { rest = rest.dropFirst() }
@@ -11,13 +14,32 @@ func cInteger(_ text: ArraySlice<UInt8>) -> Int {
         let (product, overflow) = value.multipliedReportingOverflow(by: 10)
         let (sum, carry) = isNegative
             ? product.subtractingReportingOverflow(digit) : product.addingReportingOverflow(digit)
-        guard !overflow, !carry else {
-            value = isNegative ? .min : .max
-            break
-        }
+        guard !overflow, !carry else { return isNegative ? .min : .max }
         value = sum
     }
-    return Int(Int32(truncatingIfNeeded: value))
+    return value
+}
+
+/// Writes whole milliseconds as seconds with three digits, as PHP's `%.3g` does: `2`, `12.3`, `6.17e+3`.
+///
+/// - Parameter milliseconds: At least 1000.
+func threeDigitSeconds(milliseconds: Int) -> ByteString {
+    var scale = 1
+    while milliseconds / scale >= 1000 { scale *= 10 }
+    var digits = (milliseconds + scale / 2) / scale
+    if digits == 1000 {
+        digits = 100
+        scale *= 10
+    }
+    // digits × scale milliseconds, digits being 100 … 999.
+    var text = Array(String(digits).utf8)
+    while text.count > 1, text.last == UInt8(ascii: "0") { text.removeLast() }
+    let wholeDigits = scale <= 10 ? 1 : scale == 100 ? 2 : scale == 1000 ? 3 : 1
+    while text.count < wholeDigits { text.append(UInt8(ascii: "0")) }
+    let whole = ByteString(text.prefix(wholeDigits))
+    let fraction = ByteString(text.dropFirst(wholeDigits))
+    guard scale > 1000 else { return fraction.isEmpty ? whole : "\(whole).\(fraction)" }
+    return "\(whole).\(fraction.isEmpty ? "0" : fraction)e+\(String(scale).utf8.count - 2)"
 }
 
 /// Reads an octal number as C `strtoul` with base 8 does; anything else is 0.

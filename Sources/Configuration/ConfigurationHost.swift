@@ -89,8 +89,11 @@ public struct UserEntry: Hashable, Sendable {
 
 /// Which log a path is for.
 public enum LogRole: Hashable, Sendable {
-    /// `error_log`; the path is never the word `syslog`.
+    /// `error_log` in a file.
     case errorLog
+    /// `error_log = syslog`; the path is `syslog.ident`. Lines php-fpm prints on stderr from now on, until
+    /// start-up is complete, have the form `[LEVEL] message`.
+    case syslog(facility: Int)
     /// `access.log` of the pool named.
     case accessLog(pool: ByteString)
     /// `slowlog` of the pool named, only opened for a check.

@@ -50,8 +50,12 @@ public struct GlobalSettings: Sendable {
     /// `events.mechanism`: the chosen one's name, e.g. `epoll`.
     public var eventsMechanism: ByteString?
 
-    /// `systemd_interval`: whole seconds between notifications; zero disables them; nil when unset (10 s).
+    /// `systemd_interval`: time between notifications, whole milliseconds; zero disables them. Never nil
+    /// after a load: 10 s by default, and half of `WATCHDOG_USEC` when systemd asks for a watchdog.
     public var systemdInterval: Duration?
+
+    /// Whether systemd asked for a watchdog, so that each notification carries `WATCHDOG=1`.
+    public var answersSystemdWatchdog = false
 
     /// Creates a section without any directive.
     public init() {}

@@ -106,8 +106,10 @@ public struct PoolSettings: Sendable {
     public var maxRequests = 0
     /// `pm.status_path`.
     public var statusPath: ByteString?
-    /// `pm.status_listen`: address of an extra listener for status and ping, after path expansion.
+    /// `pm.status_listen` as given: address of an extra listener for status and ping.
     public var statusListenText: ByteString?
+    /// `pm.status_listen` after path expansion; it counts from the global prefix, not the pool's.
+    public var statusListenerText: ByteString?
     /// `ping.path`.
     public var pingPath: ByteString?
     /// `ping.response`: `pong` by default when there is a ping path.
@@ -165,7 +167,7 @@ extension PoolSettings {
     public var listen: ListenAddress { ListenAddress(listenText ?? ByteString()) }
 
     /// Where the pool's extra status listener is, if it has one.
-    public var statusListen: ListenAddress? { statusListenText.map { ListenAddress($0) } }
+    public var statusListen: ListenAddress? { statusListenerText.map { ListenAddress($0) } }
 
     /// `listen.mode` as permission bits; 0660 by default.
     public var listenMode: UInt32 { listenModeText.map { cOctal($0.bytes[...]) } ?? 0o660 }
