@@ -11,20 +11,36 @@ fail() {
     exit 1
 }
 
-# Sets `swift` to a working driver, or ends with the message of find-swift.
+# Whether root works in the source tree of whoever called sudo.
+below_sudo() {
+    [ "$(id -u)" = 0 ] && [ "${SUDO_UID:-0}" != 0 ] && [ "$(stat -c %u "$root")" = "$SUDO_UID" ]
+}
+
+# Sets `swift` to a working driver, or ends with the message of find-swift. Below sudo, what it leaves
+# behind is made the caller's again, so that `make` works with and without sudo in turn.
 need_swift() {
     swift=$("$root/scripts/find-swift") || exit 1
     # The compiler drivers are looked up in PATH by what it starts.
     PATH=$(dirname "$swift"):$PATH
-    export PATH
+    export PATH SWIFT=$swift
+    if below_sudo && [ -z "${fpmd_temporary:-}" ]; then
+        # SwiftPM keeps lock files in the temporary directory, and in /tmp the kernel lets not even root
+        # open those of another user (fs.protected_regular).
+        fpmd_temporary=$(mktemp -d /tmp/fpmd-swift.XXXXXX)
+        chmod 755 "$fpmd_temporary"
+        export fpmd_temporary TMPDIR=$fpmd_temporary
+        trap return_ownership EXIT
+    fi
 }
-
-# Gives the build directory back to whoever called sudo, so that a later plain `make` can write to it.
 return_ownership() {
-    [ "$(id -u)" = 0 ] && [ -n "${SUDO_UID:-}" ] && [ -e "$root/.build" ] || return 0
-    [ "$(stat -c %u "$root")" = "$SUDO_UID" ] || return 0
-    chown -R --no-dereference "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$root/.build"
-    [ ! -e "$root/Package.resolved" ] || chown "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$root/Package.resolved"
+    rm -rf "$fpmd_temporary"/{*.lock,TemporaryDirectory.*}
+    # What is left was kept by a failed test.
+    rmdir --ignore-fail-on-non-empty "$fpmd_temporary" || true
+    local path
+    for path in .build Package.resolved; do
+        [ ! -e "$root/$path" ] ||
+            chown -R --no-dereference "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$root/$path"
+    done
 }
 
 # A gate is one command that must succeed. Exit status 77 says that its tool is not installed.
