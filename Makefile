@@ -38,7 +38,7 @@ format: ## rewrite the Swift sources in the project's format
 	@scripts/format
 
 clean: ## remove what was compiled; downloaded packages stay
-	@rm -rf dist .build/x86_64-* .build/aarch64-* .build/debug .build/release .build/fuzz
+	@rm -rf dist .build/x86_64-* .build/aarch64-* .build/debug .build/release .build/fuzz .build/harness*
 
 distclean: ## remove everything that was built or downloaded
 	@rm -rf dist .build
