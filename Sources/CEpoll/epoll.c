@@ -89,6 +89,8 @@ void cepoll_eventfd_add(int descriptor) {
     errno = saved;
 }
 
+int cepoll_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
+
 int cepoll_sealed_memory(const char *name, size_t size) {
     int descriptor = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (descriptor < 0) return -1;

@@ -33,10 +33,29 @@ public final class Log {
     public func openSyslog(ident: String, facility: Int) { cepoll_open_syslog(ident, CInt(truncatingIfNeeded: facility)) }
 
     /// Switches to `destination`; stderr still gets lines from NOTICE on until ``finishStartup()``.
-    public func use(_ destination: Destination) { self.destination = destination }
+    public func use(_ destination: Destination) { self.destination = isPinnedToStandardError ? .standardError : destination }
+
+    /// Lines go to stderr only, whatever the configuration says (`-O`, or a terminal in the foreground).
+    public private(set) var isPinnedToStandardError = false
+
+    /// Pins the log to stderr; a destination that is used later is opened and not written.
+    public func pinToStandardError() {
+        isPinnedToStandardError = true
+        alsoStandardError = false
+    }
+
+    /// Makes stderr of this process the log file, so that what libraries write there is not lost.
+    public func tieStandardError() {
+        if case .file(_, let file) = destination, !isPinnedToStandardError, !alsoStandardError {
+            dup2(file.rawValue, STDERR_FILENO)
+        }
+    }
 
     /// Ends the time in which stderr gets a copy.
-    public func finishStartup() { alsoStandardError = false }
+    public func finishStartup() {
+        alsoStandardError = false
+        tieStandardError()
+    }
 
     /// Writes one line if its severity passes ``level``.
     public func write(_ severity: LogLevel, _ message: ByteString) {

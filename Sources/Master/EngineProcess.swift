@@ -80,7 +80,7 @@ func spawnProgram(
     }
     words.append(nil)
     defer { for word in words { word?.deallocate() } }
-    guard let environment = environ else { throw .invalidArgument }
+    let environment = environ
     let pid = words.withUnsafeBufferPointer { words -> pid_t in
         guard let base = words.baseAddress else { return -1 }
         return cepoll_spawn(path, base, environment, descriptors, descriptors.count, fileLimit)

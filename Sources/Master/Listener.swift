@@ -1,6 +1,6 @@
 internal import CACL
 internal import CEpoll
-public import Configuration
+internal import Configuration
 internal import Glibc
 internal import Logging
 internal import Syscalls
@@ -36,6 +36,15 @@ public final class Listener {
             guard length > 0 else { return "" }
             return ByteString(UnsafeRawBufferPointer(start: base, count: min(Int(length), buffer.count - 1)))
         }
+    }
+
+    /// The names a host and port can have once they are bound.
+    static func names(_ host: ByteString, _ port: UInt16) -> [ByteString] {
+        let found = UnsafeMutablePointer<cepoll_address>.allocate(capacity: 16)
+        defer { found.deallocate() }
+        var reason = UnsafePointer<CChar>(bitPattern: 0)
+        let count = cepoll_resolve(host.description, port, found, 16, &reason)
+        return (0..<max(0, Int(count))).map { "\(addressText(found[$0])):\(port)" }
     }
 
     // MARK: - Creation

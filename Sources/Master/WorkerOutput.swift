@@ -2,6 +2,7 @@ internal import Configuration
 internal import Logging
 internal import Reactor
 internal import Syscalls
+internal import SystemPackage
 
 /// Catches what one worker writes to its stdout and stderr, and logs it line by line.
 ///

@@ -57,6 +57,8 @@ int cepoll_eventfd(void);
 void cepoll_eventfd_add(int descriptor);
 /* An anonymous file of `size` bytes that nobody can grow or shrink: a process that shares it cannot
    make another one fault. */
+/* An empty anonymous file. */
+int cepoll_memory_file(const char *name);
 int cepoll_sealed_memory(const char *name, size_t size);
 
 /* ---- messages with descriptors (SCM_RIGHTS), SOCK_SEQPACKET ----------------------------------------- */
@@ -196,6 +198,7 @@ int cepoll_set_nonblocking(int descriptor);
 /* syslog(3) with the text as it is; openlog(3) with a copy of `ident` that stays. */
 void cepoll_open_syslog(const char *ident, int facility);
 void cepoll_syslog(int priority, const char *text);
+int cepoll_open_null(void);                 /* /dev/null, for reading and writing */
 int cepoll_pipe(int ends[_Nonnull 2]);      /* O_CLOEXEC; the read end is non-blocking */
 
 #if defined(__clang__)
