@@ -62,6 +62,8 @@ int cepoll_set_nonblocking(int descriptor) {
 
 int cepoll_open_null(void) { return open("/dev/null", O_RDWR | O_CLOEXEC); }
 
+int cepoll_blocking_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
 int cepoll_pipe(int ends[2]) {
     if (pipe2(ends, O_CLOEXEC) < 0) return -1;
     if (cepoll_set_nonblocking(ends[0]) < 0) {

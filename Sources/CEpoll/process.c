@@ -40,6 +40,8 @@ pid_t cepoll_fork_sibling(void) {
 #endif
 }
 
+pid_t cepoll_fork(void) { return fork(); }
+
 int cepoll_thread_count(void) {
     char line[256];
     int count = -1;
@@ -52,7 +54,7 @@ int cepoll_thread_count(void) {
 }
 
 pid_t cepoll_spawn(const char *path, char *const *argv, char *const *envp, const int *descriptors,
-                   size_t descriptor_count, uint64_t file_limit) {
+                   size_t descriptor_count, uint64_t file_limit, uid_t uid, gid_t gid) {
     /* Between vfork and exec only async-signal-safe calls; the parent is suspended and shares memory. */
     sigset_t all, former, none;
     sigfillset(&all);
@@ -78,6 +80,12 @@ pid_t cepoll_spawn(const char *path, char *const *argv, char *const *envp, const
         }
         for (size_t i = 0; i < descriptor_count && i < 32; i++)
             if (dup2(moved[i], (int)i) < 0) { failure = errno; _exit(127); }
+        /* The bare calls: glibc's setuid has state of its own, which is the parent's here. */
+        if ((gid != 0 || uid != 0) &&
+            (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setgid, gid) < 0 || syscall(SYS_setuid, uid) < 0)) {
+            failure = errno;
+            _exit(127);
+        }
         sigprocmask(SIG_SETMASK, &none, NULL);
         execve(path, argv, envp);
         failure = errno;

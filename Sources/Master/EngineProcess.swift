@@ -2,8 +2,8 @@ internal import CEpoll
 internal import Channel
 public import Configuration
 internal import Glibc
-internal import Syscalls
-internal import SystemPackage
+public import Syscalls
+public import SystemPackage
 
 /// How the engine program is found and started.
 public struct EngineProgram {
@@ -68,9 +68,13 @@ public struct EngineProgram {
 
 /// Starts a program with exactly `descriptors` as 0, 1, 2 …
 ///
-/// - Throws: `Errno` of vfork(2), dup2(2) or execve(2).
-func spawnProgram(
-    _ path: String, _ arguments: [ByteString], descriptors: [CInt], fileLimit: UInt64
+/// - Parameters:
+///   - fileLimit: Soft RLIMIT_NOFILE of the new process; 0 inherits.
+///   - userID: Identity of the new process, with `groupID`; 0 inherits.
+/// - Throws: `Errno` of vfork(2), dup2(2), setuid(2) or execve(2).
+public func spawnProgram(
+    _ path: String, _ arguments: [ByteString], descriptors: [CInt], fileLimit: UInt64 = 0, userID: UInt32 = 0,
+    groupID: UInt32 = 0
 ) throws(Errno) -> ProcessID {
     var words: [UnsafeMutablePointer<CChar>?] = arguments.map { word in
         let copy = UnsafeMutablePointer<CChar>.allocate(capacity: word.count + 1)
@@ -83,7 +87,7 @@ func spawnProgram(
     let environment = environ
     let pid = words.withUnsafeBufferPointer { words -> pid_t in
         guard let base = words.baseAddress else { return -1 }
-        return cepoll_spawn(path, base, environment, descriptors, descriptors.count, fileLimit)
+        return cepoll_spawn(path, base, environment, descriptors, descriptors.count, fileLimit, userID, groupID)
     }
     if pid < 0 { throw currentErrno }
     return ProcessID(pid)

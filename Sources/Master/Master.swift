@@ -75,6 +75,7 @@ public final class Master<Host: ConfigurationHost> {
     private var drainEscalation: Escalation?
     private var reload: Reload?
     private var exitStatus: CInt = 0
+    private var hasFinished = false
 
     /// Prepares the loop and takes over the signals.
     ///
@@ -395,7 +396,8 @@ public final class Master<Host: ConfigurationHost> {
     private func finishStopping() {
         drainingPools.removeAll { !$0.hasProcesses }
         if drainingPools.isEmpty { drainEscalation = nil }
-        guard case .stopping = state, drainingPools.isEmpty else { return }
+        guard case .stopping = state, drainingPools.isEmpty, !hasFinished else { return }
+        hasFinished = true
         escalation = nil
         log.notice("exiting, bye-bye!")
         if let path = configuration.global.pidFile, unlink(path.description) != 0 {

@@ -28,7 +28,7 @@ public final class Reactor {
     /// closed after the registration is dropped, never before (another process may keep the open file alive,
     /// and epoll would go on reporting a number that means something else here).
     public final class Registration {
-        fileprivate unowned let reactor: Reactor
+        fileprivate let reactor: Reactor
         fileprivate let descriptor: CInt
         fileprivate let index: Int
 
@@ -50,7 +50,7 @@ public final class Reactor {
     /// A deadline that has not come; dropping it cancels.
     public final class Deadline {
         fileprivate let number: UInt64
-        fileprivate unowned let reactor: Reactor
+        fileprivate let reactor: Reactor
 
         fileprivate init(reactor: Reactor, number: UInt64) {
             self.reactor = reactor

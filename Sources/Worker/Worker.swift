@@ -180,8 +180,23 @@ public final class Worker {
         if cscoreboard_load_word(&settings.scoreboard.pool.pointee.queue_watched) != 0 {
             _ = try? channel.send(Message(.kick))
         }
-        return Client(
+        let client = Client(
             descriptor: descriptor, acceptedTime: head.value, isKeptAlive: head.flags.contains(.keptAlive))
+        if !head.flags.contains(.peerChecked), let allowed = settings.allowedPeers {
+            var peer = cepoll_address()
+            guard cepoll_peer(descriptor, &peer) == 0, isAllowed(peer, allowed) else {
+                client.close()
+                return nil
+            }
+            client.peer = peer
+        }
+        return client
+    }
+
+    private func isAllowed(_ peer: cepoll_address, _ allowed: AllowedPeers) -> Bool {
+        if allowed.allows(peer) { return true }
+        log.write(.error, "Connection disallowed: IP address '\(peerText(peer))' has been dropped.")
+        return false
     }
 
     private func takeFromListener() -> Client? {
@@ -193,8 +208,7 @@ public final class Worker {
             if errno != EAGAIN { log.write(.error, "accept() failed: \(describe(currentErrno))") }
             return nil
         }
-        if let allowed = settings.allowedPeers, !allowed.allows(peer) {
-            log.write(.error, "Connection disallowed: IP address '\(peerText(peer))' has been dropped.")
+        if let allowed = settings.allowedPeers, !isAllowed(peer, allowed) {
             closeDescriptor(descriptor)
             return nil
         }

@@ -117,13 +117,16 @@ bool cepoll_parse_address(const char *text, cepoll_address *address);
 /* fork(2) whose child belongs to the caller's parent (CLONE_PARENT), so that the master reaps it. The
    caller must have one thread; atfork handlers do not run. */
 pid_t cepoll_fork_sibling(void);
+/* fork(2), which Swift does not import. */
+pid_t cepoll_fork(void);
 /* Number of threads of this process. */
 int cepoll_thread_count(void);
 /* Starts `path` with `descriptors[i]` as descriptor number i (close-on-exec lifted), nothing else open
    beyond those that are not close-on-exec; signal mask empty and all dispositions default. Returns the
-   pid. `file_limit` > 0 sets the soft RLIMIT_NOFILE in the new process. */
+   pid. `file_limit` > 0 sets the soft RLIMIT_NOFILE in the new process; `uid` and `gid` other than 0 are taken
+   there, without supplementary groups. */
 pid_t cepoll_spawn(const char *path, char *const _Nullable *_Nonnull argv, char *const _Nullable *_Nonnull envp,
-                   const int *descriptors, size_t descriptor_count, uint64_t file_limit);
+                   const int *descriptors, size_t descriptor_count, uint64_t file_limit, uid_t uid, gid_t gid);
 /* Decoded wait status. */
 typedef struct cepoll_exit {
     pid_t pid;
@@ -187,6 +190,21 @@ typedef struct cepoll_cpu { int64_t user, system; } cepoll_cpu;
 void cepoll_cpu_ticks(cepoll_cpu *used);
 int64_t cepoll_ticks_per_second(void);
 
+/* ---- command line: getopt_long(3) keeps its state in globals that Swift 6 does not touch ------------ */
+
+typedef struct cepoll_option {
+    const char *name;       /* long name */
+    char letter;            /* its short form */
+    bool has_argument;
+} cepoll_option;
+
+enum { CEPOLL_OPTIONS_END = -1, CEPOLL_OPTION_BAD = -2 };
+/* The next option's letter, its argument in *value; CEPOLL_OPTIONS_END at the first word that is none (its
+   index in *position), CEPOLL_OPTION_BAD for an unknown one or a missing argument. Long names must be complete;
+   an argument after "=" is dropped where none is expected, and taken without the "=" in the form -x=VALUE. */
+int cepoll_next_option(int argc, char *_Nullable *_Nonnull argv, const cepoll_option *options, size_t count,
+                       const char *_Nullable *_Nonnull value, int *position);
+
 /* ---- files ------------------------------------------------------------------------------------------ */
 
 /* open(2) with mode 0600 for appending, close-on-exec. */
@@ -200,6 +218,7 @@ void cepoll_open_syslog(const char *ident, int facility);
 void cepoll_syslog(int priority, const char *text);
 int cepoll_open_null(void);                 /* /dev/null, for reading and writing */
 int cepoll_pipe(int ends[_Nonnull 2]);      /* O_CLOEXEC; the read end is non-blocking */
+int cepoll_blocking_pipe(int ends[_Nonnull 2]);
 
 #if defined(__clang__)
 #pragma clang assume_nonnull end
