@@ -83,7 +83,8 @@ let package = Package(
 
         // Tests, one folder per module, then the real programs from outside.
         .target(name: "TestSupport", dependencies: [system], path: "Tests/TestSupport", swiftSettings: strict),
-        .testTarget(name: "FastCGITests", dependencies: ["FastCGI"], swiftSettings: strict),
+        .testTarget(
+            name: "FastCGITests", dependencies: ["FastCGI"], resources: [.copy("Fixtures")], swiftSettings: strict),
         .testTarget(
             name: "StatusPageTests", dependencies: ["StatusPage"], resources: [.copy("Fixtures")],
             swiftSettings: strict),

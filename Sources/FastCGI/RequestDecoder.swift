@@ -36,6 +36,12 @@ public struct RequestDecoder: Sendable {
         public var consumed: Int
         /// What they were.
         public var event: Event
+
+        /// Makes a step.
+        public init(consumed: Int, event: Event) {
+            self.consumed = consumed
+            self.event = event
+        }
     }
 
     /// Longest GET_VALUES content accepted, in bytes; the three names of the specification need 52.
