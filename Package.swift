@@ -81,7 +81,8 @@ let package = Package(
         // Tests, one folder per module, then the real programs from outside.
         .target(name: "TestSupport", dependencies: [system], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "FastCGITests", dependencies: ["FastCGI"], swiftSettings: strict),
-        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: strict),
+        .testTarget(
+            name: "ConfigurationTests", dependencies: ["Configuration"], exclude: ["Corpus"], swiftSettings: strict),
         .testTarget(name: "PoolPolicyTests", dependencies: ["PoolPolicy", "Configuration"], swiftSettings: strict),
         .testTarget(name: "SyscallsTests", dependencies: ["Syscalls", "CEpoll", system], swiftSettings: strict),
         .testTarget(name: "ReactorTests", dependencies: ["Reactor", "Syscalls", system], swiftSettings: strict),
