@@ -10,20 +10,32 @@ import Testing
                 .remoteAddress, .literal(" - "), .remoteUser, .literal(" "),
                 .acceptTime(format: "%d/%b/%Y:%H:%M:%S %z"), .literal(" \""), .method, .literal(" "), .uri,
                 .literal("\" "), .status,
-            ])
+            ]
+        )
     }
 
-    @Test(arguments: [
-        ("a%%b", [.literal("a%b")]),
-        ("%C%{user}C%{SYSTEM}C", [.cpu(.total), .cpu(.user), .cpu(.system)]),
-        ("%d%{mili}d%{Micro}d", [.duration(.seconds), .duration(.milliseconds), .duration(.microseconds)]),
-        ("%M%{kilo}M%{megabytes}M", [.memoryPeak(.bytes), .memoryPeak(.kilobytes), .memoryPeak(.megabytes)]),
-        ("%{A_B}e%{Content-type}o", [.parameter("A_B"), .responseHeader("Content-type")]),
-        ("%{%s}t%{%Y}T", [.acceptTime(format: "%s"), .logTime(format: "%Y")]),
-        ("%f%l%n%p%P%q%Q", [.script, .contentLength, .poolName, .workerID, .masterID, .queryString, .queryMark]),
-        ("end%", [.literal("end")]),
-        ("", []),
-    ] as [(String, [AccessLogFormat.Token])])
+    @Test(
+        arguments: [
+            ("a%%b", [.literal("a%b")]),
+            ("%C%{user}C%{SYSTEM}C", [.cpu(.total), .cpu(.user), .cpu(.system)]),
+            (
+                "%d%{mili}d%{Micro}d",
+                [.duration(.seconds), .duration(.milliseconds), .duration(.microseconds)]
+            ),
+            (
+                "%M%{kilo}M%{megabytes}M",
+                [.memoryPeak(.bytes), .memoryPeak(.kilobytes), .memoryPeak(.megabytes)]
+            ),
+            ("%{A_B}e%{Content-type}o", [.parameter("A_B"), .responseHeader("Content-type")]),
+            ("%{%s}t%{%Y}T", [.acceptTime(format: "%s"), .logTime(format: "%Y")]),
+            (
+                "%f%l%n%p%P%q%Q",
+                [.script, .contentLength, .poolName, .workerID, .masterID, .queryString, .queryMark]
+            ),
+            ("end%", [.literal("end")]),
+            ("", []),
+        ] as [(String, [AccessLogFormat.Token])]
+    )
     func readsTokens(_ text: String, _ tokens: [AccessLogFormat.Token]) throws {
         #expect(try AccessLogFormat(ByteString(text)).tokens == tokens)
     }

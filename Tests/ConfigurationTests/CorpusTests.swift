@@ -60,7 +60,9 @@ struct Corpus {
         let paths = FileManager.default.enumerator(atPath: directory.path)?.compactMap { $0 as? String } ?? []
         for path in paths {
             let file = directory.appendingPathComponent(path)
-            guard let content = FileManager.default.contents(atPath: file.path), !content.isEmpty else { continue }
+            guard let content = FileManager.default.contents(atPath: file.path), !content.isEmpty else {
+                continue
+            }
             try Data(Self.replace("{{DIR}}", by: directory.path, in: content)).write(to: file)
         }
     }
@@ -96,7 +98,8 @@ struct Corpus {
         process.waitUntilExit()
         return CorpusResult(
             lines: normalized(String(decoding: data, as: UTF8.self), test),
-            isAccepted: process.terminationStatus == 0)
+            isAccepted: process.terminationStatus == 0
+        )
     }
 
     func runOurs(_ test: CorpusTest) -> CorpusResult {

@@ -9,7 +9,9 @@ import Testing
         let expected = DirectivePage.text
         if ProcessInfo.processInfo.environment["FPMD_WRITE_DOCS"] != nil {
             try FileManager.default.createDirectory(
-                at: page.deletingLastPathComponent(), withIntermediateDirectories: true)
+                at: page.deletingLastPathComponent(),
+                withIntermediateDirectories: true
+            )
             try expected.write(to: page, atomically: true, encoding: .utf8)
         }
         let text = try String(contentsOf: page, encoding: .utf8)
@@ -24,19 +26,29 @@ import Testing
         #expect(Directive.all.count == 1 + 17 + 47)
     }
 
-    @Test(arguments: [
-        ("[global]\nlisten = 1\n", "'listen' belongs in a pool's section"),
-        ("[www]\npid = 1\n", "'pid' belongs in the [global] section"),
-        ("[www]\npm.max_childern = 1\n", "did you mean 'pm.max_children'?"),
-        ("[www]\nMax_Children = 1\n", "did you mean 'pm.max_children'?"),
-        ("[www]\nenv = 1\n", "'env' needs brackets: env[NAME] = …"),
-        ("[www]\nENV[x] = 1\n", "did you mean 'env'?"),
-        ("[www]\naccess.suppress_path = /\n", "'access.suppress_path' needs brackets: access.suppress_path[] = …"),
-        ("[www]\nlisten[x] = 1\n", "'listen' takes no brackets"),
-        ("[www]\nInclude = x\n", "did you mean 'include'?"),
-        ("[www]\nphp_vlaue[x] = 1\n", "did you mean 'php_value'?"),
-        ("[www]\nsomething.else = 1\n", nil),
-    ] as [(String, String?)])
+    @Test(
+        arguments: [
+            ("[global]\nlisten = 1\n", "'listen' belongs in a pool's section"),
+            ("[www]\npid = 1\n", "'pid' belongs in the [global] section; the one in force here is [www]"),
+            ("[www]\npm.max_childern = 1\n", "did you mean 'pm.max_children'?"),
+            ("[www]\nMax_Children = 1\n", "did you mean 'pm.max_children'?"),
+            ("[www]\nenv = 1\n", "'env' needs brackets: env[NAME] = …"),
+            ("[www]\nENV[x] = 1\n", "did you mean 'env'?"),
+            (
+                "[www]\naccess.suppress_path = /\n",
+                "'access.suppress_path' needs brackets: access.suppress_path[] = …"
+            ),
+            ("[www]\nlisten[x] = 1\n", "'listen' takes no brackets"),
+            ("[www]\nInclude = x\n", "did you mean 'include'?"),
+            ("[www]\nphp_vlaue[x] = 1\n", "did you mean 'php_value'?"),
+            ("[www]\nsomething.else = 1\n", nil),
+            ("\n# a comment\n", "expected NAME = VALUE; a comment begins with ';'"),
+            (
+                "\n\na = (1\n",
+                "this is main.conf:3; put a value with any of = ; & | ^ ~ ! ( ) in double quotes"
+            ),
+        ] as [(String, String?)]
+    )
     func suggests(_ text: String, _ hint: String?) {
         #expect(FakeHost(text).load().diagnostics.first?.hint?.description == hint)
     }
@@ -48,9 +60,9 @@ enum DirectivePage {
         """
         # Directives
 
-        Every directive of fpmd's configuration files, in the order in which `fpmd -tt` lists them. The language is
-        php-fpm's. A time is a number of seconds, or of minutes, hours or days with the suffix `m`, `h` or `d`. This
-        page is written from the directive table in `Sources/Configuration`.
+        Every directive of fpmd's configuration files, in the order in which `fpmd -tt` lists them. The language
+        is php-fpm's. A time is a number of seconds, or of minutes, hours or days with the suffix `m`, `h` or `d`.
+        This page is written from the directive table in `Sources/Configuration`.
 
         ## Section `[global]`
 
@@ -73,9 +85,11 @@ enum DirectivePage {
                 case .notYet(let issue): "not yet (#\(issue))"
                 }
             let cells = [
-                "`\(directive.name)`", directive.kind.rawValue, directive.defaultText, directive.summary, effect,
+                "`\(directive.name)`", directive.kind.rawValue, directive.defaultText, directive.summary,
+                effect,
             ]
-            return "| \(cells.map { $0.replacingOccurrences(of: "|", with: "\\|") }.joined(separator: " | ")) |"
+            return
+                "| \(cells.map { $0.replacingOccurrences(of: "|", with: "\\|") }.joined(separator: " | ")) |"
         }
         let head = ["| directive | value | default | meaning | effect |", "| --- | --- | --- | --- | --- |"]
         return (head + rows).joined(separator: "\n")

@@ -5,14 +5,18 @@ import Testing
 /// Lines and what PHP 8.2's own parser makes of them.
 @Suite struct INIParserTests {
     @Test(arguments: [
-        ("a = 1", "1"), ("a=", ""), ("a = x  y  ; c", "x  y"), ("a = \"x;y\" z", "x;yz"), ("a = 'x' 'y'", "x y"),
+        ("a = 1", "1"), ("a=", ""), ("a = x  y  ; c", "x  y"), ("a = \"x;y\" z", "x;yz"),
+        ("a = 'x' 'y'", "x y"),
         ("a = On", "1"), ("a = NONE ; c", ""), ("a = null", ""), ("a = onx", "onx"), ("a = E_ALL", "32767"),
-        ("a = x E_ALL y", "x 32767 y"), ("a = E_ALL & ~7", "32760"), ("a = 1 | 2 & 2", "2"), ("a = !0 | 4", "5"),
+        ("a = x E_ALL y", "x 32767 y"), ("a = E_ALL & ~7", "32760"), ("a = 1 | 2 & 2", "2"),
+        ("a = !0 | 4", "5"),
         ("a = (1 | 2) ^ 1", "2"), ("a = ~~1", "1"), ("a = \"\\\"\\\\\\$\\n\"", "\"\\$\\n"),
-        ("a = \"C:\\dir\\\"", "C:\\dir\\"), ("a = $b", "$b"), ("a = {b}", "{b}"), ("a = '${HOME}'", "${HOME}"),
+        ("a = \"C:\\dir\\\"", "C:\\dir\\"), ("a = $b", "$b"), ("a = {b}", "{b}"),
+        ("a = '${HOME}'", "${HOME}"),
         ("a = x${HOME}y", "x/hy"), ("a = \"x${HOME}y\"", "x/hy"), ("a = \\${HOME}", "\\/h"),
         ("a = $${HOME}", "$${HOME}"), ("a = ${ HOME }", "/h"), ("a = ${NONE}", ""), ("a = x'", "x"),
-        ("\u{FEFF}a = 1", "1"), ("a = 1\r", "1"), ("  a\t=\t1", "1"), ("a = $", "$\n"), ("a = x$\\$", "x$\\$\n"),
+        ("\u{FEFF}a = 1", "1"), ("a = 1\r", "1"), ("  a\t=\t1", "1"), ("a = $", "$\n"),
+        ("a = x$\\$", "x$\\$\n"),
         ("a = 99999999999 | 0", "1215752191"),
     ])
     func evaluates(_ line: String, _ value: String) {
@@ -21,8 +25,10 @@ import Testing
 
     @Test(arguments: [
         ("[x]", ["[x]"]), ("[a b] ; c", ["[a b]"]), ("[\"x;y\"]", ["[x;y]"]), ("[E_ALL]", ["[E_ALL]"]),
-        ("[]", ["[]"]), ("[${HOME}]", ["[/h]"]), ("[x] a=1", ["[x]", "a=1"]), ("a", ["a!"]), ("a ; b=1", ["a!"]),
-        ("# a = b", ["# a=b"]), ("a[k] = 1", ["a[k]=1"]), ("a[] = 1", ["a[]=1"]), ("a[E_ALL] = 1", ["a[32767]=1"]),
+        ("[]", ["[]"]), ("[${HOME}]", ["[/h]"]), ("[x] a=1", ["[x]", "a=1"]), ("a", ["a!"]),
+        ("a ; b=1", ["a!"]),
+        ("# a = b", ["# a=b"]), ("a[k] = 1", ["a[k]=1"]), ("a[] = 1", ["a[]=1"]),
+        ("a[E_ALL] = 1", ["a[32767]=1"]),
         ("a['k;l'] = 1", ["a[k;l]=1"]), ("a[k=l] = 1", ["a[k=l]=1"]), ("", []), ("; x", []), ("\t ", []),
         ("a=1\rb=2", ["a=1", "b=2"]), ("a = ''", ["a=", "'!"]),
     ])
@@ -33,7 +39,10 @@ import Testing
     @Test(arguments: [
         ("a = b=c", ["a=b", "syntax error, unexpected '=' @1"]),
         ("a (", ["a!", "syntax error, unexpected '(' @1"]),
-        ("a = \"x", ["syntax error, unexpected end of file, expecting TC_DOLLAR_CURLY or TC_QUOTED_STRING or '\"' @2"]),
+        (
+            "a = \"x",
+            ["syntax error, unexpected end of file, expecting TC_DOLLAR_CURLY or TC_QUOTED_STRING or '\"' @2"]
+        ),
         ("a = (1", ["syntax error, unexpected END_OF_LINE, expecting '^' or '|' or '&' or ')' @2"]),
         ("[x", ["syntax error, unexpected end of file, expecting ']' @1"]),
         ("a[b]", ["syntax error, unexpected END_OF_LINE, expecting '=' @2"]),

@@ -12,14 +12,16 @@ import Testing
                 "ERROR: [main.conf:2] unknown entry 'proces.max'",
                 "ERROR: failed to load configuration file 'main.conf'",
                 "ERROR: FPM initialization failed",
-            ])
+            ]
+        )
         #expect(outcome.diagnostics[0].hint == "did you mean 'process.max'?")
     }
 
     @Test func namesAFileThatCannotBeRead() {
         let outcome = Configuration.load("none.conf", options: LoadOptions(), host: FakeHost())
         #expect(
-            texts(outcome).first == "ERROR: failed to open configuration file 'none.conf': error 2 (2)")
+            texts(outcome).first == "ERROR: failed to open configuration file 'none.conf': error 2 (2)"
+        )
         let blank = Configuration.load("", options: LoadOptions(), host: FakeHost())
         #expect(texts(blank).first == "ERROR: configuration filename is empty")
     }
@@ -29,7 +31,8 @@ import Testing
         let outcome = host.load()
         #expect(host.openedLogs == ["/var/log/php-fpm.log"])
         #expect(
-            outcome.diagnostics.map(\.isAfterErrorLogOpened) == [false, true, true, true])
+            outcome.diagnostics.map(\.isAfterErrorLogOpened) == [false, true, true, true]
+        )
         #expect(outcome.diagnostics.first?.level == .warning)
     }
 
@@ -57,7 +60,8 @@ import Testing
             pm = static
             pm.max_children = 1
             access.log = b
-            """)
+            """
+        )
         #expect(host.load().configuration != nil)
         #expect(host.openedLogs == ["/e", "/s", "/a", "/usr/b"])
     }
@@ -69,7 +73,8 @@ import Testing
     ])
     func refusesALogThatCannotBeOpened(_ path: String, _ message: String) {
         let host = FakeHost(
-            "[global]\nerror_log = /e\n\(plainPool)access.log = /a\nslowlog = /s\nrequest_slowlog_timeout = 1\n")
+            "[global]\nerror_log = /e\n\(plainPool)access.log = /a\nslowlog = /s\nrequest_slowlog_timeout = 1\n"
+        )
         host.unwritable[ByteString(path)] = 13
         let outcome = host.load()
         #expect(outcome.configuration == nil)
@@ -87,7 +92,8 @@ import Testing
         host.patterns["/etc/x/*.conf"] = .failed(code: 2)
         #expect(
             texts(host.load()).first
-                == "ERROR: Unable to globalize '/etc/x/*.conf' (ret=2) from main.conf at line 3.")
+                == "ERROR: Unable to globalize '/etc/x/*.conf' (ret=2) from main.conf at line 3."
+        )
     }
 
     @Test func countsLinesOfTheIncludingFileAfterAnInclude() {
@@ -99,12 +105,15 @@ import Testing
     @Test func refusesAPoolNamedAfterItsOwnMarker() {
         let outcome = FakeHost("[a$pool]\n").load()
         #expect(outcome.configuration == nil)
-        #expect(texts(outcome).first == "ERROR: [main.conf:1] the pool name 'a$pool' must not contain '$pool'")
+        #expect(
+            texts(outcome).first == "ERROR: [main.conf:1] the pool name 'a$pool' must not contain '$pool'"
+        )
     }
 
     @Test func keepsPHPSettingsInOrderOfApplication() throws {
         let host = FakeHost(
-            plainPool + "php_admin_flag[b] = on\nphp_value[a] = 1\nphp_value[a] = 2\nphp_flag[c] = off\n")
+            plainPool + "php_admin_flag[b] = on\nphp_value[a] = 1\nphp_value[a] = 2\nphp_flag[c] = off\n"
+        )
         let pool = try #require(host.load().configuration?.pools.first)
         #expect(
             pool.phpSettings == [
@@ -112,11 +121,14 @@ import Testing
                 PHPSetting(name: "a", value: "2", isAdmin: false),
                 PHPSetting(name: "a", value: "1", isAdmin: false),
                 PHPSetting(name: "b", value: "1", isAdmin: true),
-            ])
+            ]
+        )
     }
 
     @Test func asksForConstantsOnlyWhereOneCanBe() {
-        let host = FakeHost(plainPool + "php_value[x] = E_ALL\nenv[a] = \"E_ALL\"\nenv[b] = E_ALL.x\nchdir =\n")
+        let host = FakeHost(
+            plainPool + "php_value[x] = E_ALL\nenv[a] = \"E_ALL\"\nenv[b] = E_ALL.x\nchdir =\n"
+        )
         #expect(host.load().configuration != nil)
         #expect(host.constantsAskedFor == ["E_ALL"])
     }

@@ -21,7 +21,9 @@ import Testing
         #expect(ListenAddress(ByteString(text)) == address)
     }
 
-    @Test(arguments: [("0600", 0o600), ("660", 0o660), ("rw", 0), ("0608", 0o60), ("", 0)] as [(String, UInt32)])
+    @Test(
+        arguments: [("0600", 0o600), ("660", 0o660), ("rw", 0), ("0608", 0o60), ("", 0)] as [(String, UInt32)]
+    )
     func readsModes(_ text: String, _ mode: UInt32) {
         var pool = PoolSettings(name: "www")
         #expect(pool.listenMode == 0o660)
@@ -63,12 +65,18 @@ import Testing
         #expect("<\(text)>" as ByteString == ByteString([0x3C] + text.bytes + [0x3E]))
     }
 
-    @Test(arguments: [
-        ("www", nil, 33, 34, "www"), ("www", "staff", 33, 50, "www"), ("33", nil, 33, 34, nil),
-        ("99", "7", 99, 7, nil), ("www", "77", 33, 77, "www"),
-    ] as [(String, String?, UInt32, UInt32, String?)])
+    @Test(
+        arguments: [
+            ("www", nil, 33, 34, "www"), ("www", "staff", 33, 50, "www"), ("33", nil, 33, 34, nil),
+            ("99", "7", 99, 7, nil), ("www", "77", 33, 77, "www"),
+        ] as [(String, String?, UInt32, UInt32, String?)]
+    )
     func resolvesIdentities(
-        _ user: String, _ group: String?, _ userID: UInt32, _ groupID: UInt32, _ name: String?
+        _ user: String,
+        _ group: String?,
+        _ userID: UInt32,
+        _ groupID: UInt32,
+        _ name: String?
     ) throws {
         let (identity, lines) = resolve(user, group)
         #expect(lines.isEmpty)
@@ -78,14 +86,16 @@ import Testing
         #expect(identity?.home == (name == nil ? nil : "/srv/www"))
     }
 
-    @Test(arguments: [
-        ("99", nil, "please specify user and group other than root"),
-        ("0", "7", "please specify user and group other than root"),
-        ("toor", nil, "please specify user and group other than root"),
-        ("www", "wheel", "please specify user and group other than root"),
-        ("none", nil, "cannot get uid for user 'none'"),
-        ("www", "none", "cannot get gid for group 'none'"),
-    ] as [(String, String?, String)])
+    @Test(
+        arguments: [
+            ("99", nil, "please specify user and group other than root"),
+            ("0", "7", "please specify user and group other than root"),
+            ("toor", nil, "please specify user and group other than root"),
+            ("www", "wheel", "please specify user and group other than root"),
+            ("none", nil, "cannot get uid for user 'none'"),
+            ("www", "none", "cannot get gid for group 'none'"),
+        ] as [(String, String?, String)]
+    )
     func refusesIdentities(_ user: String, _ group: String?, _ message: String) {
         let (identity, lines) = resolve(user, group)
         #expect(identity == nil)
@@ -108,14 +118,18 @@ import Testing
         #expect(identity?.userID == nil)
         #expect(identity?.userName == "www")
         #expect(
-            lines.map(\.message.description) == ["user", "group", "chroot", "process.priority"].map {
-                "[pool www] '\($0)' directive is ignored when FPM is not running as root"
-            })
+            lines.map(\.message.description)
+                == ["user", "group", "chroot", "process.priority"].map {
+                    "[pool www] '\($0)' directive is ignored when FPM is not running as root"
+                }
+        )
         #expect(lines.allSatisfy { $0.level == .notice })
     }
 
     private func resolve(
-        _ user: String?, _ group: String?, _ adjust: (inout LoadOptions) -> Void = { _ in }
+        _ user: String?,
+        _ group: String?,
+        _ adjust: (inout LoadOptions) -> Void = { _ in }
     ) -> (PoolIdentity?, [Diagnostic]) {
         var options = LoadOptions()
         options.isRoot = true
