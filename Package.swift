@@ -88,7 +88,8 @@ let package = Package(
         .testTarget(
             name: "StatusPageTests", dependencies: ["StatusPage"], resources: [.copy("Fixtures")],
             swiftSettings: strict),
-        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: strict),
+        .testTarget(
+            name: "ConfigurationTests", dependencies: ["Configuration"], exclude: ["Corpus"], swiftSettings: strict),
         .testTarget(name: "PoolPolicyTests", dependencies: ["PoolPolicy", "Configuration"], swiftSettings: strict),
         .testTarget(name: "SyscallsTests", dependencies: ["Syscalls", "CEpoll", system], swiftSettings: strict),
         .testTarget(name: "ReactorTests", dependencies: ["Reactor", "Syscalls", system], swiftSettings: strict),

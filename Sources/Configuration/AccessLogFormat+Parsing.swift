@@ -57,7 +57,8 @@ extension AccessLogFormat {
         case UInt8(ascii: "e"):
             guard let argument, !argument.isEmpty else {
                 throw Problem(
-                    message: "the name of the environment variable must be set between embraces for \(sign)")
+                    message: "the name of the environment variable must be set between embraces for \(sign)"
+                )
             }
             return .parameter(argument)
         case UInt8(ascii: "o"):
@@ -97,17 +98,24 @@ extension AccessLogFormat {
     }
 
     private static func durationUnit(
-        _ argument: ByteString?, _ sign: ByteString
+        _ argument: ByteString?,
+        _ sign: ByteString
     ) throws(Problem) -> DurationUnit {
         let known: [(ByteString, DurationUnit)] = [
             ("", .seconds), ("seconds", .seconds), ("milliseconds", .milliseconds), ("milli", .milliseconds),
             ("miliseconds", .milliseconds), ("mili", .milliseconds), ("microseconds", .microseconds),
             ("micro", .microseconds),
         ]
-        return try choose(argument, known, sign, "'seconds', 'milli', 'milliseconds', 'micro' or 'microseconds'")
+        return try choose(
+            argument,
+            known,
+            sign,
+            "'seconds', 'milli', 'milliseconds', 'micro' or 'microseconds'"
+        )
     }
 
-    private static func memoryUnit(_ argument: ByteString?, _ sign: ByteString) throws(Problem) -> MemoryUnit {
+    private static func memoryUnit(_ argument: ByteString?, _ sign: ByteString) throws(Problem) -> MemoryUnit
+    {
         let known: [(ByteString, MemoryUnit)] = [
             ("", .bytes), ("bytes", .bytes), ("kilobytes", .kilobytes), ("kilo", .kilobytes),
             ("megabytes", .megabytes), ("mega", .megabytes),
@@ -117,7 +125,10 @@ extension AccessLogFormat {
 
     /// Finds an argument in a list of words, letter case ignored; none at all is the blank word.
     private static func choose<Value>(
-        _ argument: ByteString?, _ known: [(ByteString, Value)], _ sign: ByteString, _ words: ByteString
+        _ argument: ByteString?,
+        _ known: [(ByteString, Value)],
+        _ sign: ByteString,
+        _ words: ByteString
     ) throws(Problem) -> Value {
         let word = argument ?? ""
         guard let match = known.first(where: { $0.0.equalsIgnoringCase(word) }) else {

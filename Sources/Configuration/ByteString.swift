@@ -9,7 +9,7 @@ public struct ByteString: Hashable, Sendable {
     /// Wraps `bytes` unchanged.
     @inlinable public init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-    /// Copies any sequence of bytes, e.g. a slice.
+    /// Copies any sequence of bytes, such as a slice.
     @inlinable public init(_ bytes: some Sequence<UInt8>) { self.bytes = Array(bytes) }
 
     /// The UTF-8 form of `text`.
@@ -46,33 +46,40 @@ public struct ByteString: Hashable, Sendable {
 }
 
 extension ByteString: ExpressibleByStringLiteral, ExpressibleByStringInterpolation {
+    /// The UTF-8 form of a literal.
     @inlinable public init(stringLiteral value: String) { self.init(value) }
 
     /// Builds a text from literal pieces, byte strings (unchanged) and integers.
     public struct StringInterpolation: StringInterpolationProtocol {
         @usableFromInline var bytes: [UInt8] = []
 
+        /// Prepares for pieces of about the given size.
         @inlinable public init(literalCapacity: Int, interpolationCount: Int) {
             bytes.reserveCapacity(literalCapacity + 16 * interpolationCount)
         }
 
+        /// Adds a literal piece.
         @inlinable public mutating func appendLiteral(_ literal: String) {
             bytes.append(contentsOf: literal.utf8)
         }
 
+        /// Adds bytes unchanged.
         @inlinable public mutating func appendInterpolation(_ text: ByteString) {
             bytes.append(contentsOf: text.bytes)
         }
 
+        /// Adds a text in UTF-8.
         @inlinable public mutating func appendInterpolation(_ text: String) {
             bytes.append(contentsOf: text.utf8)
         }
 
+        /// Adds a number in decimal.
         @inlinable public mutating func appendInterpolation(_ number: some FixedWidthInteger) {
             bytes.append(contentsOf: String(number).utf8)
         }
     }
 
+    /// Takes the bytes of all pieces.
     @inlinable public init(stringInterpolation: StringInterpolation) {
         self.init(stringInterpolation.bytes)
     }

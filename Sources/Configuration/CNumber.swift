@@ -12,7 +12,8 @@ func cLong(_ text: ArraySlice<UInt8>) -> Int64 {
     for byte in rest.prefix(while: { $0.isASCIIDigit }) {
         let digit = Int64(byte - UInt8(ascii: "0"))
         let (product, overflow) = value.multipliedReportingOverflow(by: 10)
-        let (sum, carry) = isNegative
+        let (sum, carry) =
+            isNegative
             ? product.subtractingReportingOverflow(digit) : product.addingReportingOverflow(digit)
         guard !overflow, !carry else { return isNegative ? .min : .max }
         value = sum
@@ -23,6 +24,7 @@ func cLong(_ text: ArraySlice<UInt8>) -> Int64 {
 /// Writes whole milliseconds as seconds with three digits, as PHP's `%.3g` does: `2`, `12.3`, `6.17e+3`.
 ///
 /// - Parameter milliseconds: At least 1000.
+/// - Returns: The number without a unit.
 func threeDigitSeconds(milliseconds: Int) -> ByteString {
     var scale = 1
     while milliseconds / scale >= 1000 { scale *= 10 }

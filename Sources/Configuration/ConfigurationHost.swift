@@ -19,7 +19,7 @@ public protocol ConfigurationHost {
     /// The value of a php.ini setting as configured (php.ini, scan directory, `-d`); nil when not configured.
     func iniSetting(_ name: ByteString) -> ByteString?
 
-    /// The text of a PHP constant, e.g. `32767` for `E_ALL`; nil when there is none. Names are case-sensitive.
+    /// The text of a PHP constant, such as `32767` for `E_ALL`; nil when there is none of that exact name.
     func constant(_ name: ByteString) -> ByteString?
 
     /// Looks a user up by name, as `getpwnam(3)`.

@@ -6,7 +6,7 @@ public enum LogLevel: Int, Sendable, CaseIterable, Comparable {
     case error
     case alert
 
-    /// The capitals that begin a log line, e.g. `WARNING`.
+    /// The capitals that begin a log line, like `WARNING`.
     public var name: String {
         switch self {
         case .debug: "DEBUG"
@@ -17,12 +17,13 @@ public enum LogLevel: Int, Sendable, CaseIterable, Comparable {
         }
     }
 
+    /// Whether `left` is less severe.
     public static func < (left: LogLevel, right: LogLevel) -> Bool { left.rawValue < right.rawValue }
 }
 
 /// One line that loading a configuration has to say, in php-fpm's words.
 public struct Diagnostic: Hashable, Sendable {
-    /// Severity. Lines below `log_level` are not produced at all.
+    /// Severity; lines below `log_level` are not produced at all.
     public var level: LogLevel
 
     /// The text after `LEVEL: `; may end in a newline of its own (the test success line does).
@@ -31,7 +32,7 @@ public struct Diagnostic: Hashable, Sendable {
     /// Print `message` as it is, without time stamp and level: PHP's own parser error.
     public var isRaw: Bool
 
-    /// Whether the line came after `error_log` was opened and so goes to that log as well as to stderr.
+    /// Whether `error_log` was open by then, so that the line goes there as well as to stderr.
     public var isAfterErrorLogOpened: Bool
 
     /// The nearest known directive name, when `message` reports an unknown one.
@@ -39,7 +40,10 @@ public struct Diagnostic: Hashable, Sendable {
 
     /// Creates a line; by default an ordinary one from before the error log was opened.
     public init(
-        level: LogLevel, message: ByteString, isRaw: Bool = false, isAfterErrorLogOpened: Bool = false,
+        level: LogLevel,
+        message: ByteString,
+        isRaw: Bool = false,
+        isAfterErrorLogOpened: Bool = false,
         hint: ByteString? = nil
     ) {
         self.level = level

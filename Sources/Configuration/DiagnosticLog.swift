@@ -10,12 +10,20 @@ struct DiagnosticLog: Sendable {
     mutating func report(_ level: LogLevel, _ message: ByteString, hint: ByteString? = nil) {
         guard level >= threshold else { return }
         lines.append(
-            Diagnostic(level: level, message: message, isAfterErrorLogOpened: isErrorLogOpen, hint: hint))
+            Diagnostic(level: level, message: message, isAfterErrorLogOpened: isErrorLogOpen, hint: hint)
+        )
     }
 
     /// Reports a line that PHP itself prints on stderr, whatever the level.
-    mutating func reportRaw(_ message: ByteString) {
+    mutating func reportRaw(_ message: ByteString, hint: ByteString? = nil) {
         lines.append(
-            Diagnostic(level: .error, message: message, isRaw: true, isAfterErrorLogOpened: isErrorLogOpen))
+            Diagnostic(
+                level: .error,
+                message: message,
+                isRaw: true,
+                isAfterErrorLogOpened: isErrorLogOpen,
+                hint: hint
+            )
+        )
     }
 }

@@ -1,13 +1,15 @@
 extension GlobalSettings {
     /// The directives of `[global]`, in the order of the dump.
+    // One row a line where it fits.
+    // swift-format-ignore
     static let table: [DirectiveRow<GlobalSettings>] = [
         row("pid", .text(\.pidFile), "none", "File for the master's process id."),
-        row("error_log", .text(\.errorLog), "log/php-fpm.log", "File for the error log, or `syslog`."),
+        row("error_log", .text(\.errorLog), "log/php-fpm.log", "File for the error log or `syslog`."),
         row("syslog.ident", .text(\.syslogIdent), "php-fpm", "Name in front of lines in syslog."),
         row("syslog.facility", .facility(\.syslogFacility), "daemon", "Facility of lines in syslog."),
         row("log_buffering", .boolean(\.logBuffering), "yes", "Write each log line at once."),
         row("log_level", .logLevel(\.logLevel), "notice", "Least severity that is logged."),
-        row("log_limit", .integer(\.logLimit), "1024", "Bytes of a log line; longer worker output wraps."),
+        row("log_limit", .integer(\.logLimit), "1024", "Bytes of a log line; worker output wraps."),
         row(
             "emergency_restart_interval", .seconds(\.emergencyRestartInterval), "0",
             "Time in which the crashes of `emergency_restart_threshold` count; 0 is off.", .notYet(issue: 3)),
@@ -18,10 +20,10 @@ extension GlobalSettings {
             "process_control_timeout", .seconds(\.processControlTimeout), "0",
             "Patience after the first signal of a stop or reload."),
         row("process.max", .integer(\.processMax), "0", "Workers over all pools; 0 is unlimited."),
-        row("process.priority", .priority(\.processPriority), "unset", "Nice value of the master, -19 to 20."),
+        row("process.priority", .priority(\.processPriority), "unset", "Nice value of the master, -19…20."),
         row("daemonize", .boolean(\.daemonize), "yes", "Run in the background; `-D` and `-F` override it."),
-        row("rlimit_files", .integer(\.rlimitFiles), "0", "Open file limit of the master; 0 leaves it alone."),
-        row("rlimit_core", .coreLimit(\.rlimitCore), "0", "Core size limit of the master; 0 leaves it alone."),
+        row("rlimit_files", .integer(\.rlimitFiles), "0", "Open files of the master; 0 leaves it alone."),
+        row("rlimit_core", .coreLimit(\.rlimitCore), "0", "Core size of the master; 0 leaves it alone."),
         row(
             "events.mechanism", .text(\.eventsMechanism), "epoll",
             "`epoll`, `poll` or `select`; the event loop is epoll whatever is chosen."),
@@ -31,10 +33,20 @@ extension GlobalSettings {
     ]
 
     private static func row(
-        _ name: ByteString, _ field: DirectiveField<GlobalSettings>, _ defaultText: String, _ summary: String,
+        _ name: ByteString,
+        _ field: DirectiveField<GlobalSettings>,
+        _ defaultText: String,
+        _ summary: String,
         _ effect: DirectiveEffect = .effective
     ) -> DirectiveRow<GlobalSettings> {
         DirectiveRow(
-            name, field, scope: .global, default: defaultText, summary, effect: effect, isDumped: true)
+            name,
+            field,
+            scope: .global,
+            default: defaultText,
+            summary,
+            effect: effect,
+            isDumped: true
+        )
     }
 }

@@ -44,8 +44,13 @@ public struct Directive: Hashable, Sendable {
 
     /// Read by the loader itself, in any section.
     static let include = Directive(
-        name: "include", scope: .global, kind: .text, defaultText: "none",
-        summary: "Pattern of files to read at this place; allowed in every section.", effect: .effective)
+        name: "include",
+        scope: .global,
+        kind: .text,
+        defaultText: "none",
+        summary: "Pattern of files to read at this place; allowed in every section.",
+        effect: .effective
+    )
 }
 
 /// A property that a directive sets, with the type that says how it is read and shown.
@@ -101,8 +106,13 @@ struct DirectiveRow<Settings>: Sendable {
 
 extension DirectiveRow {
     init(
-        _ name: ByteString, _ field: DirectiveField<Settings>, scope: Directive.Scope, default defaultText: String,
-        _ summary: String, effect: DirectiveEffect, isDumped: Bool
+        _ name: ByteString,
+        _ field: DirectiveField<Settings>,
+        scope: Directive.Scope,
+        default defaultText: String,
+        _ summary: String,
+        effect: DirectiveEffect,
+        isDumped: Bool
     ) {
         let brackets: ByteString =
             if case .paths = field { "[]" } else { field.isArray ? "[NAME]" : "" }
@@ -110,7 +120,12 @@ extension DirectiveRow {
         self.field = field
         self.isDumped = isDumped
         directive = Directive(
-            name: name + brackets, scope: scope, kind: field.kind, defaultText: defaultText, summary: summary,
-            effect: effect)
+            name: name + brackets,
+            scope: scope,
+            kind: field.kind,
+            defaultText: defaultText,
+            summary: summary,
+            effect: effect
+        )
     }
 }

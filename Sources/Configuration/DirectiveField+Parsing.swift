@@ -6,9 +6,15 @@ struct ValueProblem: Error, Hashable, Sendable {
 extension DirectiveField {
     /// Reads `value` as this field's type and stores it; array fields are left alone.
     ///
-    /// - Parameter pool: The name for `$pool`; nil in the global section.
+    /// - Parameters:
+    ///   - value: The text after the sign of equality.
+    ///   - pool: The name for `$pool`; nil in the global section.
+    ///   - settings: The section to change.
+    /// - Throws: ``ValueProblem`` with php-fpm's text.
     func store(
-        _ value: ByteString, pool: ByteString?, in settings: inout Settings
+        _ value: ByteString,
+        pool: ByteString?,
+        in settings: inout Settings
     ) throws(ValueProblem) {
         switch self {
         case .text(let property):
@@ -96,8 +102,8 @@ extension ByteString {
 
     func logLevel() throws(ValueProblem) -> LogLevel {
         let names: [(ByteString, LogLevel)] = [
-            ("debug", .debug), ("notice", .notice), ("warning", .warning), ("warn", .warning), ("error", .error),
-            ("alert", .alert),
+            ("debug", .debug), ("notice", .notice), ("warning", .warning), ("warn", .warning),
+            ("error", .error), ("alert", .alert),
         ]
         guard let level = names.first(where: { equalsIgnoringCase($0.0) }) else {
             throw ValueProblem(text: "invalid value for 'log_level'")
@@ -109,8 +115,9 @@ extension ByteString {
     func facility() throws(ValueProblem) -> Int {
         let names: [(ByteString, Int)] = [
             ("KERN", 0), ("USER", 1), ("MAIL", 2), ("DAEMON", 3), ("AUTH", 4), ("SYSLOG", 5), ("LPR", 6),
-            ("NEWS", 7), ("UUCP", 8), ("CRON", 9), ("AUTHPRIV", 10), ("FTP", 11), ("LOCAL0", 16), ("LOCAL1", 17),
-            ("LOCAL2", 18), ("LOCAL3", 19), ("LOCAL4", 20), ("LOCAL5", 21), ("LOCAL6", 22), ("LOCAL7", 23),
+            ("NEWS", 7), ("UUCP", 8), ("CRON", 9), ("AUTHPRIV", 10), ("FTP", 11), ("LOCAL0", 16),
+            ("LOCAL1", 17), ("LOCAL2", 18), ("LOCAL3", 19), ("LOCAL4", 20), ("LOCAL5", 21), ("LOCAL6", 22),
+            ("LOCAL7", 23),
         ]
         guard let facility = names.first(where: { equalsIgnoringCase($0.0) }) else {
             throw ValueProblem(text: "invalid value")

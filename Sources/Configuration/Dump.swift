@@ -6,7 +6,8 @@ extension ServiceConfiguration {
     }
 
     private static func lines<Settings>(
-        of settings: Settings, _ table: [DirectiveRow<Settings>]
+        of settings: Settings,
+        _ table: [DirectiveRow<Settings>]
     ) -> [ByteString] {
         table.filter(\.isDumped).flatMap { row in
             row.field.dump(settings, name: row.name).map { "\t\($0.name) = \($0.value)" }

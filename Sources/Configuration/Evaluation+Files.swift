@@ -62,7 +62,9 @@ extension Evaluation {
             guard host.isDirectory(inside) else {
                 let place: ByteString = "within the chroot path '\(root)' ('\(inside)')"
                 throw refuse(
-                    index, "the chdir path '\(path)' \(place) does not exist or is not a directory")
+                    index,
+                    "the chdir path '\(path)' \(place) does not exist or is not a directory"
+                )
             }
         } else if !host.isDirectory(path) {
             throw refuse(index, "the chdir path '\(path)' does not exist or is not a directory")
@@ -100,9 +102,9 @@ extension Evaluation {
             "axis2.client_home", "blenc.key_file", "coin_acceptor.device",
         ]
         guard pathSettings.contains(where: { $0.equalsIgnoringCase(setting.name) }) else { return setting }
-        if setting.isAdmin, setting.name.equalsIgnoringCase("error_log"), setting.value.equalsIgnoringCase("syslog") {
-            return setting
-        }
+        let isLogToSyslog =
+            setting.name.equalsIgnoringCase("error_log") && setting.value.equalsIgnoringCase("syslog")
+        if setting.isAdmin, isLogToSyslog { return setting }
         var expanded = setting
         expanded.value = expand(setting.value, in: pool)
         return expanded
@@ -115,7 +117,9 @@ extension Evaluation {
         if let conflict = users.min(by: { $0[0] < $1[0] }) {
             let first = pools[conflict[0]].settings.name
             throw refuse(
-                conflict[1], "unable to set listen address as it's already used in another pool '\(first)'")
+                conflict[1],
+                "unable to set listen address as it's already used in another pool '\(first)'"
+            )
         }
         for pool in pools {
             guard let owner = pool.owner else { continue }

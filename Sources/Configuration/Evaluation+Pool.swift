@@ -73,12 +73,17 @@ extension Evaluation {
         let spares: ByteString = "pm.min_spare_servers(\(least)) and pm.max_spare_servers(\(most))"
         guard least <= pool.maxChildren, most <= pool.maxChildren else {
             throw refuse(
-                index, "\(spares) cannot be greater than pm.max_children(\(pool.maxChildren))", .alert)
+                index,
+                "\(spares) cannot be greater than pm.max_children(\(pool.maxChildren))",
+                .alert
+            )
         }
         guard most >= least else {
             throw refuse(
-                index, "pm.max_spare_servers(\(most)) must not be less than pm.min_spare_servers(\(least))",
-                .alert)
+                index,
+                "pm.max_spare_servers(\(most)) must not be less than pm.min_spare_servers(\(least))",
+                .alert
+            )
         }
         let start = pool.startServers
         if start <= 0 {
@@ -103,7 +108,9 @@ extension Evaluation {
                 """
                 ondemand process manager can ONLY be used when events.mechanism is either epoll (Linux) or \
                 kqueue (*BSD).
-                """, .alert)
+                """,
+                .alert
+            )
         }
         let timeout = pool.processIdleTimeout.components.seconds
         guard timeout >= 1 else {
@@ -111,11 +118,13 @@ extension Evaluation {
         }
         if pool.listenBacklog < -1 {
             report(
-                .warning, index,
+                .warning,
+                index,
                 """
                 listen.backlog(\(pool.listenBacklog)) was too low for the ondemand process manager. \
                 I updated it for you to -1.
-                """)
+                """
+            )
             pools[index].settings.listenBacklog = -1
         }
         pools[index].settings.startServers = 0
@@ -167,7 +176,10 @@ extension Evaluation {
     }
 
     private mutating func checkURI(
-        _ path: ByteString, _ purpose: String, _ index: Int, mayBeRoot: Bool
+        _ path: ByteString,
+        _ purpose: String,
+        _ index: Int,
+        mayBeRoot: Bool
     ) throws(Refusal) {
         let subject: ByteString = "the \(purpose) path '\(path)'"
         guard path.isAbsolutePath else {
@@ -177,9 +189,12 @@ extension Evaluation {
             throw refuse(index, "\(subject) is not long enough")
         }
         let punctuation: [UInt8] = Array("/_-.~".utf8)
-        guard path.bytes.allSatisfy({ $0.isASCIIDigit || $0.isASCIILetter || punctuation.contains($0) }) else {
+        guard path.bytes.allSatisfy({ $0.isASCIIDigit || $0.isASCIILetter || punctuation.contains($0) })
+        else {
             throw refuse(
-                index, "\(subject) must contain only the following characters '[alphanum]/_-.~'")
+                index,
+                "\(subject) must contain only the following characters '[alphanum]/_-.~'"
+            )
         }
     }
 }

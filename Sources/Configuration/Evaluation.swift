@@ -26,7 +26,10 @@ struct Evaluation<Host: ConfigurationHost> {
         try openErrorLog()
         try chooseEventMechanism()
         guard !pools.isEmpty else {
-            throw refuse(.error, "No pool defined. at least one pool section must be specified in config file")
+            throw refuse(
+                .error,
+                "No pool defined. at least one pool section must be specified in config file"
+            )
         }
         // Hidden status pools join at the end and are checked in the same loop.
         var index = 0
@@ -86,7 +89,9 @@ extension Evaluation {
                     log.report(.warning, "systemd_interval option ignored")
                 }
                 log.report(
-                    .notice, "systemd watchdog configured to \(threeDigitSeconds(milliseconds: interval))sec")
+                    .notice,
+                    "systemd watchdog configured to \(threeDigitSeconds(milliseconds: interval))sec"
+                )
                 global.systemdInterval = .milliseconds(interval)
                 global.answersSystemdWatchdog = true
                 return

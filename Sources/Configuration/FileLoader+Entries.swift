@@ -36,7 +36,10 @@ extension FileLoader {
 
     private mutating func setScalar(_ name: ByteString, _ value: ByteString?) {
         guard let value else {
-            fail("value is NULL for a ZEND_INI_PARSER_ENTRY")
+            fail(
+                "value is NULL for a ZEND_INI_PARSER_ENTRY",
+                hint: "expected NAME = VALUE; a comment begins with ';'"
+            )
             return
         }
         if name == "include" {
@@ -56,12 +59,14 @@ extension FileLoader {
 
     /// Finds the row of a scalar and stores the value in the section that `section` leads to.
     private mutating func store<Settings>(
-        _ value: ByteString, _ name: ByteString, _ table: [DirectiveRow<Settings>], pool: ByteString?,
+        _ value: ByteString,
+        _ name: ByteString,
+        _ table: [DirectiveRow<Settings>],
+        pool: ByteString?,
         _ section: WritableKeyPath<Self, Settings>
     ) {
         guard let row = table.first(where: { !$0.field.isArray && $0.name.equalsIgnoringCase(name) }) else {
-            let hint = Suggestion.hint(for: name, isArray: false, scope: pool == nil ? .global : .pool)
-            fail("unknown entry '\(name)'", hint: hint)
+            fail("unknown entry '\(name)'", hint: Suggestion.hint(for: name, isArray: false, pool: pool))
             return
         }
         do throws(ValueProblem) {
@@ -83,7 +88,8 @@ extension FileLoader {
         guard let row = PoolSettings.table.first(where: { $0.field.isArray && $0.name == name }) else {
             fail(
                 "unknown directive '\(name)'",
-                hint: Suggestion.hint(for: name, isArray: true, scope: .pool))
+                hint: Suggestion.hint(for: name, isArray: true, pool: pools[pool].name)
+            )
             return
         }
         if case .paths(let property) = row.field {
@@ -98,8 +104,11 @@ extension FileLoader {
     }
 
     private mutating func addPath(
-        _ value: ByteString, key: ByteString, to property: WritableKeyPath<PoolSettings, [ByteString]>,
-        of name: ByteString, _ pool: Int
+        _ value: ByteString,
+        key: ByteString,
+        to property: WritableKeyPath<PoolSettings, [ByteString]>,
+        of name: ByteString,
+        _ pool: Int
     ) {
         if !key.isEmpty { fail("Keys provided to field '\(name)' are ignored") }
         if !value.isAbsolutePath { fail("Values provided to field '\(name)' must begin with '/'") }
@@ -110,7 +119,10 @@ extension FileLoader {
 
     /// Puts an entry in front of its list, so that the first in the file is applied last and wins.
     private mutating func add(
-        _ value: ByteString, key: ByteString, to field: DirectiveField<PoolSettings>, _ pool: Int
+        _ value: ByteString,
+        key: ByteString,
+        to field: DirectiveField<PoolSettings>,
+        _ pool: Int
     ) throws(ValueProblem) {
         let text = try value.replacingPoolName(with: pools[pool].name)
         switch field {

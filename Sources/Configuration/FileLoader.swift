@@ -6,7 +6,7 @@ struct FileLoader<Host: ConfigurationHost> {
     var global = GlobalSettings()
     var pools: [PoolSettings] = []
 
-    /// The pool whose section is in force; nil for the global one. Survives the ends of files.
+    /// The pool whose section is in force, even past the end of a file; nil for the global one.
     var currentPool: Int?
 
     /// The place of the line being read, for messages.
@@ -72,7 +72,11 @@ extension FileLoader {
         do throws(INISyntaxError) {
             try parser.parse { event in handle(event) }
         } catch {
-            diagnostics.reportRaw("PHP:  \(error.message) in Unknown on line \(error.line)")
+            // PHP names neither the file nor the file's line.
+            diagnostics.reportRaw(
+                "PHP:  \(error.message) in Unknown on line \(error.line)",
+                hint: "this is \(file):\(line); put a value with any of = ; & | ^ ~ ! ( ) in double quotes"
+            )
             return false
         }
         guard !isLineWrong else { return false }
@@ -86,11 +90,15 @@ extension FileLoader {
         switch host.expandPattern(pattern) {
         case .noMatch:
             diagnostics.report(
-                .warning, "Nothing matches the include pattern '\(pattern)' from \(file) at line \(line).")
+                .warning,
+                "Nothing matches the include pattern '\(pattern)' from \(file) at line \(line)."
+            )
             return true
         case .failed(let code):
             diagnostics.report(
-                .error, "Unable to globalize '\(pattern)' (ret=\(code)) from \(file) at line \(line).")
+                .error,
+                "Unable to globalize '\(pattern)' (ret=\(code)) from \(file) at line \(line)."
+            )
             return false
         case .matches(let paths):
             for path in paths where !path.isEmpty && path.bytes.last != UInt8(ascii: "/") {

@@ -17,7 +17,7 @@ public struct GlobalSettings: Sendable {
     /// `log_buffering`: one write per line.
     public var logBuffering = true
 
-    /// `log_level` as given; nil when unset. See ``effectiveLogLevel``.
+    /// `log_level` as given; nil when unset, see ``effectiveLogLevel``.
     public var logLevel: LogLevel?
 
     /// `log_limit`: bytes of a log line including its newline; at least 512.
@@ -47,11 +47,12 @@ public struct GlobalSettings: Sendable {
     /// `rlimit_core`: 0 leaves the limit alone, -1 is unlimited.
     public var rlimitCore = 0
 
-    /// `events.mechanism`: the chosen one's name, e.g. `epoll`.
+    /// `events.mechanism`: the chosen one's name, such as `epoll`.
     public var eventsMechanism: ByteString?
 
-    /// `systemd_interval`: time between notifications, whole milliseconds; zero disables them. Never nil
-    /// after a load: 10 s by default, and half of `WATCHDOG_USEC` when systemd asks for a watchdog.
+    /// `systemd_interval`: time between notifications, whole milliseconds; zero disables them.
+    ///
+    /// Never nil after a load: 10 s by default, half of `WATCHDOG_USEC` when systemd asks for a watchdog.
     public var systemdInterval: Duration?
 
     /// Whether systemd asked for a watchdog, so that each notification carries `WATCHDOG=1`.

@@ -10,7 +10,7 @@ enum INIEvent: Hashable, Sendable {
 
 /// A line that PHP's INI grammar does not accept.
 struct INISyntaxError: Error, Hashable, Sendable {
-    /// PHP's text, e.g. `syntax error, unexpected '='`.
+    /// PHP's text, like `syntax error, unexpected '='`.
     var message: ByteString
     /// The line within the text, 1 or 2.
     var line: Int
@@ -35,6 +35,7 @@ struct INIParser<Host: ConfigurationHost> {
     /// Parses the whole line.
     ///
     /// - Parameter deliver: Receives each event in order.
+    /// - Throws: ``INISyntaxError`` at the first token that may not stand where it does.
     mutating func parse(_ deliver: (INIEvent) -> Void) throws(INISyntaxError) {
         while true {
             switch token {
@@ -76,7 +77,10 @@ extension INIParser {
 
     private func unexpected(expecting: ByteString? = nil) -> INISyntaxError {
         let base: ByteString = "syntax error, unexpected \(token.name)"
-        return INISyntaxError(message: expecting.map { "\(base), expecting \($0)" } ?? base, line: scanner.line)
+        return INISyntaxError(
+            message: expecting.map { "\(base), expecting \($0)" } ?? base,
+            line: scanner.line
+        )
     }
 
     private func expect(_ character: Unicode.Scalar, expecting: ByteString) throws(INISyntaxError) {
@@ -125,7 +129,8 @@ extension INIParser {
 
     /// Applies what waits for `value`; returns false when a binary operator asks for another operand.
     private mutating func reduce(
-        _ value: inout ByteString, _ stack: inout [Pending]
+        _ value: inout ByteString,
+        _ stack: inout [Pending]
     ) throws(INISyntaxError) -> Bool {
         while true {
             let number = cInteger(value.bytes[...])
@@ -172,7 +177,9 @@ extension INIParser {
         case section, key, value
     }
 
-    /// Adjacent texts, quoted texts and variables. Between brackets there may be none at all, elsewhere
+    /// Adjacent texts, quoted texts and variables.
+    ///
+    /// Between brackets there may be none at all, elsewhere
     /// at least one is needed; only section names leave constants alone.
     private mutating func text(_ place: Place) throws(INISyntaxError) -> ByteString {
         var result = ByteString()

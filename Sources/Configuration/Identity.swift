@@ -19,10 +19,14 @@ extension PoolSettings {
     /// Resolves `user` and `group` for a start, as the master does once it is in the background.
     ///
     /// - Parameters:
+    ///   - options: Whether this is root and whether pools may be.
     ///   - realUserID: The real user id, whose entry gives `USER` and `HOME` when not root.
+    ///   - host: Answers the lookups.
     /// - Returns: The identity, or nil when the pool cannot start; and the lines to log in order.
     public func resolveIdentity(
-        options: LoadOptions, realUserID: UInt32, host: some ConfigurationHost
+        options: LoadOptions,
+        realUserID: UInt32,
+        host: some ConfigurationHost
     ) -> (identity: PoolIdentity?, diagnostics: [Diagnostic]) {
         options.isRoot
             ? resolveAsRoot(allowsRoot: options.allowsRoot, host: host)
@@ -30,10 +34,14 @@ extension PoolSettings {
     }
 
     private func resolveAsRoot(
-        allowsRoot: Bool, host: some ConfigurationHost
+        allowsRoot: Bool,
+        host: some ConfigurationHost
     ) -> (PoolIdentity?, [Diagnostic]) {
         func refuse(_ message: ByteString) -> (PoolIdentity?, [Diagnostic]) {
-            (nil, [Diagnostic(level: .error, message: "[pool \(name)] \(message)", isAfterErrorLogOpened: true)])
+            (
+                nil,
+                [Diagnostic(level: .error, message: "[pool \(name)] \(message)", isAfterErrorLogOpened: true)]
+            )
         }
         var userID: UInt32 = 0
         var groupID: UInt32 = 0
@@ -77,7 +85,8 @@ extension PoolSettings {
     }
 
     private func resolveAsOrdinaryUser(
-        _ realUserID: UInt32, host: some ConfigurationHost
+        _ realUserID: UInt32,
+        host: some ConfigurationHost
     ) -> (PoolIdentity?, [Diagnostic]) {
         let ignored: [(ByteString, Bool)] = [
             ("user", user.map { !$0.isEmpty } ?? false), ("group", group.map { !$0.isEmpty } ?? false),
@@ -87,7 +96,8 @@ extension PoolSettings {
             Diagnostic(
                 level: .notice,
                 message: "[pool \(name)] '\(directive)' directive is ignored when FPM is not running as root",
-                isAfterErrorLogOpened: true)
+                isAfterErrorLogOpened: true
+            )
         }
         var identity = PoolIdentity()
         if case .found(let entry) = host.user(withID: realUserID) {
@@ -98,9 +108,11 @@ extension PoolSettings {
     }
 }
 
-/// What `-t` checks of users and groups: that names exist. Reports the first that does not.
+/// Reports the first user or group name that does not exist, as `-t` does; false when there is one.
 func testIdentities(
-    of configuration: ServiceConfiguration, host: some ConfigurationHost, log: inout DiagnosticLog
+    of configuration: ServiceConfiguration,
+    host: some ConfigurationHost,
+    log: inout DiagnosticLog
 ) -> Bool {
     for pool in configuration.pools {
         var problem: ByteString?
@@ -108,9 +120,11 @@ func testIdentities(
             problem = "cannot get uid for user '\(user)'"
         } else if let group = nameToTest(pool.group), case .missing = host.group(named: group) {
             problem = "cannot get gid for group '\(group)'"
-        } else if let owner = nameToTest(pool.listenOwner), case .missing(let code) = host.user(named: owner) {
+        } else if let owner = nameToTest(pool.listenOwner), case .missing(let code) = host.user(named: owner)
+        {
             problem = "cannot get uid for user '\(owner)': \(host.errorText(code)) (\(code))"
-        } else if let group = nameToTest(pool.listenGroup), case .missing(let code) = host.group(named: group) {
+        } else if let group = nameToTest(pool.listenGroup), case .missing(let code) = host.group(named: group)
+        {
             problem = "cannot get gid for group '\(group)': \(host.errorText(code)) (\(code))"
         }
         if let problem {

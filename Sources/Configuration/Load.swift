@@ -14,7 +14,10 @@ public func load(_ path: ByteString, options: LoadOptions, host: some Configurat
 
 /// Everything between opening the first file and the verdict.
 private func accept(
-    _ path: ByteString, options: LoadOptions, host: some ConfigurationHost, log: inout DiagnosticLog
+    _ path: ByteString,
+    options: LoadOptions,
+    host: some ConfigurationHost,
+    log: inout DiagnosticLog
 ) -> ServiceConfiguration? {
     if let prefix = options.prefix, !prefix.isEmpty, !host.isDirectory(prefix) {
         log.report(.error, "the global prefix '\(prefix)' does not exist or is not a directory")

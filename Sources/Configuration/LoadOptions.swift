@@ -52,7 +52,7 @@ public struct ServiceConfiguration: Sendable {
     /// The `[global]` section.
     public var global: GlobalSettings
 
-    /// Pools in order of definition, at least one. Status listeners are part of the pool that owns them.
+    /// Pools in order of definition, at least one; a status listener is part of the pool that owns it.
     public var pools: [PoolSettings]
 
     /// Creates a configuration from checked parts.

@@ -18,7 +18,7 @@ public enum ProcessManager: Int, Hashable, Sendable, CaseIterable {
 public struct EnvironmentEntry: Hashable, Sendable {
     /// Variable name; not validated.
     public var name: ByteString
-    /// Value. A leading `$` names a variable of the master to copy; see ``resolved(by:)``.
+    /// Value; a leading `$` names a variable of the master to copy, see ``resolved(by:)``.
     public var value: ByteString
 
     /// Creates an entry.
@@ -38,7 +38,7 @@ public struct EnvironmentEntry: Hashable, Sendable {
 public struct PHPSetting: Hashable, Sendable {
     /// Name of the PHP setting.
     public var name: ByteString
-    /// Value; flags are `1` or `0`. Path-like settings are expanded.
+    /// Value: flags are `1` or `0`, and settings that are paths are expanded.
     public var value: ByteString
     /// Whether scripts and `.user.ini` may not change it.
     public var isAdmin: Bool
@@ -62,7 +62,7 @@ public struct PoolSettings: Sendable {
     /// `prefix`: directory for the pool's relative paths.
     public var prefix: ByteString?
 
-    /// `user` and `group` as given: names or digits. See ``resolveIdentity(options:host:)``.
+    /// `user` as given: a name or digits; see ``resolveIdentity(options:realUserID:host:)``.
     public var user: ByteString?
     /// `group` as given: a name or digits.
     public var group: ByteString?

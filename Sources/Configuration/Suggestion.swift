@@ -1,21 +1,27 @@
 /// Helps with a name that no directive of the section has.
 enum Suggestion {
-    /// A sentence for an unknown scalar or array name; nil when nothing known is near.
-    static func hint(for name: ByteString, isArray: Bool, scope: Directive.Scope) -> ByteString? {
+    /// Explains an unknown scalar or array name; nil when nothing known is near.
+    ///
+    /// - Parameters:
+    ///   - name: As the file has it.
+    ///   - isArray: Whether it stood before brackets.
+    ///   - poolName: The pool whose section is in force; nil for the global one.
+    /// - Returns: A sentence without a full stop.
+    static func hint(for name: ByteString, isArray: Bool, pool poolName: ByteString?) -> ByteString? {
         // No directive is nearly as long, and the search takes time in proportion to the length.
         guard name.count <= 64 else { return nil }
         let global = GlobalSettings.table.map { ($0.name, $0.field.isArray) }
         let pool = PoolSettings.table.map { ($0.name, $0.field.isArray) }
-        let (own, other) = scope == .global ? (global, pool) : (pool, global)
+        let (own, other) = poolName == nil ? (global, pool) : (pool, global)
 
         if let match = own.first(where: { $0.0.equalsIgnoringCase(name) }), match.1 != isArray {
-            return match.1
-                ? "'\(match.0)' needs brackets: \(match.0)[\(match.0 == "access.suppress_path" ? "" : "NAME")] = …"
-                : "'\(match.0)' takes no brackets"
+            guard match.1 else { return "'\(match.0)' takes no brackets" }
+            let key: ByteString = match.0 == "access.suppress_path" ? "" : "NAME"
+            return "'\(match.0)' needs brackets: \(match.0)[\(key)] = …"
         }
         if other.contains(where: { $0.0.equalsIgnoringCase(name) }), !own.contains(where: { $0.0 == name }) {
-            return scope == .global
-                ? "'\(name)' belongs in a pool's section" : "'\(name)' belongs in the [global] section"
+            guard let poolName else { return "'\(name)' belongs in a pool's section" }
+            return "'\(name)' belongs in the [global] section; the one in force here is [\(poolName)]"
         }
         let candidates = own.filter { $0.1 == isArray }.map(\.0) + (isArray ? [] : ["include"])
         let nearest = candidates.map { ($0, distance(name, $0)) }.min { $0.1 < $1.1 }

@@ -31,7 +31,8 @@ struct SystemHost: ConfigurationHost {
         return .matches(
             (0..<Int(result.gl_pathc)).compactMap { index in
                 result.gl_pathv[index].map { ByteString(String(cString: $0)) }
-            })
+            }
+        )
     }
 
     func isDirectory(_ path: ByteString) -> Bool {
@@ -46,12 +47,7 @@ struct SystemHost: ConfigurationHost {
     func iniSetting(_ name: ByteString) -> ByteString? { settings[name] }
 
     func constant(_ name: ByteString) -> ByteString? {
-        let known: [ByteString: ByteString] = [
-            "E_ALL": "32767", "E_NOTICE": "8", "E_ERROR": "1", "E_WARNING": "2", "E_STRICT": "2048",
-            "E_DEPRECATED": "8192", "PHP_OS": "Linux", "PHP_EOL": "\n", "PHP_INT_SIZE": "8", "INF": "INF",
-            "M_PI": "3.1415926535898",
-        ]
-        return known[name]
+        PHPConstants.value(of: name) ?? (name == "M_PI" ? "3.1415926535898" : nil)
     }
 
     func user(named name: ByteString) -> Lookup<UserEntry> {
@@ -83,7 +79,10 @@ struct SystemHost: ConfigurationHost {
 
     private static func entry(_ entry: passwd) -> UserEntry {
         UserEntry(
-            userID: entry.pw_uid, groupID: entry.pw_gid, name: ByteString(String(cString: entry.pw_name)),
-            home: ByteString(String(cString: entry.pw_dir)))
+            userID: entry.pw_uid,
+            groupID: entry.pw_gid,
+            name: ByteString(String(cString: entry.pw_name)),
+            home: ByteString(String(cString: entry.pw_dir))
+        )
     }
 }
