@@ -112,7 +112,8 @@ static void test_functions(void)
     fixture("functions.php",
             "<?php foreach (['fastcgi_finish_request', 'apache_request_headers', 'getallheaders', 'fpm_get_status',"
             "'dl', 'pcntl_fork', 'cli_set_process_title'] as $f) echo (int)function_exists($f);"
-            "echo ' ', PHP_SAPI, ' ', (int)opcache_get_status(false)['opcache_enabled'], ' ',"
+            "echo ' ', PHP_SAPI, ' ', (int)(extension_loaded('Zend OPcache')"
+            "? opcache_get_status(false)['opcache_enabled'] : true), ' ',"
             "ini_get('fpm.config'), ' ', ini_get('html_errors'), ' ', ini_get('max_execution_time'), ' ',"
             "php_ini_loaded_file(), ' ', PHP_CONFIG_FILE_SCAN_DIR, ' ', (int)getenv('PHP_INI_SCAN_DIR');");
     request("functions.php", NULL);
