@@ -124,11 +124,16 @@ void fpmd_timer_worker_init(void)
     struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = number };
     struct itimerspec period = { .it_value.tv_nsec = TICK_NS, .it_interval.tv_nsec = TICK_NS };
 
+    sigset_t signals;
+
     ticking = false;
     checked = false;
     set_limit(0);
     sigemptyset(&action.sa_mask);
-    if (sigaction(number, &action, NULL) != 0 || timer_create(CLOCK_PROCESS_CPUTIME_ID, &event, &ticker) != 0) {
+    sigemptyset(&signals);
+    sigaddset(&signals, number);
+    if (sigaction(number, &action, NULL) != 0 || sigprocmask(SIG_UNBLOCK, &signals, NULL) != 0
+        || timer_create(CLOCK_PROCESS_CPUTIME_ID, &event, &ticker) != 0) {
         return;     /* PHP's own timer then */
     }
     if (timer_settime(ticker, 0, &period, NULL) != 0) {

@@ -1,6 +1,10 @@
 /* What the client gets: headers, status lines, refusals, flushing and the ends of scripts. */
 #include "check.h"
 
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #define TYPE "Content-type: text/html; charset=UTF-8\r\n"
 
 static char long_line[1100];
@@ -227,6 +231,61 @@ static void test_log(void)
     CHECK(strncmp(end - 4, "a...", 4) == 0);
 }
 
+/* Without root's rights. */
+static void test_unreadable(void)
+{
+    char path[4200];
+    int status = 0;
+    pid_t pid;
+
+    fixture("secret.php", "<?php echo 'secret';");
+    snprintf(path, sizeof path, "%s/secret.php", fixtures);
+    chmod(path, 0);
+    chmod(fixtures, 0755);
+    if ((pid = fork()) == 0) {
+        failures = 0;
+        if (geteuid() == 0 && (setgid(65534) || setuid(65534))) {
+            _exit(1);
+        }
+        request("secret.php", NULL);
+        OUT_IS("Status: 403 Forbidden\r\n" TYPE "\r\nAccess denied.\n");
+        ERR_HAS("Unable to open primary script: ");
+        ERR_HAS(" (Permission denied)");
+        _exit(failures);
+    }
+    waitpid(pid, &status, 0);
+    CHECK(status == 0);
+}
+
+/* PHP gives up before the script is reached: the client still gets its answer. */
+static void test_failed_start(void)
+{
+    static char form[3000001];
+    int status = 0;
+    pid_t pid;
+
+    memset(form, 'a', sizeof form - 1);
+    memcpy(form, "a[]=", 4);
+    for (size_t i = 4; i < sizeof form - 5; i += 4) {
+        memcpy(form + i, "&a[]", 4);
+    }
+    if (!getenv("USE_ZEND_ALLOC") && (pid = fork()) == 0) {
+        failures = 0;
+        next.body = form;
+        next.body_length = sizeof form - 1;
+        request("hello.php", "REQUEST_METHOD=POST", "CONTENT_TYPE=application/x-www-form-urlencoded",
+                "PHP_VALUE=max_input_vars=1000000\nmemory_limit=10M", NULL);
+        CHECK(last.outcome == FPMD_WORKER_LOST && last.executed == 1);
+        OUT_IS("Status: 500 Internal Server Error\r\n" TYPE "\r\n");
+        ERR_HAS("Allowed memory size of 10485760 bytes exhausted");
+        _exit(failures);
+    }
+    if (!getenv("USE_ZEND_ALLOC")) {
+        waitpid(pid, &status, 0);
+        CHECK(status == 0);
+    }
+}
+
 void test_responses(void)
 {
     test_hello();
@@ -237,4 +296,6 @@ void test_responses(void)
     test_output();
     test_finish();
     test_log();
+    test_unreadable();
+    test_failed_start();
 }
