@@ -41,9 +41,6 @@ void test_preloading(void)
                            "class P { public array $seen; }");
     fixture("uses-preload.php", "<?php echo preloaded(), PHP_SAPI;");
     snprintf(define, sizeof define, "opcache.preload=%s/preload.php", fixtures);
-    if (getenv("PHP_INI_SCAN_DIR")) {
-        return;     /* no opcache */
-    }
     harness_start(defines);
     fpmd_php_worker_init();
     request("uses-preload.php", NULL);
