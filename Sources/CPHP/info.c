@@ -124,7 +124,7 @@ void fpmd_php_print_modules(void)
 static void print_info(void)
 {
     sapi_module.phpinfo_as_text = 1;
-    php_print_info(PHP_INFO_ALL & ~PHP_INFO_CREDITS);
+    php_print_info((int)PHP_INFO_ALL);
 }
 
 void fpmd_php_print_info(void)

@@ -87,6 +87,7 @@ int fpmd_php_start(const fpmd_engine_options *options, const fpmd_host *host)
     sapi_startup(&fpmd_sapi_module);
     fpmd_configuration_prepare(options);
     fpmd_variables_startup();
+    fpmd_extensions_startup();
     zend_first_try {
         if (fpmd_sapi_module.startup(&fpmd_sapi_module) == SUCCESS) {
             result = 0;

@@ -56,6 +56,13 @@ void fpmd_settings_register(int type, int module_number);
 /* PHP_VALUE and PHP_ADMIN_VALUE of the current request; undone by PHP at its end. */
 void fpmd_apply_request_settings(void);
 
+/* ---- extensions.c ---------------------------------------------------------------------------------- */
+
+/* Before module start-up: the built-in extensions become those of php-fpm. */
+void fpmd_extensions_startup(void);
+/* Loads an extension as if php.ini had named it; PHP warns when it cannot. Between requests only. */
+void fpmd_extension_load(const char *name);
+
 /* ---- userini.c ------------------------------------------------------------------------------------- */
 
 void fpmd_user_ini_startup(void);

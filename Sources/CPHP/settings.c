@@ -2,20 +2,20 @@
 #include "sapi.h"
 
 PHP_INI_BEGIN()
-    STD_PHP_INI_ENTRY("cgi.rfc2616_headers", "0", PHP_INI_ALL, OnUpdateBool, rfc2616_headers,
-                      struct fpmd_settings, fpmd_settings_globals)
-    STD_PHP_INI_ENTRY("cgi.nph", "0", PHP_INI_ALL, OnUpdateBool, nph,
-                      struct fpmd_settings, fpmd_settings_globals)
-    STD_PHP_INI_ENTRY("cgi.force_redirect", "1", PHP_INI_SYSTEM, OnUpdateBool, force_redirect,
-                      struct fpmd_settings, fpmd_settings_globals)
+    STD_PHP_INI_BOOLEAN("cgi.rfc2616_headers", "0", PHP_INI_ALL, OnUpdateBool, rfc2616_headers,
+                        struct fpmd_settings, fpmd_settings_globals)
+    STD_PHP_INI_BOOLEAN("cgi.nph", "0", PHP_INI_ALL, OnUpdateBool, nph,
+                        struct fpmd_settings, fpmd_settings_globals)
+    STD_PHP_INI_BOOLEAN("cgi.force_redirect", "1", PHP_INI_SYSTEM, OnUpdateBool, force_redirect,
+                        struct fpmd_settings, fpmd_settings_globals)
     STD_PHP_INI_ENTRY("cgi.redirect_status_env", NULL, PHP_INI_SYSTEM, OnUpdateString, redirect_status_env,
                       struct fpmd_settings, fpmd_settings_globals)
-    STD_PHP_INI_ENTRY("cgi.fix_pathinfo", "1", PHP_INI_SYSTEM, OnUpdateBool, fix_pathinfo,
-                      struct fpmd_settings, fpmd_settings_globals)
-    STD_PHP_INI_ENTRY("cgi.discard_path", "0", PHP_INI_SYSTEM, OnUpdateBool, discard_path,
-                      struct fpmd_settings, fpmd_settings_globals)
-    STD_PHP_INI_ENTRY("fastcgi.logging", "1", PHP_INI_SYSTEM, OnUpdateBool, logging,
-                      struct fpmd_settings, fpmd_settings_globals)
+    STD_PHP_INI_BOOLEAN("cgi.fix_pathinfo", "1", PHP_INI_SYSTEM, OnUpdateBool, fix_pathinfo,
+                        struct fpmd_settings, fpmd_settings_globals)
+    STD_PHP_INI_BOOLEAN("cgi.discard_path", "0", PHP_INI_SYSTEM, OnUpdateBool, discard_path,
+                        struct fpmd_settings, fpmd_settings_globals)
+    STD_PHP_INI_BOOLEAN("fastcgi.logging", "1", PHP_INI_SYSTEM, OnUpdateBool, logging,
+                        struct fpmd_settings, fpmd_settings_globals)
     STD_PHP_INI_ENTRY("fastcgi.error_header", NULL, PHP_INI_SYSTEM, OnUpdateString, error_header,
                       struct fpmd_settings, fpmd_settings_globals)
     STD_PHP_INI_ENTRY("fpm.config", NULL, PHP_INI_SYSTEM, OnUpdateString, fpm_config,
@@ -43,29 +43,6 @@ const char *fpmd_php_doc_root(void)
 }
 
 /* ---- settings that are more than a value --------------------------------------------------------- */
-
-/* Loads an extension into the running process, as if php.ini had named it. The tables must then count it
-   among what survives a request. Between requests only. */
-static void load_extension(const char *name)
-{
-    uint32_t before = zend_hash_num_elements(&module_registry);
-    zend_module_entry *module;
-    HashPosition last;
-
-    zend_interned_strings_switch_storage(0);
-    if (php_load_extension(name, MODULE_PERSISTENT, 0) == SUCCESS
-        && zend_hash_num_elements(&module_registry) > before) {
-        zend_hash_internal_pointer_end_ex(&module_registry, &last);
-        module = zend_hash_get_current_data_ptr_ex(&module_registry, &last);
-        if (module && zend_startup_module_ex(module) == SUCCESS) {
-            zend_collect_module_handlers();
-        }
-    }
-    zend_interned_strings_switch_storage(1);
-    EG(persistent_constants_count) = EG(zend_constants)->nNumUsed;
-    EG(persistent_functions_count) = EG(function_table)->nNumUsed;
-    EG(persistent_classes_count) = EG(class_table)->nNumUsed;
-}
 
 static void disable_classes(const char *list)
 {
@@ -98,7 +75,7 @@ static bool set_for_good(const char *name, const char *value, bool admin)
     zend_string *copy;
 
     if (strcmp(name, "extension") == 0 && *value) {
-        load_extension(value);
+        fpmd_extension_load(value);
         return true;
     }
     if (!entry) {
@@ -137,7 +114,7 @@ static bool set_for_request(const char *name, const char *value, bool admin)
     zend_string *key, *text;
 
     if (strcmp(name, "extension") == 0 && *value) {
-        load_extension(value);
+        fpmd_extension_load(value);
         return true;
     }
     if (!zend_hash_str_exists(EG(ini_directives), name, strlen(name))) {
