@@ -2,7 +2,7 @@ import Foundation
 
 /// Fills `{{NAME}}` and `{{NAME:LABEL}}` in a configuration, and remembers the addresses it made up.
 ///
-/// `{{DIR}}` is the daemon's directory, `{{WWW}}` its document root, `{{SOCKET}}` or `{{SOCKET:x}}` a path for
+/// `{{DIR}}` is the daemon's directory, `{{WWW}}` its document root, `{{TMP}}` what all may write to, `{{SOCKET}}` or `{{SOCKET:x}}` a path for
 /// a Unix socket, `{{PORT}}` or `{{PORT:x}}` a TCP port that is free. The same label is the same address.
 struct ConfigurationTemplate {
     let directory: String
@@ -31,6 +31,7 @@ struct ConfigurationTemplate {
         switch name {
         case "DIR": return directory
         case "WWW": return directory + "/www"
+        case "TMP": return directory + "/tmp"
         case "SOCKET": return socket(label)
         case "PORT": return try String(port(label))
         default: throw TestFailure("unknown placeholder {{\(name)}}")

@@ -49,6 +49,8 @@ public final class Daemon {
     public let directory: String
     /// The document root with a copy of all fixtures.
     public let documentRoot: String
+    /// A directory that every user may write to.
+    public let scratch: String
     /// What the daemon writes to its standard error: its log.
     public let log: LogFile
     /// What the program wrote to its standard output.
@@ -87,17 +89,33 @@ public final class Daemon {
         return daemon
     }
 
+    /// Starts a daemon that is expected to refuse, and waits for its end.
+    ///
+    /// - Parameter status: Its exit status; 78 is the one for a configuration that does not work.
+    public static func startInVain(
+        _ pools: String, _ options: Options = Options(), status: Int32 = 78
+    ) throws -> Daemon {
+        let daemon = try Daemon(pools, options)
+        daemon.expectEnd(.code(status))
+        daemon.allowLog(/.*/)
+        try daemon.process.wait()
+        return daemon
+    }
+
     private init(_ pools: String, _ options: Options) throws {
         let context = try TestContext.required()
         directory = try context.makeDirectory("d")
         program = options.program
         global = options.global
         documentRoot = directory + "/www"
+        scratch = directory + "/tmp"
         configurationPath = directory + "/fpm.conf"
         outputPath = directory + "/stdout"
         log = LogFile(path: directory + "/stderr")
         template = ConfigurationTemplate(directory: directory)
         try FileManager.default.copyItem(atPath: sourceRoot + "/Tests/Fixtures", toPath: documentRoot)
+        try FileManager.default.createDirectory(atPath: scratch, withIntermediateDirectories: false)
+        chmod(scratch, 0o1777)
 
         var variables = baseEnvironment.merging(options.environment) { $1 }
         switch options.ini {
@@ -167,7 +185,7 @@ public final class Daemon {
     public func waitUntilReady(within limit: Duration = patience) throws {
         do {
             try wait(for: "the daemon to be ready", within: limit) {
-                if log.count(of: #/ready to handle connections/#) > 0 { return true }
+                if log.count(of: /ready to handle connections/) > 0 { return true }
                 if !process.isRunning { throw TestFailure("the daemon ended") }
                 return false
             }

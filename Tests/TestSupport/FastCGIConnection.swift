@@ -178,6 +178,14 @@ public final class FastCGIConnection {
         return response
     }
 
+    /// Reads the answer to the only request on this connection, and closes it.
+    ///
+    /// Until the client closes, php-fpm holds the worker.
+    public func finalResponse(within limit: Duration = patience) throws -> FastCGIResponse {
+        defer { close() }
+        return try readResponse(within: limit)
+    }
+
     private func waitFor(_ event: Int32, _ deadline: Deadline, _ what: String) throws {
         var item = pollfd(fd: descriptor, events: Int16(event), revents: 0)
         while poll(&item, 1, deadline.millisecondsLeft) < 1 {
