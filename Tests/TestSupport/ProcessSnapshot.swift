@@ -8,6 +8,8 @@ public struct ProcessSnapshot: Sendable, Hashable {
     public let session: Int32
     /// The state letter of proc(5): `R`, `S`, `Z` …
     public let state: Character
+    /// The nice value, -20 to 19.
+    public let niceness: Int
     /// Clock ticks between boot and start: tells a process from a later one with the same number.
     public let startTime: UInt64
     /// The command line with blanks between the arguments; the title if the program set one.
@@ -20,12 +22,14 @@ public struct ProcessSnapshot: Sendable, Hashable {
         else { return nil }
         let fields = stat[stat.index(after: nameEnd)...].split(separator: " ")
         guard fields.count > 19, let state = fields[0].first, let parent = pid_t(fields[1]),
-            let session = pid_t(fields[3]), let startTime = UInt64(fields[19])
+            let session = pid_t(fields[3]), let niceness = Int(fields[16]),
+            let startTime = UInt64(fields[19])
         else { return nil }
         self.pid = pid
         self.parent = parent
         self.session = session
         self.state = state
+        self.niceness = niceness
         self.startTime = startTime
         title = (Self.read("/proc/\(pid)/cmdline") ?? "")
             .split(separator: "\0", omittingEmptySubsequences: true).joined(separator: " ")
