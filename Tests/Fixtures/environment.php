@@ -6,6 +6,7 @@ foreach (array_filter(explode("\0", stream_get_contents($pipes[1]))) as $line) {
     [$name, $value] = explode('=', $line, 2);
     $local[$name] = $value;
 }
+proc_close($env);
 header('Content-Type: application/json');
 echo json_encode([
     'getenv' => getenv(),
