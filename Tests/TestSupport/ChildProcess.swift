@@ -31,7 +31,7 @@ public final class ChildProcess {
     ///
     /// - Parameters:
     ///   - arguments: The whole vector; its first element is looked up in this process's `PATH`.
-    ///   - environment: The whole environment of the program.
+    ///   - environment: The whole environment of the program; it gets it sorted by name.
     ///   - output: File that standard output is appended to; created if missing.
     ///   - errors: The same for standard error; may be the same file.
     ///   - directory: Its working directory; this process's if nil.
@@ -59,7 +59,7 @@ public final class ChildProcess {
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
 
         let vector = arguments.map { strdup($0) } + [nil]
-        let variables = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        let variables = environment.sorted { $0.key < $1.key }.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer { (vector + variables).forEach { free($0) } }
         guard let program = arguments.first else { throw TestFailure("no program named") }
         var started: pid_t = 0

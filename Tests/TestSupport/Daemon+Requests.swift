@@ -37,10 +37,10 @@ extension Daemon {
     ///
     /// - Returns: The connection on which the answer will come.
     public func begin(
-        _ script: String, query: String = "", from label: String = ""
+        _ script: String, query: String = "", headers: [String: String] = [:], from label: String = ""
     ) throws -> FastCGIConnection {
         let connection = try connect(label)
-        try connection.send(makeRequest(script, query: query))
+        try connection.send(makeRequest(script, query: query, headers: headers))
         return connection
     }
 

@@ -179,6 +179,9 @@ public final class Daemon {
     /// The paths that every `{{SOCKET}}` stands for.
     public var socketPaths: [String] { template.sockets.values.sorted() }
 
+    /// The numbers that every `{{PORT}}` stands for.
+    public var portNumbers: [UInt16] { template.ports.values.sorted() }
+
     // MARK: Life cycle
 
     /// Waits until the daemon says that it serves, and remembers how many descriptors it has open.
