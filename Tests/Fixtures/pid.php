@@ -1,0 +1,3 @@
+<?php
+// Which worker answers.
+echo getmypid();

@@ -1,0 +1,7 @@
+<?php
+// A traceable wait.
+function slow_function() {
+    sleep((int) ($_GET['seconds'] ?? 1));
+}
+slow_function();
+echo "slow\n";

@@ -1,0 +1,221 @@
+import Foundation
+
+/// Where a daemon listens.
+public enum Endpoint: Sendable, Hashable {
+    case unix(String)
+    /// A numeric IPv4 or IPv6 address, and a port.
+    case tcp(String, UInt16)
+}
+
+/// The result of a read.
+public enum ReadResult: Equatable, Sendable {
+    case bytes([UInt8])
+    /// The peer has closed its side in good order.
+    case end
+    /// The peer has reset the connection.
+    case reset
+}
+
+/// A client's connection: blocking in effect, yet every call ends before its deadline.
+public final class FastCGIConnection {
+    private let descriptor: Int32
+    private var received: [UInt8] = []
+    private var isClosed = false
+
+    /// Connects.
+    ///
+    /// - Throws: ``TestFailure`` when the address is refused, or not accepted within `limit`.
+    public init(_ endpoint: Endpoint, within limit: Duration = patience) throws {
+        let deadline = Deadline(in: limit)
+        let (family, address) = try endpoint.socketAddress()
+        descriptor = socket(
+            family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
+        guard descriptor >= 0 else { throw TestFailure.systemCall("socket") }
+        while true {
+            let result = address.withUnsafeBytes { raw in
+                raw.withMemoryRebound(to: sockaddr.self) { pointer in
+                    connect(descriptor, pointer.baseAddress, socklen_t(raw.count))
+                }
+            }
+            if result == 0 || errno == EISCONN { return }
+            switch errno {
+            case EINPROGRESS, EALREADY: try waitFor(POLLOUT, deadline, "connect")
+            // A Unix socket whose backlog is full offers nothing to wait for.
+            case EAGAIN where !deadline.hasPassed: poll(nil, 0, 3)
+            default: throw TestFailure.systemCall("connect to \(endpoint)")
+            }
+        }
+    }
+
+    deinit {
+        close()
+    }
+
+    /// Closes the connection, unless it is.
+    public func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        Glibc.close(descriptor)
+    }
+
+    /// Closes with a reset: what the peer has sent and sends is thrown away.
+    public func abort() {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+        close()
+    }
+
+    /// Says that nothing more will be sent.
+    public func finishSending() {
+        shutdown(descriptor, Int32(SHUT_WR))
+    }
+
+    /// Sends all bytes.
+    ///
+    /// - Throws: ``TestFailure`` when the peer has gone, or does not take them within `limit`.
+    public func send(_ bytes: [UInt8], within limit: Duration = patience) throws {
+        let deadline = Deadline(in: limit)
+        var offset = 0
+        while offset < bytes.count {
+            let count = bytes[offset...].withUnsafeBytes {
+                Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            }
+            if count > 0 {
+                offset += count
+            } else if errno == EAGAIN {
+                try waitFor(POLLOUT, deadline, "send")
+            } else if errno != EINTR {
+                throw TestFailure.systemCall("send")
+            }
+        }
+    }
+
+    /// Sends all bytes in pieces of `size`, each in a call of its own.
+    public func send(_ bytes: [UInt8], inPiecesOf size: Int) throws {
+        for start in stride(from: 0, to: bytes.count, by: size) {
+            try send(Array(bytes[start..<min(start + size, bytes.count)]))
+        }
+    }
+
+    /// Sends a request.
+    public func send(_ request: FastCGIRequest) throws {
+        try send(request.bytes)
+    }
+
+    /// Reads whatever there is, at least one byte.
+    public func read(within limit: Duration = patience) throws -> ReadResult {
+        let deadline = Deadline(in: limit)
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            if count > 0 { return .bytes(Array(buffer[..<count])) }
+            if count == 0 { return .end }
+            switch errno {
+            case EAGAIN: try waitFor(POLLIN, deadline, "an answer")
+            case EINTR: continue
+            case ECONNRESET, EPIPE: return .reset
+            default: throw TestFailure.systemCall("recv")
+            }
+        }
+    }
+
+    /// Whether something to read, or the end, comes within `limit`.
+    public func isReadable(within limit: Duration) -> Bool {
+        var item = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return !received.isEmpty || poll(&item, 1, Deadline(in: limit).millisecondsLeft) > 0
+    }
+
+    /// Reads until the peer closes or resets.
+    ///
+    /// - Returns: All bytes before that.
+    @discardableResult
+    public func readToEnd(within limit: Duration = patience) throws -> [UInt8] {
+        let deadline = Deadline(in: limit)
+        var all = received
+        received = []
+        while case .bytes(let bytes) = try read(within: .milliseconds(Int64(deadline.millisecondsLeft))) {
+            all += bytes
+        }
+        return all
+    }
+
+    /// Reads the next record; nil when the connection ends instead, be it in the midst of a record.
+    public func readRecord(within limit: Duration = patience) throws -> Record? {
+        let deadline = Deadline(in: limit)
+        while true {
+            if let record = takeRecord() { return record }
+            let left = Duration.milliseconds(Int64(deadline.millisecondsLeft))
+            guard case .bytes(let bytes) = try read(within: left) else { return nil }
+            received += bytes
+        }
+    }
+
+    private func takeRecord() -> Record? {
+        guard received.count >= 8 else { return nil }
+        let length = Int(received[4]) << 8 | Int(received[5])
+        let whole = 8 + length + Int(received[6])
+        guard received.count >= whole else { return nil }
+        let record = Record(
+            received[1], id: UInt16(received[2]) << 8 | UInt16(received[3]), Array(received[8..<(8 + length)]))
+        received.removeFirst(whole)
+        return record
+    }
+
+    /// Reads records up to END_REQUEST or the end of the connection.
+    ///
+    /// - Throws: ``TestFailure`` when neither comes within `limit`.
+    public func readResponse(within limit: Duration = patience) throws -> FastCGIResponse {
+        let deadline = Deadline(in: limit)
+        var response = FastCGIResponse()
+        while let record = try readRecord(within: .milliseconds(Int64(deadline.millisecondsLeft))) {
+            response.records.append(record)
+            guard record.kind == RecordKind.endRequest else { continue }
+            guard record.content.count == 8 else { throw TestFailure("END_REQUEST of \(record.content.count) bytes") }
+            response.applicationStatus = record.content[..<4].reduce(0) { $0 << 8 | UInt32($1) }
+            response.protocolStatus = record.content[4]
+            break
+        }
+        return response
+    }
+
+    /// Reads the answer to the only request on this connection, and closes it.
+    ///
+    /// Until the client closes, php-fpm holds the worker.
+    public func finalResponse(within limit: Duration = patience) throws -> FastCGIResponse {
+        defer { close() }
+        return try readResponse(within: limit)
+    }
+
+    private func waitFor(_ event: Int32, _ deadline: Deadline, _ what: String) throws {
+        var item = pollfd(fd: descriptor, events: Int16(event), revents: 0)
+        while poll(&item, 1, deadline.millisecondsLeft) < 1 {
+            if deadline.hasPassed { throw TestFailure("waited in vain for \(what)") }
+        }
+    }
+}
+
+extension Endpoint {
+    /// The address family and the bytes of the socket address.
+    fileprivate func socketAddress() throws -> (family: Int32, bytes: [UInt8]) {
+        switch self {
+        case .unix(let path):
+            guard path.utf8.count < 108 else { throw TestFailure("socket path too long: \(path)") }
+            var address = sockaddr_un()
+            address.sun_family = sa_family_t(AF_UNIX)
+            withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+            return (AF_UNIX, withUnsafeBytes(of: address) { Array($0) })
+        case .tcp(let host, let port) where host.contains(":"):
+            var address = sockaddr_in6()
+            address.sin6_family = sa_family_t(AF_INET6)
+            address.sin6_port = port.bigEndian
+            guard inet_pton(AF_INET6, host, &address.sin6_addr) == 1 else { throw TestFailure("bad address \(host)") }
+            return (AF_INET6, withUnsafeBytes(of: address) { Array($0) })
+        case .tcp(let host, let port):
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_port = port.bigEndian
+            guard inet_pton(AF_INET, host, &address.sin_addr) == 1 else { throw TestFailure("bad address \(host)") }
+            return (AF_INET, withUnsafeBytes(of: address) { Array($0) })
+        }
+    }
+}

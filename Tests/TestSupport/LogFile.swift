@@ -1,0 +1,51 @@
+import Foundation
+
+/// A text file that grows while a test watches it.
+public final class LogFile {
+    public let path: String
+    private var cursor = 0
+
+    /// Watches a file, which may not exist yet.
+    public init(path: String) {
+        self.path = path
+    }
+
+    /// All complete lines so far.
+    public var lines: [String] {
+        var lines = readText(path).split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        _ = lines.popLast()
+        return lines
+    }
+
+    /// Waits for a line that matches, among those after the line found last.
+    ///
+    /// - Returns: The whole line.
+    /// - Throws: ``TestFailure``, with the lines that came instead, when there is none before the limit.
+    @discardableResult
+    public func wait(for pattern: some RegexComponent, within limit: Duration = patience) throws -> String {
+        let deadline = Deadline(in: limit)
+        while true {
+            let all = lines
+            let news = all[min(cursor, all.count)...]
+            if let index = news.firstIndex(where: { $0.contains(pattern) }) {
+                cursor = index + 1
+                return all[index]
+            }
+            if deadline.hasPassed {
+                let seen = news.joined(separator: "\n")
+                throw TestFailure("no line in \(path) matches \(pattern) within \(limit); new lines:\n\(seen)")
+            }
+            poll(nil, 0, 3)
+        }
+    }
+
+    /// Forgets the lines so far: ``wait(for:within:)`` looks at later ones only.
+    public func skipToEnd() {
+        cursor = lines.count
+    }
+
+    /// Number of lines so far that match.
+    public func count(of pattern: some RegexComponent) -> Int {
+        lines.count { $0.contains(pattern) }
+    }
+}
