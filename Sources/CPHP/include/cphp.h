@@ -139,7 +139,8 @@ typedef struct fpmd_request {
 
 typedef enum fpmd_outcome {
     FPMD_DONE = 0,          /* answered; the worker may take the next request */
-    FPMD_WORKER_LOST = 1,   /* PHP cannot go on in this process (request start-up failed): exit 70 */
+    FPMD_WORKER_LOST = 1,   /* answered as far as possible, but PHP cannot go on in this process (request
+                               start-up failed): exit 70 */
     FPMD_RETIRE = 2         /* answered, but the request changed the process for good (disable_functions or
                                disable_classes through PHP_VALUE): take no further request */
 } fpmd_outcome;
@@ -187,7 +188,7 @@ void fpmd_php_set_limit_extensions(const char *const _Nonnull *_Nullable suffixe
 void fpmd_php_set_log_limit(size_t bytes);
 /* Once in each worker after fork, when its signal dispositions, root and working directory are final:
    rereads the dispositions, reseeds, empties the realpath cache, remembers the working directory, starts
-   the CPU timer. */
+   the CPU timer (signal SIGRTMAX - 1). */
 void fpmd_php_worker_init(void);
 
 /* Settings that script resolution needs now: they may change between requests through PHP_VALUE. */
