@@ -46,7 +46,7 @@ extension RequestProcessor {
     /// The page for ping or status, if the request is for one of them.
     func ownPage(_ resolution: ScriptResolver.Resolution) -> OwnPage? {
         guard resolution.hasScriptParameter, let uri = resolution.requestURI else { return nil }
-        let (isPing, isStatus) = reader.table.withBytes(of: uri) { uri in
+        let (isPing, isStatus) = table.withBytes(of: uri) { uri in
             (settings.pingPath.matches(uri), settings.statusPath.matches(uri))
         }
         if isPing {
@@ -62,9 +62,9 @@ extension RequestProcessor {
     }
 
     private func statusPage() -> OwnPage {
-        let isHead = reader.table.value(of: "REQUEST_METHOD").map { reader.table.bytes(of: $0) == Array("HEAD".utf8) }
+        let isHead = table.value(of: "REQUEST_METHOD").map { table.bytes(of: $0) == Array("HEAD".utf8) }
         if isHead == true { return OwnPage(headers: [OwnPage.expires, OwnPage.cacheControl], body: []) }
-        let query = reader.table.value(of: "QUERY_STRING").map { reader.table.withBytes(of: $0) { StatusQuery($0) } }
+        let query = table.value(of: "QUERY_STRING").map { table.withBytes(of: $0) { StatusQuery($0) } }
         let wanted = query ?? StatusQuery()
         let page = StatusPage(pool: poolStatus(), processes: wanted.isFull ? processStatuses() : [])
         let type: StaticString =

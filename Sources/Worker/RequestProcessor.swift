@@ -17,6 +17,8 @@ public final class RequestProcessor {
     let log: WorkerLog
     let stream = ResponseStream()
     var reader = RequestReader()
+    /// The current request's parameters. Apart from the reader: PHP looks at them while it has the body read.
+    var table = ParameterTable()
     private let accessLog: AccessLogWriter?
     private let pool: UnsafeMutablePointer<cscoreboard_pool>
     private let ticksPerSecond = Double(cepoll_ticks_per_second())
@@ -91,13 +93,13 @@ public final class RequestProcessor {
         case workerLost
     }
 
-    /// Runs the request whose parameters are in `reader.table`.
+    /// Runs the request whose parameters are in `table`.
     ///
     /// - Parameter mayKeep: Whether the worker would serve another request on this connection.
     func process(_ head: RequestHead, of client: Client, mayKeep: Bool) -> Outcome {
         self.client = client
         keepsConnection = head.keepsConnection && mayKeep
-        bodyLeft = reader.contentLength
+        bodyLeft = table.contentLength
         wasLogged = false
         stream.begin(requestID: head.requestID, client: client, keepsConnection: keepsConnection)
 
@@ -105,7 +107,7 @@ public final class RequestProcessor {
             fixPathinfo: fpmd_php_fix_pathinfo(), discardPath: fpmd_php_discard_path(),
             documentRoot: fpmd_php_doc_root().map { Array(UnsafeRawBufferPointer(start: $0, count: strlen($0))) } ?? [])
         let resolution = ScriptResolver(settingsNow).resolve(
-            &reader.table, exists: { path in withPath(path) { fpmd_php_path_exists($0) } },
+            &table, exists: { path in withPath(path) { fpmd_php_path_exists($0) } },
             isRegularFile: { path in withPath(path) { fpmd_php_is_regular_file($0) } })
         let page = ownPage(resolution)
         publish(resolution)
@@ -133,7 +135,7 @@ public final class RequestProcessor {
     }
 
     private func run(_ resolution: ScriptResolver.Resolution, page: OwnPage?) -> fpmd_outcome {
-        reader.table.withEntries { entries, arena in
+        table.withEntries { entries, arena in
             withUnsafeTemporaryAllocation(of: fpmd_parameter.self, capacity: entries.count) { parameters in
                 for (index, entry) in entries.enumerated() {
                     (parameters.baseAddress! + index).initialize(
@@ -142,7 +144,7 @@ public final class RequestProcessor {
                             name_length: entry.nameLength, value_length: entry.valueLength))
                 }
                 func value(_ name: StaticString) -> UnsafePointer<CChar>? {
-                    reader.table.value(of: name).map { arena + Int($0.offset) }
+                    table.value(of: name).map { arena + Int($0.offset) }
                 }
                 var request = fpmd_request()
                 request.parameters = UnsafePointer(parameters.baseAddress)
@@ -171,15 +173,15 @@ public final class RequestProcessor {
 
     /// Shows the request in the scoreboard.
     func publish(_ resolution: ScriptResolver.Resolution) {
-        reader.table.withEntries { _, arena in
+        table.withEntries { _, arena in
             func text(_ slice: Slice?) -> cscoreboard_bytes {
                 guard let slice else { return cscoreboard_bytes(text: nil, length: 0) }
                 return cscoreboard_bytes(text: arena + Int(slice.offset), length: Int(slice.length))
             }
             cscoreboard_publish(
-                slot, text(reader.table.value(of: "REQUEST_METHOD")), text(resolution.requestURI),
-                text(resolution.hasScriptParameter ? reader.table.value(of: "QUERY_STRING") : nil), text(nil),
-                text(resolution.scriptPath ?? reader.table.value(of: "SCRIPT_FILENAME")))
+                slot, text(table.value(of: "REQUEST_METHOD")), text(resolution.requestURI),
+                text(resolution.hasScriptParameter ? table.value(of: "QUERY_STRING") : nil), text(nil),
+                text(resolution.scriptPath ?? table.value(of: "SCRIPT_FILENAME")))
         }
         cscoreboard_store(&slot.pointee.content_length, Int64(bodyLeft))
         setStage(.info)
@@ -238,7 +240,7 @@ public final class RequestProcessor {
             AccessLogWriter.Facts(
                 status: status, memoryPeak: memoryPeak, begin: begin, beginEpoch: beginEpoch,
                 cpuUser: Double(cpuUsed.user) / ticksPerSecond, cpuSystem: Double(cpuUsed.system) / ticksPerSecond,
-                slot: slot, peer: client.flatMap { peer(of: $0) }), reader.table, log: log)
+                slot: slot, peer: client.flatMap { peer(of: $0) }), table, log: log)
     }
 
     private func peer(of client: Client) -> cepoll_address? {

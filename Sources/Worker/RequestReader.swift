@@ -11,7 +11,7 @@ struct RequestHead {
 
 /// Reads requests of one connection: first the head with as much body as comes along, later the rest of the body
 /// as PHP asks for it.
-struct RequestReader: ~Copyable {
+struct RequestReader {
     /// What reading the head came to.
     enum Result {
         /// The parameters are in the table; go on.
@@ -30,14 +30,13 @@ struct RequestReader: ~Copyable {
     private static let bodyTimeoutMilliseconds: CInt = 60_000
 
     var buffer = ReceiveBuffer()
-    var table = ParameterTable()
     /// Body bytes found in the buffer and not taken yet: absolute positions.
     private var body = 0..<0
     private(set) var bodyIsComplete = true
     private var hasBegun = false
 
     /// Reads until all parameters are there, and for a small body until that is there too.
-    mutating func readHead(of client: Client) -> Result {
+    mutating func readHead(of client: Client, into table: inout ParameterTable) -> Result {
         body = 0..<0
         bodyIsComplete = false
         // A request that is given away must be given as a whole: nothing is dropped before it is complete.
@@ -72,7 +71,10 @@ struct RequestReader: ~Copyable {
                     guard let head else { return .over }
                     position += step.consumed
                     let offset = position - buffer.start
-                    if let obstacle = assembleBody(of: client, decoder: decoder, after: offset) { return obstacle }
+                    let announced = table.contentLength
+                    if let obstacle = assembleBody(of: client, decoder, after: offset, announced: announced) {
+                        return obstacle
+                    }
                     // From here on bytes are used up as they are read.
                     client.decoder = decoder
                     buffer.advance(offset)
@@ -110,9 +112,13 @@ struct RequestReader: ~Copyable {
 
     /// Waits for a body that fits the buffer; a larger one is left to ``readBody(of:into:)``.
     ///
-    /// - Parameter offset: Where the body's records start, from the start of what is buffered.
+    /// - Parameters:
+    ///   - offset: Where the body's records start, from the start of what is buffered.
+    ///   - announced: CONTENT_LENGTH.
     /// - Returns: Nil when PHP can start, else why it cannot.
-    private mutating func assembleBody(of client: Client, decoder: RequestDecoder, after offset: Int) -> Result? {
+    private mutating func assembleBody(
+        of client: Client, _ decoder: RequestDecoder, after offset: Int, announced: Int
+    ) -> Result? {
         var probe = decoder
         var scanned = offset
         var bodyBytes = 0
@@ -127,7 +133,7 @@ struct RequestReader: ~Copyable {
                     if buffer.count >= ReceiveBuffer.assemblyLimit { return nil }
                     if let result = receive(from: client, isBetweenRequests: false) {
                         // A client that closes its side without the terminator, but after all it announced.
-                        if case .over = result, bodyBytes >= contentLength { return nil }
+                        if case .over = result, bodyBytes >= announced { return nil }
                         return result
                     }
                 default: break
@@ -136,23 +142,6 @@ struct RequestReader: ~Copyable {
                 // What follows the parameters is no body: PHP sees an empty one, and the connection ends.
                 return nil
             }
-        }
-    }
-
-    /// CONTENT_LENGTH as C `atol` reads it; 0 when missing, never negative.
-    var contentLength: Int {
-        guard let value = table.value(of: "CONTENT_LENGTH") else { return 0 }
-        return table.withBytes(of: value) { bytes in
-            var number = 0
-            for position in bytes.indices {
-                let byte = bytes[position]
-                if byte == UInt8(ascii: " ") || byte == UInt8(ascii: "+"), number == 0 { continue }
-                guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { break }
-                let (tenfold, overflow) = number.multipliedReportingOverflow(by: 10)
-                guard !overflow, tenfold < Int.max - 10 else { return Int.max / 2 }
-                number = tenfold + Int(byte - UInt8(ascii: "0"))
-            }
-            return number
         }
     }
 
@@ -233,6 +222,25 @@ struct RequestReader: ~Copyable {
         buffer.clear()
         bodyIsBroken = false
         bodyIsComplete = true
+    }
+}
+
+extension ParameterTable {
+    /// CONTENT_LENGTH as C `atol` reads it; 0 when missing, never negative.
+    var contentLength: Int {
+        guard let value = value(of: "CONTENT_LENGTH") else { return 0 }
+        return withBytes(of: value) { bytes in
+            var number = 0
+            for position in bytes.indices {
+                let byte = bytes[position]
+                if byte == UInt8(ascii: " ") || byte == UInt8(ascii: "+"), number == 0 { continue }
+                guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { break }
+                let (tenfold, overflow) = number.multipliedReportingOverflow(by: 10)
+                guard !overflow, tenfold < Int.max - 10 else { return Int.max / 2 }
+                number = tenfold + Int(byte - UInt8(ascii: "0"))
+            }
+            return number
+        }
     }
 }
 

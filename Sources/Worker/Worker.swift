@@ -224,7 +224,7 @@ public final class Worker {
     /// Serves what a connection has sent; false when PHP cannot go on in this process.
     private func attend(_ client: Client) -> Bool {
         processor.requestBegins()
-        switch processor.reader.readHead(of: client) {
+        switch processor.reader.readHead(of: client, into: &processor.table) {
         case .idle:
             processor.requestVanished()
             hold(client)
