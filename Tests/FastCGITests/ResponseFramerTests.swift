@@ -99,6 +99,22 @@ import Testing
         }
     }
 
+    @Test(arguments: 64...90)
+    func thereIsAlwaysRoomForTheEnd(size: Int) throws {
+        for before in [0, 1, 5] {
+            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 8)
+            defer { buffer.deallocate() }
+            var framer = ResponseFramer(requestID: 1)
+            let content = [UInt8](repeating: 7, count: 100)
+            let error = framer.append(content.span.extracting(first: before), to: .standardError, in: buffer)
+            let output = framer.append(content.span, to: .standardOutput, in: buffer)
+            framer.endRequest(in: buffer)
+            let parsed = try #require(parse(Array(buffer[..<framer.count])))
+            #expect(parsed.out.count == output && parsed.error.count == error)
+            #expect(parsed.types.last == 3)
+        }
+    }
+
     @Test func protocolStatusIsSent() {
         var framer = ResponseFramer(requestID: 1)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64, alignment: 8)
