@@ -46,8 +46,13 @@ struct Arena: ~Copyable {
     }
 
     /// Makes room for `additional` bytes.
+    @inline(__always)
     mutating func reserve(_ additional: Int) {
-        guard additional > capacity - count else { return }
+        if additional > capacity - count { grow(additional) }
+    }
+
+    @inline(never)
+    private mutating func grow(_ additional: Int) {
         let grown = max(capacity * 2, count + additional)
         precondition(grown <= Int(UInt32.max), "parameters beyond 4 GiB")
         let moved = UnsafeMutableRawPointer.allocate(byteCount: grown, alignment: 16)
