@@ -46,8 +46,13 @@ struct Arena: ~Copyable {
     }
 
     /// Makes room for `additional` bytes.
+    @inline(__always)
     mutating func reserve(_ additional: Int) {
-        guard additional > capacity - count else { return }
+        if additional > capacity - count { grow(additional) }
+    }
+
+    @inline(never)
+    private mutating func grow(_ additional: Int) {
         let grown = max(capacity * 2, count + additional)
         precondition(grown <= Int(UInt32.max), "parameters beyond 4 GiB")
         let moved = UnsafeMutableRawPointer.allocate(byteCount: grown, alignment: 16)
@@ -123,15 +128,22 @@ struct Arena: ~Copyable {
         return unsafe body(bytes.span)
     }
 
-    /// Whether a string holds a NUL of its own.
+    /// Whether a string holds a NUL of its own: the memory has more than one for each string.
     var holdsStrayNUL: Bool {
+        let low: UInt64 = 0x7f7f_7f7f_7f7f_7f7f
         var zeros = 0
         var offset = 0
-        while offset + 16 <= count {
-            let block = unsafe base.loadUnaligned(fromByteOffset: offset, as: SIMD16<UInt8>.self)
-            let hits = SIMD16<UInt8>(repeating: 0).replacing(with: 1, where: block .== 0)
-            zeros += Int(hits.wrappedSum())
-            offset += 16
+        while offset + 8 <= count {
+            // Eight counters side by side, one per byte of a word, summed up before one can overflow.
+            var counters: UInt64 = 0
+            let end = min(offset + 255 * 8, count - 7)
+            while offset < end {
+                let word = unsafe base.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+                counters &+= ~((word & low) &+ low | word | low) >> 7
+                offset += 8
+            }
+            let pairs = (counters & 0x00ff_00ff_00ff_00ff) &+ (counters >> 8 & 0x00ff_00ff_00ff_00ff)
+            zeros += Int(truncatingIfNeeded: (pairs &* 0x0001_0001_0001_0001) >> 48)
         }
         while offset < count {
             if self[offset] == 0 { zeros += 1 }

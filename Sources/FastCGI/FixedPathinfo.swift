@@ -72,9 +72,12 @@ struct FixedPathinfo {
         var rest = table.arena.append(path)
         let scratch = rest
         defer { table.arena.removeLast(scratch) }
-        while let cut = table.withBytes(of: rest, { rest in
-            rest.lastIndex(of: UInt8(ascii: "/")) ?? rest.lastIndex(of: UInt8(ascii: "\\"))
-        }) {
+        while let cut = table.withBytes(
+            of: rest,
+            { rest in
+                rest.lastIndex(of: UInt8(ascii: "/")) ?? rest.lastIndex(of: UInt8(ascii: "\\"))
+            })
+        {
             rest = table.cut(rest, to: cut)
             if cut > 0, table.withBytes(of: rest, isRegularFile) { return cut }
         }
@@ -135,7 +138,8 @@ struct FixedPathinfo {
                 return name.count - raw.count
             }
             let decoded = percentDecoded(raw)
-            guard name.count > decoded.count, name.extracting(last: decoded.count).holdsSameBytes(as: decoded.span)
+            guard name.count > decoded.count,
+                name.extracting(last: decoded.count).holdsSameBytes(as: decoded.span)
             else { return nil }
             return name.count - decoded.count
         }
@@ -145,7 +149,9 @@ struct FixedPathinfo {
     private mutating func setPathTranslated(_ table: inout ParameterTable, _ script: Slice) {
         let base: Slice
         if let root = table.value(of: "DOCUMENT_ROOT") {
-            let endsInSlash = table.withBytes(of: root) { !$0.isEmpty && $0[$0.count - 1] == UInt8(ascii: "/") }
+            let endsInSlash = table.withBytes(of: root) {
+                !$0.isEmpty && $0[$0.count - 1] == UInt8(ascii: "/")
+            }
             base = Slice(offset: root.offset, length: root.length - (endsInSlash ? 1 : 0))
         } else if let scriptName, table.contains(script, scriptName) {
             base = Slice(offset: script.offset, length: script.length - scriptName.length)

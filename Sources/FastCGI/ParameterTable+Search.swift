@@ -19,21 +19,9 @@ extension ParameterTable {
         return .free(slot: slot)
     }
 
-    /// The position of a name, which is appended without a value if it is new.
-    @inline(__always)
-    mutating func findOrInsert(_ name: Span<UInt8>) -> Int {
-        switch search(name) {
-        case .found(let position): return position
-        case .free(let slot):
-            let stored = arena.append(name)
-            return insert(stored, Slice(offset: stored.offset + stored.length, length: 0), at: slot)
-        }
-    }
-
     /// Appends an entry whose name is known to be new.
     @inline(__always)
-    @discardableResult
-    mutating func insert(_ name: Slice, _ value: Slice, at slot: Int) -> Int {
+    mutating func insert(_ name: Slice, _ value: Slice, at slot: Int) {
         let position = entries.count
         entries.append(
             Entry(
@@ -44,7 +32,6 @@ extension ParameterTable {
         } else {
             index.fill(slot, with: position)
         }
-        return position
     }
 
     /// Indexes all entries anew; their names differ.

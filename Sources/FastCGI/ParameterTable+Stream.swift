@@ -47,7 +47,8 @@ extension ParameterTable {
     /// Stores the whole pairs of `bytes` that start at `start`.
     ///
     /// - Returns: Where the first pair starts that is not whole, or the end.
-    private mutating func appendPairs(_ bytes: Span<UInt8>, from start: Int) throws(ProtocolViolation) -> Int {
+    private mutating func appendPairs(_ bytes: Span<UInt8>, from start: Int) throws(ProtocolViolation) -> Int
+    {
         var position = start
         // With its two NULs a pair is never longer than with its two lengths.
         arena.reserve(bytes.count - start)
@@ -59,8 +60,7 @@ extension ParameterTable {
             let name = position + pair.headerLength
             let value = name + pair.nameLength
             position = value + pair.valueLength
-            let entry = findOrInsert(bytes.extracting(name..<value))
-            entries[entry].value = arena.append(bytes.extracting(value..<position))
+            set(bytes.extracting(name..<value), to: bytes.extracting(value..<position))
         }
         return position
     }

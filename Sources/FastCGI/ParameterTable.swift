@@ -82,13 +82,18 @@ public struct ParameterTable: ~Copyable {
 
     /// Gives a parameter a value, a copy of `value`; a new name goes to the end.
     public mutating func set(_ name: Span<UInt8>, to value: Span<UInt8>) {
-        let position = findOrInsert(name)
-        entries[position].value = arena.append(value)
+        switch search(name) {
+        case .found(let position): entries[position].value = arena.append(value)
+        case .free(let slot):
+            let name = arena.append(name)
+            insert(name, arena.append(value), at: slot)
+        }
     }
 
     /// Gives a parameter a constant value; a new name goes to the end.
     public mutating func set(_ name: StaticString, to value: StaticString) {
-        name.withUTF8Buffer { name in value.withUTF8Buffer { value in unsafe set(name.span, to: value.span) } }
+        name.withUTF8Buffer { name in value.withUTF8Buffer { value in unsafe set(name.span, to: value.span) }
+        }
     }
 
     /// Gives a parameter a value, a copy of `value`; a new name goes to the end.
@@ -99,8 +104,13 @@ public struct ParameterTable: ~Copyable {
 
     /// Gives a parameter the string that `value` stands for, without copying it.
     public mutating func set(_ name: StaticString, to value: Slice) {
-        let position = name.withUTF8Buffer { name in unsafe findOrInsert(name.span) }
-        entries[position].value = value
+        name.withUTF8Buffer { buffer in
+            let name = unsafe buffer.span
+            switch search(name) {
+            case .found(let position): entries[position].value = value
+            case .free(let slot): insert(arena.append(name), value, at: slot)
+            }
+        }
     }
 
     /// Takes a parameter away; those behind it move up.

@@ -66,7 +66,7 @@ public struct RequestDecoder: Sendable {
         self.maximumParameterBytes = maximumParameterBytes
     }
 
-    /// Whether no request is under way, so that the peer may close, or the connection be parked, without loss.
+    /// Whether no request is under way, so that closing or parking the connection loses nothing.
     public var isBetweenRequests: Bool {
         phase == .betweenRequests && contentRemaining == 0
     }
@@ -183,7 +183,9 @@ public struct RequestDecoder: Sendable {
     }
 
     /// Consumes the header of a record with content to hand out, and what has arrived of that content.
-    private mutating func open(_ header: RecordHeader, _ kind: Content, _ available: Int, from start: Int) -> Step {
+    private mutating func open(_ header: RecordHeader, _ kind: Content, _ available: Int, from start: Int)
+        -> Step
+    {
         content = kind
         contentRemaining = Int(header.contentLength)
         paddingRemaining = Int(header.paddingLength)
@@ -194,7 +196,8 @@ public struct RequestDecoder: Sendable {
     }
 
     /// Consumes the header of a record whose content and padding do not matter.
-    private mutating func skip(_ header: RecordHeader, available: Int, from start: Int, event: Event) -> Step {
+    private mutating func skip(_ header: RecordHeader, available: Int, from start: Int, event: Event) -> Step
+    {
         content = .ignored
         let here = min(Int(header.contentLength), available - start)
         contentRemaining = Int(header.contentLength) - here

@@ -32,7 +32,7 @@ public struct ResponseFramer: Sendable {
 
     /// Request that is answered; change it between responses only.
     public var requestID: UInt16
-    /// Bytes of the buffer in use. While a record is open they are not fit to be sent: see ``closeRecord(in:)``.
+    /// Bytes of the buffer in use. Before they are sent call ``closeRecord(in:)``.
     public private(set) var count = 0
     private var open: OpenRecord?
 

@@ -19,10 +19,12 @@ extension ScriptResolver {
         stripScriptName(&table)
         let isApache = stripProxyScheme(&table, &scriptFilename)
 
-        var resolution = Resolution(scriptPath: nil, requestURI: nil, initialStatus: 200, hasScriptParameter: true)
+        var resolution = Resolution(
+            scriptPath: nil, requestURI: nil, initialStatus: 200, hasScriptParameter: true)
         if settings.fixPathinfo {
             var request = FixedPathinfo(
-                table: table, isApache: isApache, scriptFilename: scriptFilename, pathTranslated: pathTranslated)
+                table: table, isApache: isApache, scriptFilename: scriptFilename,
+                pathTranslated: pathTranslated)
             request.resolve(&table, settings, exists: exists, isRegularFile: isRegularFile)
             resolution.scriptPath = request.scriptPath
             resolution.requestURI = request.requestURI
@@ -33,7 +35,9 @@ extension ScriptResolver {
             resolution.scriptPath = translated ?? scriptFilename ?? pathTranslated
         }
         // php-fpm takes an empty path as far as opening it, and its worker exits there.
-        if let path = resolution.scriptPath, path.length == 0 || table.withBytes(of: path, { $0.hasParentComponent }) {
+        if let path = resolution.scriptPath,
+            path.length == 0 || table.withBytes(of: path, { $0.hasParentComponent })
+        {
             resolution.scriptPath = nil
         }
         return resolution
@@ -102,7 +106,8 @@ extension Span<UInt8> {
         var position = 0
         while let dot = firstIndex(of: UInt8(ascii: "."), from: position) {
             position = dot + 1
-            guard dot == 0 || self[dot - 1] == slash, dot + 1 < count, self[dot + 1] == UInt8(ascii: ".") else { continue }
+            guard dot == 0 || self[dot - 1] == slash, dot + 1 < count, self[dot + 1] == UInt8(ascii: ".")
+            else { continue }
             if dot + 2 == count || self[dot + 2] == slash { return true }
         }
         return false

@@ -112,6 +112,8 @@ private struct Character {
             guard byte & 0xc0 == 0x80 else { return nil }
             codePoint = codePoint << 6 | UInt32(byte & 0x3f)
         }
-        guard codePoint >= minimum, codePoint <= 0x10ffff, !(0xd800...0xdfff).contains(codePoint) else { return nil }
+        guard codePoint >= minimum, codePoint <= 0x10ffff, !(0xd800...0xdfff).contains(codePoint) else {
+            return nil
+        }
     }
 }

@@ -43,7 +43,9 @@ extension StatusPage {
                 "listen_queue_length", "gauge", "The size of the socket queue of pending connections.",
                 .number(pool.listenQueueLength), isTypeFirst: true),
             Metric("idle_processes", "gauge", "The number of idle processes.", .number(pool.idleProcesses)),
-            Metric("active_processes", "gauge", "The number of active processes.", .number(pool.activeProcesses)),
+            Metric(
+                "active_processes", "gauge", "The number of active processes.",
+                .number(pool.activeProcesses)),
             Metric(
                 "total_processes", "gauge", "The number of idle + active processes.",
                 .number(pool.totalProcesses)),
@@ -54,8 +56,8 @@ extension StatusPage {
             Metric(
                 "max_children_reached", "counter",
                 """
-                The number of times, the process limit has been reached, when pm tries to start more children \
-                (works only for pm 'dynamic' and 'ondemand').
+                The number of times, the process limit has been reached, when pm tries to start more \
+                children (works only for pm 'dynamic' and 'ondemand').
                 """, .number(pool.maxChildrenReached)),
             Metric(
                 "slow_requests", "counter",
@@ -90,9 +92,13 @@ private struct Metric {
 }
 
 extension [UInt8] {
-    fileprivate mutating func appendHelp(_ metric: Metric) { appendComment("# HELP phpfpm_", metric, metric.help) }
+    fileprivate mutating func appendHelp(_ metric: Metric) {
+        appendComment("# HELP phpfpm_", metric, metric.help)
+    }
 
-    fileprivate mutating func appendType(_ metric: Metric) { appendComment("# TYPE phpfpm_", metric, metric.type) }
+    fileprivate mutating func appendType(_ metric: Metric) {
+        appendComment("# TYPE phpfpm_", metric, metric.type)
+    }
 
     private mutating func appendComment(_ start: StaticString, _ metric: Metric, _ text: StaticString) {
         append(start)

@@ -61,8 +61,8 @@ public struct StatusQuery: Equatable, Sendable {
         }
     }
 
-    /// The name PHP gives the variable of one `key=value`: decoded, blanks in front dropped, ended by NUL or by
-    /// the subscript of an array. A bracket that is never closed becomes an underscore, which no word has.
+    /// The name PHP gives the variable of one `key=value`: decoded, blanks in front dropped, ended by NUL or
+    /// by the subscript of an array. A bracket that is never closed becomes an underscore, which no word has.
     private static func key(_ pair: Span<UInt8>) -> [UInt8] {
         var key: [UInt8] = []
         var position = 0

@@ -31,7 +31,8 @@ import Testing
         Wire.pairs([("SHORT", "value"), (String(repeating: "N", count: 200), "x"), ("LONG", long), ("E", "")])
         + Wire.pair("FOUR", "bytes", longLengths: true)
     static let pairs = [
-        ["SHORT", "value"], [String(repeating: "N", count: 200), "x"], ["LONG", long], ["E", ""], ["FOUR", "bytes"],
+        ["SHORT", "value"], [String(repeating: "N", count: 200), "x"], ["LONG", long], ["E", ""],
+        ["FOUR", "bytes"],
     ]
 
     @Test func streamCutAnywhere() throws {
@@ -60,10 +61,12 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        [0x80, 0, 0], [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], [1], [0x80, 0, 0, 1], [1, 0x80, 0, 0, 0],
-        [5, 0, 1, 2, 3, 4], [0, 5, 1, 2, 3, 4], [127, 127],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [0x80, 0, 0], [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], [1], [0x80, 0, 0, 1],
+            [1, 0x80, 0, 0, 0],
+            [5, 0, 1, 2, 3, 4], [0, 5, 1, 2, 3, 4], [127, 127],
+        ] as [[UInt8]])
     func lyingLengths(stream: [UInt8]) {
         var table = ParameterTable()
         #expect(throws: ProtocolViolation.truncatedPair) { try fill(&table, [stream]) }
@@ -111,7 +114,9 @@ import Testing
         let bytes = names.flatMap { Wire.pair($0, "v" + $0) }
         try fill(&table, [bytes, bytes])
         #expect(table.count == names.count)
-        for name in names.indices where name % 997 == 0 { #expect(table.text(of: names[name]) == "v" + names[name]) }
+        for name in names.indices where name % 997 == 0 {
+            #expect(table.text(of: names[name]) == "v" + names[name])
+        }
         #expect(table.text(of: "NAME_20000") == nil)
         try fill(&table, [Wire.pair("NAME_1", "x")])
         #expect(table.pairs == [["NAME_1", "x"]])
@@ -159,5 +164,19 @@ import Testing
             }
         }
         #expect(seen == ["NAME", "value", "4 5", "E", "", "1 0"])
+    }
+
+    @Test(
+        arguments: [
+            (nil, 0), ("", 0), ("0", 0), ("17", 17), ("+17", 17), ("-5", -5), (" \t17x9", 17), ("x17", 0),
+            ("--5", 0),
+            ("007", 7), ("9223372036854775807", .max), ("9223372036854775808", .max),
+            ("-9223372036854775808", .min),
+            ("-99999999999999999999", .min), ("-", 0), (" ", 0),
+        ] as [(String?, Int)])
+    func numbersAreReadAsCDoes(text: String?, number: Int) throws {
+        var table = ParameterTable()
+        try fill(&table, [text.map { Wire.pair("CONTENT_LENGTH", $0) } ?? []])
+        #expect(table.number(of: "CONTENT_LENGTH") == number)
     }
 }

@@ -13,7 +13,8 @@ import Testing
         + Wire.parameters(id: 0x0102, padding: 8)
         + Wire.body([1, 2, 3], id: 0x0102, padding: 5) + Wire.body([9, 9], id: 7, padding: 6)
         + Wire.body([4, 5], id: 0x0102) + Wire.body(id: 0x0102, padding: 1)
-        + Wire.begin(role: 3, id: 9) + Wire.parameters(pairs, id: 9) + Wire.parameters(id: 9) + Wire.body(id: 9)
+        + Wire.begin(role: 3, id: 9) + Wire.parameters(pairs, id: 9) + Wire.parameters(id: 9)
+        + Wire.body(id: 9)
 
     static let exchangeFacts: [Fact] = [
         .skipped, .getValues(question), .begin(0x0102, .responder, true), .parameters(pairs + pairs),
@@ -55,59 +56,90 @@ import Testing
     static let start = Wire.begin() + Wire.parameters(pairs) + Wire.parameters()
     static let startFacts: [Fact] = [.begin(1, .responder, false), .parameters(pairs), .endOfParameters]
 
-    @Test(arguments: [
-        // First records.
-        (Wire.begin(role: 2), [.begin(1, .authorizer, false)]),
-        (Wire.begin(role: 0), [.violation(.unknownRole(0))]),
-        (Wire.begin(role: 4), [.violation(.unknownRole(4))]),
-        (Wire.begin(role: 0x0101), [.violation(.unknownRole(0x0101))]),
-        (Wire.begin(flags: 0xff), [.begin(1, .responder, true)]),
-        (Wire.begin(flags: 0xfe), [.begin(1, .responder, false)]),
-        (Wire.begin(id: 0), [.begin(0, .responder, false)]),
-        (Wire.begin(id: 65535), [.begin(65535, .responder, false)]),
-        (Wire.record(1, [0, 1, 0, 0, 0, 0, 0]), [.violation(.beginRequestLength(7))]),
-        (Wire.record(1, [0, 1, 0, 0, 0, 0, 0, 0, 0]), [.violation(.beginRequestLength(9))]),
-        (Wire.record(1), [.violation(.beginRequestLength(0))]),
-        (Wire.body() + Wire.body(id: 99, padding: 9) + Wire.begin(), [.skipped, .skipped, .begin(1, .responder, false)]),
-        (Wire.body([1]), [.violation(.unexpectedRecord(type: 5))]),
-        (Wire.abort(), [.violation(.unexpectedRecord(type: 2))]),
-        (Wire.parameters(), [.violation(.unexpectedRecord(type: 4))]),
-        (Wire.record(8), [.violation(.unexpectedRecord(type: 8))]),
-        (Wire.record(0), [.violation(.unexpectedRecord(type: 0))]),
-        (Wire.record(200), [.violation(.unexpectedRecord(type: 200))]),
-        (Wire.record(1, version: 0), [.violation(.unsupportedVersion(0))]),
-        (Wire.record(5, version: 2), [.skipped]),
-        (Wire.record(5, version: 255), [.skipped]),
-        (Wire.getValues(), [.getValues([])]),
-        (Wire.getValues([UInt8](repeating: 0, count: 8192)), [.getValues([UInt8](repeating: 0, count: 8192))]),
-        (Wire.getValues([UInt8](repeating: 0, count: 8193)), [.violation(.getValuesTooLong(8193))]),
-        (Wire.getValues() + Wire.begin(), [.getValues([]), .begin(1, .responder, false)]),
-        // While parameters come.
-        (Wire.begin() + Wire.begin(), [.begin(1, .responder, false), .violation(.unexpectedRecord(type: 1))]),
-        (Wire.begin() + Wire.begin(id: 2), [.begin(1, .responder, false), .violation(.unexpectedRecord(type: 1))]),
-        (Wire.begin() + Wire.parameters(padding: 255), [.begin(1, .responder, false), .endOfParameters]),
-        (Wire.begin() + Wire.parameters([1], id: 2), [.begin(1, .responder, false), .skipped]),
-        (Wire.begin() + Wire.abort() + Wire.begin(), [
-            .begin(1, .responder, false), .abort, .begin(1, .responder, false),
-        ]),
-        (Wire.begin() + Wire.abort(id: 2), [.begin(1, .responder, false), .skipped]),
-        (Wire.begin() + Wire.record(8, [1]), [.begin(1, .responder, false), .violation(.unexpectedRecord(type: 8))]),
-        (Wire.begin() + Wire.record(77), [.begin(1, .responder, false), .violation(.unexpectedRecord(type: 77))]),
-        (Wire.begin() + Wire.getValues(), [.begin(1, .responder, false), .skipped]),
-        // The empty PARAMS is missing.
-        (Wire.begin() + Wire.parameters(pairs) + Wire.body([7]) + Wire.body(), startFacts + [.body([7]), .endOfBody]),
-        (Wire.begin() + Wire.body(), [.begin(1, .responder, false), .endOfParameters, .endOfBody]),
-        // While the body comes.
-        (start + Wire.begin(), startFacts + [.violation(.unexpectedRecord(type: 1))]),
-        (start + Wire.body([1]) + Wire.begin(id: 2), startFacts + [.body([1]), .violation(.unexpectedRecord(type: 1))]),
-        (start + Wire.parameters(), startFacts + [.violation(.unexpectedRecord(type: 4))]),
-        (start + Wire.record(8, [1]), startFacts + [.violation(.unexpectedRecord(type: 8))]),
-        (start + Wire.body([1]) + Wire.abort(), startFacts + [.body([1]), .abort]),
-        (start + Wire.record(5, version: 0), startFacts + [.violation(.unsupportedVersion(0))]),
-        (start + Wire.record(200, [1, 2], id: 4), startFacts + [.skipped]),
-        // After the terminator the body is over, whatever was promised.
-        (start + Wire.body() + Wire.body([1]), startFacts + [.endOfBody, .violation(.unexpectedRecord(type: 5))]),
-    ] as [([UInt8], [Fact])])
+    @Test(
+        arguments: [
+            // First records.
+            (Wire.begin(role: 2), [.begin(1, .authorizer, false)]),
+            (Wire.begin(role: 0), [.violation(.unknownRole(0))]),
+            (Wire.begin(role: 4), [.violation(.unknownRole(4))]),
+            (Wire.begin(role: 0x0101), [.violation(.unknownRole(0x0101))]),
+            (Wire.begin(flags: 0xff), [.begin(1, .responder, true)]),
+            (Wire.begin(flags: 0xfe), [.begin(1, .responder, false)]),
+            (Wire.begin(id: 0), [.begin(0, .responder, false)]),
+            (Wire.begin(id: 65535), [.begin(65535, .responder, false)]),
+            (Wire.record(1, [0, 1, 0, 0, 0, 0, 0]), [.violation(.beginRequestLength(7))]),
+            (Wire.record(1, [0, 1, 0, 0, 0, 0, 0, 0, 0]), [.violation(.beginRequestLength(9))]),
+            (Wire.record(1), [.violation(.beginRequestLength(0))]),
+            (
+                Wire.body() + Wire.body(id: 99, padding: 9) + Wire.begin(),
+                [.skipped, .skipped, .begin(1, .responder, false)]
+            ),
+            (Wire.body([1]), [.violation(.unexpectedRecord(type: 5))]),
+            (Wire.abort(), [.violation(.unexpectedRecord(type: 2))]),
+            (Wire.parameters(), [.violation(.unexpectedRecord(type: 4))]),
+            (Wire.record(8), [.violation(.unexpectedRecord(type: 8))]),
+            (Wire.record(0), [.violation(.unexpectedRecord(type: 0))]),
+            (Wire.record(200), [.violation(.unexpectedRecord(type: 200))]),
+            (Wire.record(1, version: 0), [.violation(.unsupportedVersion(0))]),
+            (Wire.record(5, version: 2), [.skipped]),
+            (Wire.record(5, version: 255), [.skipped]),
+            (Wire.getValues(), [.getValues([])]),
+            (
+                Wire.getValues([UInt8](repeating: 0, count: 8192)),
+                [.getValues([UInt8](repeating: 0, count: 8192))]
+            ),
+            (Wire.getValues([UInt8](repeating: 0, count: 8193)), [.violation(.getValuesTooLong(8193))]),
+            (Wire.getValues() + Wire.begin(), [.getValues([]), .begin(1, .responder, false)]),
+            // While parameters come.
+            (
+                Wire.begin() + Wire.begin(),
+                [.begin(1, .responder, false), .violation(.unexpectedRecord(type: 1))]
+            ),
+            (
+                Wire.begin() + Wire.begin(id: 2),
+                [.begin(1, .responder, false), .violation(.unexpectedRecord(type: 1))]
+            ),
+            (Wire.begin() + Wire.parameters(padding: 255), [.begin(1, .responder, false), .endOfParameters]),
+            (Wire.begin() + Wire.parameters([1], id: 2), [.begin(1, .responder, false), .skipped]),
+            (
+                Wire.begin() + Wire.abort() + Wire.begin(),
+                [
+                    .begin(1, .responder, false), .abort, .begin(1, .responder, false),
+                ]
+            ),
+            (Wire.begin() + Wire.abort(id: 2), [.begin(1, .responder, false), .skipped]),
+            (
+                Wire.begin() + Wire.record(8, [1]),
+                [.begin(1, .responder, false), .violation(.unexpectedRecord(type: 8))]
+            ),
+            (
+                Wire.begin() + Wire.record(77),
+                [.begin(1, .responder, false), .violation(.unexpectedRecord(type: 77))]
+            ),
+            (Wire.begin() + Wire.getValues(), [.begin(1, .responder, false), .skipped]),
+            // The empty PARAMS is missing.
+            (
+                Wire.begin() + Wire.parameters(pairs) + Wire.body([7]) + Wire.body(),
+                startFacts + [.body([7]), .endOfBody]
+            ),
+            (Wire.begin() + Wire.body(), [.begin(1, .responder, false), .endOfParameters, .endOfBody]),
+            // While the body comes.
+            (start + Wire.begin(), startFacts + [.violation(.unexpectedRecord(type: 1))]),
+            (
+                start + Wire.body([1]) + Wire.begin(id: 2),
+                startFacts + [.body([1]), .violation(.unexpectedRecord(type: 1))]
+            ),
+            (start + Wire.parameters(), startFacts + [.violation(.unexpectedRecord(type: 4))]),
+            (start + Wire.record(8, [1]), startFacts + [.violation(.unexpectedRecord(type: 8))]),
+            (start + Wire.body([1]) + Wire.abort(), startFacts + [.body([1]), .abort]),
+            (start + Wire.record(5, version: 0), startFacts + [.violation(.unsupportedVersion(0))]),
+            (start + Wire.record(200, [1, 2], id: 4), startFacts + [.skipped]),
+            // After the terminator the body is over, whatever was promised.
+            (
+                start + Wire.body() + Wire.body([1]),
+                startFacts + [.endOfBody, .violation(.unexpectedRecord(type: 5))]
+            ),
+        ] as [([UInt8], [Fact])])
     func sequence(bytes: [UInt8], expected: [Fact]) {
         #expect(facts([bytes]) == expected)
         #expect(facts(bytes.map { [$0] }) == expected)
@@ -122,13 +154,19 @@ import Testing
     @Test func parametersAreLimitedPerRequest() {
         let decoder = RequestDecoder(maximumParameterBytes: 10)
         let five = [UInt8](repeating: 0, count: 5)
-        let fits = Wire.begin() + Wire.parameters(five) + Wire.parameters(five) + Wire.parameters() + Wire.body()
-        let fact: [Fact] = [.begin(1, .responder, false), .parameters(five + five), .endOfParameters, .endOfBody]
+        let fits =
+            Wire.begin() + Wire.parameters(five) + Wire.parameters(five) + Wire.parameters() + Wire.body()
+        let fact: [Fact] = [
+            .begin(1, .responder, false), .parameters(five + five), .endOfParameters, .endOfBody,
+        ]
         #expect(facts([fits + fits], decoder: decoder) == fact + fact)
         let tooLong = Wire.begin() + Wire.parameters(five) + Wire.parameters(five + [0])
         #expect(
             facts([tooLong], decoder: decoder)
-                == [.begin(1, .responder, false), .parameters(five), .violation(.parametersTooLong(limit: 10))])
+                == [
+                    .begin(1, .responder, false), .parameters(five),
+                    .violation(.parametersTooLong(limit: 10)),
+                ])
         // The limit speaks when the header comes, not when the memory has been filled.
         #expect(
             facts([Wire.begin() + Wire.parameters([UInt8](repeating: 0, count: 11))[..<8]], decoder: decoder)
@@ -153,18 +191,25 @@ import Testing
     }
 
     /// Requests are answered at different points of their body; then another follows, or the surplus.
-    @Test(arguments: [
-        // (of the body, how much has been received and consumed), can the connection be kept, what follows
-        (Wire.body(), true, Wire.begin(), [.begin(1, .responder, false)]),
-        ([], true, Wire.begin(), [.begin(1, .responder, false)]),
-        ([], true, Wire.body() + Wire.begin(), [.skipped, .begin(1, .responder, false)]),
-        ([], true, Wire.body([1]), [.violation(.unexpectedRecord(type: 5))]),
-        (Wire.body([1, 2]), true, Wire.body(), [.skipped]),
-        (Wire.body([1, 2]), true, Wire.body([1]), [.violation(.unexpectedRecord(type: 5))]),
-        (Array(Wire.body([1, 2], padding: 4)[..<12]), true, [0x55, 0x55] + Wire.begin(), [.begin(1, .responder, false)]),
-        (Array(Wire.body([1, 2])[..<9]), false, [], []),
-        (Array(Wire.body([1, 2], id: 5)[..<9]), true, [2] + Wire.begin(), [.begin(1, .responder, false)]),
-    ] as [([UInt8], Bool, [UInt8], [Fact])])
+    @Test(
+        arguments: [
+            // The body received and consumed; can the connection be kept; what follows; what that says.
+            (Wire.body(), true, Wire.begin(), [.begin(1, .responder, false)]),
+            ([], true, Wire.begin(), [.begin(1, .responder, false)]),
+            ([], true, Wire.body() + Wire.begin(), [.skipped, .begin(1, .responder, false)]),
+            ([], true, Wire.body([1]), [.violation(.unexpectedRecord(type: 5))]),
+            (Wire.body([1, 2]), true, Wire.body(), [.skipped]),
+            (Wire.body([1, 2]), true, Wire.body([1]), [.violation(.unexpectedRecord(type: 5))]),
+            (
+                Array(Wire.body([1, 2], padding: 4)[..<12]), true, [0x55, 0x55] + Wire.begin(),
+                [.begin(1, .responder, false)]
+            ),
+            (Array(Wire.body([1, 2])[..<9]), false, [], []),
+            (
+                Array(Wire.body([1, 2], id: 5)[..<9]), true, [2] + Wire.begin(),
+                [.begin(1, .responder, false)]
+            ),
+        ] as [([UInt8], Bool, [UInt8], [Fact])])
     func endingARequest(body: [UInt8], isKept: Bool, next: [UInt8], expected: [Fact]) throws {
         var decoder = RequestDecoder()
         var bytes = Self.start + body
@@ -186,9 +231,10 @@ import Testing
         let isReusable = decoder.endRequest()
         #expect(!isReusable)
         #expect(!decoder.isBetweenRequests)
-        #expect(facts([[2] + Wire.body() + Wire.begin()], decoder: decoder) == [
-            .body([2]), .endOfBody, .begin(1, .responder, false),
-        ])
+        #expect(
+            facts([[2] + Wire.body() + Wire.begin()], decoder: decoder) == [
+                .body([2]), .endOfBody, .begin(1, .responder, false),
+            ])
     }
 
     @Test func betweenRequestsIsKnown() throws {

@@ -3,7 +3,9 @@ import Testing
 
 @Suite struct ResponseFramerTests {
     /// Frames `pieces` through a buffer of `size` bytes and returns all bytes sent, and in how many sends.
-    private func send(_ pieces: [(ResponseFramer.Stream, [UInt8])], size: Int, id: UInt16 = 1) -> ([UInt8], Int) {
+    private func send(_ pieces: [(ResponseFramer.Stream, [UInt8])], size: Int, id: UInt16 = 1) -> (
+        [UInt8], Int
+    ) {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 8)
         defer { buffer.deallocate() }
         buffer.initializeMemory(as: UInt8.self, repeating: 0xee)
@@ -38,7 +40,8 @@ import Testing
             let start = position + 8
             let end = start + Int(header.contentLength)
             position = end + Int(header.paddingLength)
-            guard header.version == 1, header.requestID == id, header.contentLength > 0, position <= bytes.count,
+            guard header.version == 1, header.requestID == id, header.contentLength > 0,
+                position <= bytes.count,
                 position % 8 == 0, bytes[start - 1] == 0, bytes[end..<position].allSatisfy({ $0 == 0 })
             else { return nil }
             types.append(header.type)
@@ -53,12 +56,14 @@ import Testing
     }
 
     @Test func aSmallResponseIsOneSend() {
-        let (bytes, sends) = send([(.standardOutput, Array("ab".utf8)), (.standardOutput, Array("c".utf8))], size: 64, id: 258)
+        let (bytes, sends) = send(
+            [(.standardOutput, Array("ab".utf8)), (.standardOutput, Array("c".utf8))], size: 64, id: 258)
         #expect(sends == 1)
-        #expect(bytes == [
-            1, 6, 1, 2, 0, 3, 5, 0, 0x61, 0x62, 0x63, 0, 0, 0, 0, 0,
-            1, 3, 1, 2, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-        ])
+        #expect(
+            bytes == [
+                1, 6, 1, 2, 0, 3, 5, 0, 0x61, 0x62, 0x63, 0, 0, 0, 0, 0,
+                1, 3, 1, 2, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            ])
     }
 
     @Test func anEmptyResponseIsItsEnd() {
@@ -68,7 +73,8 @@ import Testing
 
     @Test func streamsKeepTheirOrder() throws {
         let (bytes, _) = send(
-            [(.standardOutput, [1]), (.standardError, [2]), (.standardError, [3]), (.standardOutput, [4])], size: 256)
+            [(.standardOutput, [1]), (.standardError, [2]), (.standardError, [3]), (.standardOutput, [4])],
+            size: 256)
         let parsed = try #require(parse(bytes))
         #expect(parsed.types == [6, 7, 6, 3])
         #expect(parsed.out == [1, 4])
@@ -93,6 +99,22 @@ import Testing
         }
     }
 
+    @Test(arguments: 64...90)
+    func thereIsAlwaysRoomForTheEnd(size: Int) throws {
+        for before in [0, 1, 5] {
+            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 8)
+            defer { buffer.deallocate() }
+            var framer = ResponseFramer(requestID: 1)
+            let content = [UInt8](repeating: 7, count: 100)
+            let error = framer.append(content.span.extracting(first: before), to: .standardError, in: buffer)
+            let output = framer.append(content.span, to: .standardOutput, in: buffer)
+            framer.endRequest(in: buffer)
+            let parsed = try #require(parse(Array(buffer[..<framer.count])))
+            #expect(parsed.out.count == output && parsed.error.count == error)
+            #expect(parsed.types.last == 3)
+        }
+    }
+
     @Test func protocolStatusIsSent() {
         var framer = ResponseFramer(requestID: 1)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64, alignment: 8)
@@ -105,16 +127,17 @@ import Testing
     static let answer: [UInt8] =
         [1, 10, 0, 0, 0, 18, 6, 0, 15, 1] + Array("FCGI_MPXS_CONNS0".utf8) + [0, 0, 0, 0, 0, 0]
 
-    @Test(arguments: [
-        ([], empty),
-        (Wire.pair("FCGI_MPXS_CONNS", ""), answer),
-        (Wire.pair("FCGI_MPXS_CONNS", "ignored"), answer),
-        (Wire.pairs([("FCGI_MAX_CONNS", ""), ("FCGI_MPXS_CONNS", ""), ("FCGI_MAX_REQS", "")]), answer),
-        (Wire.pairs([("FCGI_MPXS_CONNS", ""), ("FCGI_MPXS_CONNS", "")]), answer),
-        (Wire.pairs([("FCGI_MAX_CONNS", ""), ("FCGI_MPXS_CONN", "")]), empty),
-        (Wire.pair("FCGI_MPXS_CONNS", "", longLengths: true), answer),
-        ([1], nil), ([15, 1] + Array("FCGI_MPXS_CONNS".utf8), nil),
-    ] as [([UInt8], [UInt8]?)])
+    @Test(
+        arguments: [
+            ([], empty),
+            (Wire.pair("FCGI_MPXS_CONNS", ""), answer),
+            (Wire.pair("FCGI_MPXS_CONNS", "ignored"), answer),
+            (Wire.pairs([("FCGI_MAX_CONNS", ""), ("FCGI_MPXS_CONNS", ""), ("FCGI_MAX_REQS", "")]), answer),
+            (Wire.pairs([("FCGI_MPXS_CONNS", ""), ("FCGI_MPXS_CONNS", "")]), answer),
+            (Wire.pairs([("FCGI_MAX_CONNS", ""), ("FCGI_MPXS_CONN", "")]), empty),
+            (Wire.pair("FCGI_MPXS_CONNS", "", longLengths: true), answer),
+            ([1], nil), ([15, 1] + Array("FCGI_MPXS_CONNS".utf8), nil),
+        ] as [([UInt8], [UInt8]?)])
     func getValuesAreAnswered(content: [UInt8], expected: [UInt8]?) {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: GetValues.maximumResult, alignment: 8)
         defer { buffer.deallocate() }

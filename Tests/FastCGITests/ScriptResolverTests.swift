@@ -102,41 +102,61 @@ import Testing
     private static let discard = ScriptResolver.Settings(fixPathinfo: false, discardPath: true)
 
     static let rows: [Row] = [
-        Row(settings: fix, sf: proxy + f, sn: n, pi: "/pinfo", pt: "/d/pinfo",
+        Row(
+            settings: fix, sf: proxy + f, sn: n, pi: "/pinfo", pt: "/d/pinfo",
             name: n, filename: f, info: "/pinfo", phpSelf: "/x.php/pinfo", runs: f),
-        Row(settings: fix, sf: proxy + f + "?q=1", sn: n, pi: "/pinfo", pt: "/d/pinfo",
+        Row(
+            settings: fix, sf: proxy + f + "?q=1", sn: n, pi: "/pinfo", pt: "/d/pinfo",
             name: n, filename: f, info: "/pinfo", phpSelf: "/x.php/pinfo", runs: f),
-        Row(settings: fix, sf: proxy + f, sn: n, pi: "/pinfo", pt: "/d/pinfo", dr: nil,
+        Row(
+            settings: fix, sf: proxy + f, sn: n, pi: "/pinfo", pt: "/d/pinfo", dr: nil,
             name: n, filename: f, info: "/pinfo", phpSelf: "/x.php/pinfo", runs: f),
-        Row(settings: fix, sf: "proxy:balancer://127.0.0.1:9008" + f, sn: n, pi: "/pinfo", pt: "/d/pinfo",
+        Row(
+            settings: fix, sf: "proxy:balancer://127.0.0.1:9008" + f, sn: n, pi: "/pinfo", pt: "/d/pinfo",
             name: n, filename: f, info: "/pinfo", phpSelf: "/x.php/pinfo", runs: f),
-        Row(settings: fix, sf: "proxy:fcgi://localhost" + f, sn: n,
+        Row(
+            settings: fix, sf: "proxy:fcgi://localhost" + f, sn: n,
             name: n, filename: f, info: nil, phpSelf: n, runs: f),
-        Row(settings: fix, sf: proxy + f + "/pinfo", sn: n + "/pinfo",
-            name: n, filename: f, info: "/pinfo", phpSelf: "/x.php/pinfo", runs: f, originalName: n + "/pinfo"),
-        Row(settings: fix, sf: proxy + f + "/1%202", sn: n + "/1 2",
+        Row(
+            settings: fix, sf: proxy + f + "/pinfo", sn: n + "/pinfo",
+            name: n, filename: f, info: "/pinfo", phpSelf: "/x.php/pinfo", runs: f, originalName: n + "/pinfo"
+        ),
+        Row(
+            settings: fix, sf: proxy + f + "/1%202", sn: n + "/1 2",
             name: n, filename: f, info: "/1%202", phpSelf: "/x.php/1%202", runs: f, originalName: n + "/1 2"),
-        Row(settings: fix, sf: proxy + f + "/1%20+2", sn: n + "/1 +2",
-            name: n, filename: f, info: "/1%20+2", phpSelf: "/x.php/1%20+2", runs: f, originalName: n + "/1 +2"),
-        Row(settings: fix, sf: proxy + f + "/pinfoy", sn: n + "/pinfox",
+        Row(
+            settings: fix, sf: proxy + f + "/1%20+2", sn: n + "/1 +2",
+            name: n, filename: f, info: "/1%20+2", phpSelf: "/x.php/1%20+2", runs: f,
+            originalName: n + "/1 +2"),
+        Row(
+            settings: fix, sf: proxy + f + "/pinfoy", sn: n + "/pinfox",
             name: n + "/pinfox", filename: f, info: "/pinfoy", phpSelf: "/x.php/pinfox/pinfoy", runs: f),
-        Row(settings: fix, sf: f + "/pinfo", sn: "", pi: f + "/pinfo", pt: "proxy:balancer://x" + f + "/pinfo",
+        Row(
+            settings: fix, sf: f + "/pinfo", sn: "", pi: f + "/pinfo",
+            pt: "proxy:balancer://x" + f + "/pinfo",
             name: f, filename: f, info: "/pinfo", phpSelf: f + "/pinfo", runs: f, originalName: ""),
         // CVE-2019-11043: the tail is longer than PATH_INFO.
-        Row(settings: fix, sf: f + "/" + String(repeating: "A", count: 35), sn: n, pi: "",
+        Row(
+            settings: fix, sf: f + "/" + String(repeating: "A", count: 35), sn: n, pi: "",
             name: n, filename: f, info: "", phpSelf: n, runs: f),
-        Row(settings: keep, sf: f, sn: n, pi: "/pinfo",
+        Row(
+            settings: keep, sf: f, sn: n, pi: "/pinfo",
             name: n, filename: f, info: "/pinfo", phpSelf: "/pinfo", runs: f),
         Row(settings: keep, sf: f, sn: n, name: n, filename: f, info: nil, phpSelf: n, runs: f),
-        Row(settings: keep, sf: f + "/pinfo", sn: n, pi: "/pinfo", pt: f,
+        Row(
+            settings: keep, sf: f + "/pinfo", sn: n, pi: "/pinfo", pt: f,
             name: n, filename: f + "/pinfo", info: "/pinfo", phpSelf: "/pinfo", runs: f),
-        Row(settings: keep, sf: f + "/pinfo", sn: n, pt: f,
+        Row(
+            settings: keep, sf: f + "/pinfo", sn: n, pt: f,
             name: n, filename: f + "/pinfo", info: nil, phpSelf: n, runs: f),
-        Row(settings: discard, sf: f, sn: n, pi: "/pinfo", pt: "/d",
+        Row(
+            settings: discard, sf: f, sn: n, pi: "/pinfo", pt: "/d",
             name: n, filename: f, info: "/pinfo", phpSelf: "/pinfo", runs: f),
-        Row(settings: discard, sf: proxy + f, sn: n, pi: "/pinfo", pt: "/d/pinfo",
+        Row(
+            settings: discard, sf: proxy + f, sn: n, pi: "/pinfo", pt: "/d/pinfo",
             name: n, filename: f, info: "/pinfo", phpSelf: "/pinfo", runs: f),
-        Row(settings: discard, sn: n, pi: "/pinfo", pt: f,
+        Row(
+            settings: discard, sn: n, pi: "/pinfo", pt: f,
             name: n, filename: nil, info: "/pinfo", phpSelf: "/pinfo", runs: f),
     ]
 
@@ -169,7 +189,8 @@ import Testing
 
     @Test func withoutScriptParametersNothingHappens() throws {
         let outcome = try resolve(Self.fix, [("SCRIPT_NAME", "/status"), ("DOCUMENT_ROOT", "/d")])
-        #expect(outcome.uri == nil && outcome.path == nil && outcome.status == 200 && !outcome.hasScriptParameter)
+        #expect(
+            outcome.uri == nil && outcome.path == nil && outcome.status == 200 && !outcome.hasScriptParameter)
         #expect(outcome.probes.isEmpty)
     }
 
@@ -195,15 +216,16 @@ import Testing
         #expect(outcome.uri == "/a")
     }
 
-    @Test(arguments: [
-        // SERVER_SOFTWARE, SCRIPT_NAME, PATH_INFO, PATH_INFO afterwards, ORIG_PATH_INFO
-        ("Microsoft-IIS/7.5", "/x.php", "/x.php/info", "/info", "/x.php/info"),
-        ("Microsoft-IIS/7.5", "/x.php", "/x.php", nil, "/x.php"),
-        ("Microsoft-IIS/7.5", "", "/info", "/info", "/info"),
-        ("Microsoft-IIS/7.5", "/x.php", "/info", "/info", nil),
-        ("nginx", "/x.php", "/x.php/info", "/x.php/info", nil),
-        ("microsoft-iis", "/x.php", "/x.php/info", "/x.php/info", nil),
-    ] as [(String, String, String, String?, String?)])
+    @Test(
+        arguments: [
+            // SERVER_SOFTWARE, SCRIPT_NAME, PATH_INFO, PATH_INFO afterwards, ORIG_PATH_INFO
+            ("Microsoft-IIS/7.5", "/x.php", "/x.php/info", "/info", "/x.php/info"),
+            ("Microsoft-IIS/7.5", "/x.php", "/x.php", nil, "/x.php"),
+            ("Microsoft-IIS/7.5", "", "/info", "/info", "/info"),
+            ("Microsoft-IIS/7.5", "/x.php", "/info", "/info", nil),
+            ("nginx", "/x.php", "/x.php/info", "/x.php/info", nil),
+            ("microsoft-iis", "/x.php", "/x.php/info", "/x.php/info", nil),
+        ] as [(String, String, String, String?, String?)])
     func iisPathInfo(software: String, name: String, info: String, after: String?, original: String?) throws {
         let outcome = try resolve(
             Self.fix,

@@ -18,7 +18,10 @@ enum Wire {
     static func pair(_ name: [UInt8], _ value: [UInt8], longLengths: Bool = false) -> [UInt8] {
         func length(_ count: Int) -> [UInt8] {
             if count < 128, !longLengths { return [UInt8(count)] }
-            return [UInt8(count >> 24) | 0x80, UInt8(count >> 16 & 0xff), UInt8(count >> 8 & 0xff), UInt8(count & 0xff)]
+            return [
+                UInt8(count >> 24) | 0x80, UInt8(count >> 16 & 0xff), UInt8(count >> 8 & 0xff),
+                UInt8(count & 0xff),
+            ]
         }
         return length(name.count) + length(value.count) + name + value
     }

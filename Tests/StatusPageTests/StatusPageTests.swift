@@ -61,10 +61,11 @@ import Testing
         #expect(text(.openMetrics).hasSuffix("gauge\nphpfpm_memory_peak 4096\n# EOF\n"))
     }
 
-    @Test(arguments: [
-        (0, "0.00"), (0.004, "0.00"), (0.006, "0.01"), (99.999, "100.00"), (12.345678, "12.35"),
-        (250.1, "250.10"), (-1, "0.00"), (Double.nan, "0.00"), (.infinity, "0.00"),
-    ] as [(Double, String)])
+    @Test(
+        arguments: [
+            (0, "0.00"), (0.004, "0.00"), (0.006, "0.01"), (99.999, "100.00"), (12.345678, "12.35"),
+            (250.1, "250.10"), (-1, "0.00"), (Double.nan, "0.00"), (.infinity, "0.00"),
+        ] as [(Double, String)])
     func processorShareHasTwoDecimals(share: Double, text: String) {
         var page = Self.page
         page.processes = [page.processes[0]]
@@ -74,22 +75,26 @@ import Testing
     }
 
     /// What php-fpm 8.2.36 makes of a query in JSON and in XML; empty means that the text was refused.
-    @Test(arguments: [
-        (Array("a'b\"c<d>&e".utf8), "a'b\\\"c<d>&e", "a'b&quot;c&lt;d&gt;&amp;e"),
-        (Array("a\u{1}b\u{7f}c\td\ne\rf".utf8), "a\\u0001b\u{7f}c\\td\\ne\\rf", "a\u{fffd}b\u{7f}c\td\ne\rf"),
-        (Array("é€😀".utf8), "\\u00e9\\u20ac\\ud83d\\ude00", "é€😀"),
-        ([0x62, 0xff, 0x7a], "bz", ""),
-        ([0xef, 0xbf, 0xbe, 0xef, 0xbf, 0xbf], "\\ufffe\\uffff", "\u{fffd}\u{fffd}"),
-        (Array("\u{85}\u{a0}".utf8), "\\u0085\\u00a0", "\u{85}\u{a0}"),
-        ([0xed, 0xa0, 0x80, 0x78], "x", ""),
-        ([0xc0, 0x80, 0x78], "x", ""),
-        ([0xf4, 0x90, 0x80, 0x80, 0x78], "x", ""),
-        (Array("\u{2028}/".utf8), "\\u2028\\/", "\u{2028}/"),
-        (Array("\u{b}\u{c}\u{8}\\".utf8), "\\u000b\\f\\b\\\\", "\u{fffd}\u{fffd}\u{fffd}\\"),
-        ([0x74, 0xe2, 0x82], "t", ""),
-        ([0xe2, 0x41, 0xf0, 0x9f, 0x98, 0x7a], "Az", ""),
-        (Array("\u{10ffff}".utf8), "\\udbff\\udfff", "\u{10ffff}"),
-    ] as [([UInt8], String, String)])
+    @Test(
+        arguments: [
+            (Array("a'b\"c<d>&e".utf8), "a'b\\\"c<d>&e", "a'b&quot;c&lt;d&gt;&amp;e"),
+            (
+                Array("a\u{1}b\u{7f}c\td\ne\rf".utf8), "a\\u0001b\u{7f}c\\td\\ne\\rf",
+                "a\u{fffd}b\u{7f}c\td\ne\rf"
+            ),
+            (Array("é€😀".utf8), "\\u00e9\\u20ac\\ud83d\\ude00", "é€😀"),
+            ([0x62, 0xff, 0x7a], "bz", ""),
+            ([0xef, 0xbf, 0xbe, 0xef, 0xbf, 0xbf], "\\ufffe\\uffff", "\u{fffd}\u{fffd}"),
+            (Array("\u{85}\u{a0}".utf8), "\\u0085\\u00a0", "\u{85}\u{a0}"),
+            ([0xed, 0xa0, 0x80, 0x78], "x", ""),
+            ([0xc0, 0x80, 0x78], "x", ""),
+            ([0xf4, 0x90, 0x80, 0x80, 0x78], "x", ""),
+            (Array("\u{2028}/".utf8), "\\u2028\\/", "\u{2028}/"),
+            (Array("\u{b}\u{c}\u{8}\\".utf8), "\\u000b\\f\\b\\\\", "\u{fffd}\u{fffd}\u{fffd}\\"),
+            ([0x74, 0xe2, 0x82], "t", ""),
+            ([0xe2, 0x41, 0xf0, 0x9f, 0x98, 0x7a], "Az", ""),
+            (Array("\u{10ffff}".utf8), "\\udbff\\udfff", "\u{10ffff}"),
+        ] as [([UInt8], String, String)])
     func stringsAreEscaped(query: [UInt8], json: String, markup: String) {
         var page = Self.page
         page.processes = [page.processes[1]]
@@ -113,17 +118,20 @@ import Testing
         #expect(text(.openMetrics).hasPrefix("# HELP phpfpm_up Could pool a\\\"<b>\\n\\\\ using"))
     }
 
-    @Test(arguments: [
-        ("", StatusFormat.text, false), ("full", .text, true), ("f", .text, true), ("json", .json, false),
-        ("j", .json, false), ("js", .json, false), ("json=1", .json, false), ("json&full", .json, true),
-        ("xml&json", .xml, false), ("json&h", .html, false), ("o&f", .openMetrics, true),
-        ("openmetrics&x", .xml, false), ("jsonx", .text, false), ("JSON", .text, false),
-        ("json[]=1", .json, false), ("full[a]=1&xml", .xml, true), ("%6A", .json, false),
-        ("+json", .json, false), ("%20json", .json, false), ("json;full", .text, false), ("json.x", .text, false),
-        ("js on", .text, false), ("&&x", .xml, false), ("x%00ml", .xml, false), ("=json", .text, false),
-        ("[json", .text, false), ("json%5Bfull", .text, false), ("json%00", .json, false), ("0", .text, false),
-        ("x=json", .xml, false), ("%", .text, false), ("%6", .text, false), ("+", .text, false),
-    ] as [(String, StatusFormat, Bool)])
+    @Test(
+        arguments: [
+            ("", StatusFormat.text, false), ("full", .text, true), ("f", .text, true), ("json", .json, false),
+            ("j", .json, false), ("js", .json, false), ("json=1", .json, false), ("json&full", .json, true),
+            ("xml&json", .xml, false), ("json&h", .html, false), ("o&f", .openMetrics, true),
+            ("openmetrics&x", .xml, false), ("jsonx", .text, false), ("JSON", .text, false),
+            ("json[]=1", .json, false), ("full[a]=1&xml", .xml, true), ("%6A", .json, false),
+            ("+json", .json, false), ("%20json", .json, false), ("json;full", .text, false),
+            ("json.x", .text, false),
+            ("js on", .text, false), ("&&x", .xml, false), ("x%00ml", .xml, false), ("=json", .text, false),
+            ("[json", .text, false), ("json%5Bfull", .text, false), ("json%00", .json, false),
+            ("0", .text, false),
+            ("x=json", .xml, false), ("%", .text, false), ("%6", .text, false), ("+", .text, false),
+        ] as [(String, StatusFormat, Bool)])
     func queryChoosesTheForm(query: String, format: StatusFormat, isFull: Bool) {
         let bytes = Array(query.utf8)
         #expect(StatusQuery(bytes.span) == StatusQuery(format: format, isFull: isFull))
