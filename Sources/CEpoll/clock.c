@@ -60,6 +60,8 @@ int cepoll_set_nonblocking(int descriptor) {
     return flags < 0 ? -1 : fcntl(descriptor, F_SETFL, flags | O_NONBLOCK);
 }
 
+int cepoll_replace(int descriptor, int target) { return dup3(descriptor, target, O_CLOEXEC); }
+
 int cepoll_open_null(void) { return open("/dev/null", O_RDWR | O_CLOEXEC); }
 
 int cepoll_blocking_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }

@@ -8,6 +8,9 @@ public enum MessageKind: UInt8 {
     // Master to zygote.
     /// Fork a worker for `slot`; descriptors: its channel, its stdout, its stderr.
     case spawn = 1
+    // Master to zygote and worker.
+    /// Use this access log from now on.
+    case accessLog = 2
     // Zygote to master.
     /// PHP has started.
     case zygoteReady = 16

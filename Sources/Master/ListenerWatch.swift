@@ -73,6 +73,9 @@ final class ListenerWatch {
         _ = pool.grow(depth: max(1, pool.connections.waitingCount))
     }
 
+    /// Takes all that waits in the backlog: the last workers are to serve it before they leave.
+    func acceptAll() { accept(4096) }
+
     private func arm() {
         settling = nil
         registration = nil

@@ -371,17 +371,17 @@ public final class Master<Host: ConfigurationHost> {
         case .stopping(graceful: true) where graceful: return
         case .starting, .serving, .reloading, .stopping: break
         }
-        abandonReload("the service stops")
+        abandonReload("the service stops", isStopping: true)
         let isFirst: Bool
         if case .stopping = state { isFirst = false } else { isFirst = true }
         state = .stopping(graceful: graceful)
         if isFirst { systemd.stopping() }
         tickDeadline = nil
         systemdDeadline = nil
-        for pool in pools { pool.drain() }
+        let patience = configuration.global.processControlTimeout
+        for pool in pools { pool.drain(servesWaiting: graceful && patience > .zero) }
         drainingPools += pools
         pools = []
-        let patience = configuration.global.processControlTimeout
         escalation = Escalation(
             first: graceful ? .quit : .terminate, patience: patience, reactor: reactor
         ) { [weak self] signal in
@@ -447,7 +447,7 @@ public final class Master<Host: ConfigurationHost> {
     }
 
     /// Gives a reload up; what was started for it drains, what served before goes on.
-    private func abandonReload(_ reason: ByteString) {
+    private func abandonReload(_ reason: ByteString, isStopping: Bool = false) {
         guard let given = reload else { return }
         reload = nil
         for pool in given.pools {
@@ -461,7 +461,11 @@ public final class Master<Host: ConfigurationHost> {
         for pool in given.pools {
             if let old = pools.first(where: { $0.listener === pool.listener }) { old.takeOver(from: pool) }
         }
-        if state == .reloading { refuseReload(reason) }
+        if isStopping {
+            log.notice("reload given up: \(reason)")
+        } else {
+            refuseReload(reason)
+        }
     }
 
     /// The new generation is up: connections go to it, the old one drains.

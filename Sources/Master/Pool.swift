@@ -56,6 +56,8 @@ final class Pool {
     let connections: WaitingConnections
     private(set) var state = State.created
     private(set) var isReady = false
+    /// The pool of the next generation on the same listener, once that serves.
+    private weak var successor: Pool?
 
     private unowned let owner: any PoolOwner
     private let plan: ZygotePlan
@@ -117,19 +119,23 @@ final class Pool {
     }
 
     /// Stops taking connections; workers finish what they have. Connections that wait stay in `connections`.
-    func drain() {
+    ///
+    /// - Parameter servesWaiting: Workers are to serve what waits before they leave (a graceful stop); otherwise a
+    ///   successor takes it over.
+    func drain(servesWaiting: Bool = false) {
         guard state != .draining else { return }
         state = .draining
         watch.stop()
+        if servesWaiting { watch.acceptAll() } else { connections.reclaim(from: queueReader) }
         backoffDeadline = nil
         zygoteRetry = nil
         wantedSpawns = []
-        connections.reclaim(from: queueReader)
         closeZygote()
     }
 
     /// Takes over the connections of the generation before.
     func takeOver(from predecessor: Pool) {
+        predecessor.successor = self
         predecessor.connections.move(to: connections)
         watch.connectionsAreWaiting()
     }
@@ -150,7 +156,7 @@ final class Pool {
         }
     }
 
-    /// Opens the access log anew and lets the zygote, and with it the workers, be replaced: they hold the old file.
+    /// Opens the access log anew and gives it to the zygote and the workers, who hold the old file.
     ///
     /// - Returns: Whether there is an access log.
     func reopenAccessLog() -> Result<Bool, Errno> {
@@ -159,9 +165,10 @@ final class Pool {
         do throws(Errno) {
             accessLog = SharedDescriptor(adopting: try retryingOnInterrupt { cepoll_open_append(text) })
         } catch { return .failure(error) }
-        if let link = zygote { try? sendSignal(.terminate, to: link.process) }
+        guard let file = accessLog else { return .success(false) }
+        zygote?.replaceAccessLog(file)
         for worker in workers.values {
-            if let process = worker.process { try? sendSignal(.quit, to: process) }
+            _ = try? worker.channel.send(Message(.accessLog), descriptors: [file.rawValue])
         }
         return .success(true)
     }
@@ -181,9 +188,11 @@ final class Pool {
                     "[pool \(name)] seems busy (you may need to increase pm.start_servers, or pm.min/max_spare_servers), spawning \(count) children, there are \(counts.idle) idle, and \(counts.total) total children"
                 )
             case .backOff(let failures, let delay):
-                owner.log.error(
-                    "[pool \(name)] \(failures) workers in a row died before completing two requests; next start in \(delay / 1_000_000) ms"
-                )
+                if failures > 0 {
+                    owner.log.error(
+                        "[pool \(name)] \(failures) workers in a row died before their first request; next start in \(delay / 1_000_000) ms"
+                    )
+                }
                 backoffDeadline = owner.reactor.after(.nanoseconds(Int64(clamping: delay))) { [weak self] in
                     guard let self else { return }
                     perform(policy.backoffEnded(at: MonotonicTime.now.nanoseconds))
@@ -449,14 +458,14 @@ final class Pool {
             workerBecameReady(worker, ProcessID(sender))
         case .park:
             guard let descriptor = takeOne(descriptors) else { return }
-            connections.park(
+            (successor ?? self).connections.park(
                 descriptor, flags: message.flags.union(.peerChecked), acceptedTime: message.value, bytes: bytes)
         case .linger:
             guard let descriptor = takeOne(descriptors) else { return }
             connections.linger(descriptor)
         case .kick:
             for descriptor in descriptors { closeDescriptor(descriptor) }
-        case .spawn, .zygoteReady, .spawned, .spawnFailed, .serve:
+        case .spawn, .accessLog, .zygoteReady, .spawned, .spawnFailed, .serve:
             for descriptor in descriptors { closeDescriptor(descriptor) }
             worker.registration = nil
             if let process = worker.process { try? sendSignal(.kill, to: process) }
@@ -502,12 +511,12 @@ final class Pool {
         let wasRetired = worker.wasAskedToLeave && (isCode(exit) || isSignal(exit, .quit))
         logExit(exit, lifetime, wasRetired: wasRetired, isClean: isClean)
         remove(worker)
-        let failedAtOnce = !isClean && served <= 1 && lifetime < .seconds(5)
-        if isClean || served > 1 { policy.workerThrives() }
+        let failure: PoolPolicy.Failure =
+            isClean ? .none : served == 0 ? .beforeAnyRequest : .inRequest
         perform(
             policy.workerEnded(
                 wasRetired: wasRetired || state != .serving || !owner.mayStartWorkers, wasReady: wasReady,
-                failedAtOnce: failedAtOnce, at: MonotonicTime.now.nanoseconds))
+                failure: failure, at: MonotonicTime.now.nanoseconds))
         if state == .serving { watch.recheck() }
         owner.poolMayBeGone(self)
     }

@@ -82,7 +82,7 @@ final class ZygoteLink {
                     .spawnFailed(
                         slot: Int(message.slot), serial: message.serial,
                         Errno(rawValue: CInt(truncatingIfNeeded: message.value))))
-            case .spawn, .workerReady, .park, .linger, .kick, .serve:
+            case .spawn, .accessLog, .workerReady, .park, .linger, .kick, .serve:
                 registration = nil
                 handler(.gone)
             }
@@ -94,6 +94,11 @@ final class ZygoteLink {
         let request = Message(.spawn, slot: UInt32(slot), serial: serial)
         guard case .bytes? = try? channel.send(request, descriptors: [end.descriptor, output, errors]) else { return false }
         return true
+    }
+
+    /// Gives future workers another access log.
+    func replaceAccessLog(_ file: SharedDescriptor) {
+        _ = try? channel.send(Message(.accessLog), descriptors: [file.rawValue])
     }
 
     /// The process has ended: logs what it still had to say.

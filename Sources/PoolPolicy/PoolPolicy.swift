@@ -51,8 +51,19 @@ public struct PoolPolicy: Sendable {
         case limitReached
         /// Growth has doubled several times in a row.
         case seemsBusy(spawning: Int)
-        /// Workers keep dying at once: nothing is started before `delay` nanoseconds have passed.
+        /// Workers keep dying: nothing is started before `delay` nanoseconds have passed. `failures` is how many in a
+        /// row died before their first request; 0 when they die in requests.
         case backOff(failures: Int, delay: UInt64)
+    }
+
+    /// How a worker's end speaks of the next one's chances.
+    public enum Failure: Equatable, Sendable {
+        /// It left in order.
+        case none
+        /// It died before it was given a request: the next one will probably too.
+        case beforeAnyRequest
+        /// A request killed it: the pool must go on, but cannot replace workers faster than it should fork.
+        case inRequest
     }
 
     /// The state of the pool's workers at a tick.
@@ -77,6 +88,7 @@ public struct PoolPolicy: Sendable {
     private var rate = 1
     private var hasWarned = false
     private var backoff = Backoff()
+    private var replacements = RateLimit(burst: 16, perSecond: 20)
 
     /// A pool without workers.
     public init(limits: PoolLimits) { self.limits = limits }
@@ -132,23 +144,26 @@ public struct PoolPolicy: Sendable {
     /// - Parameters:
     ///   - wasRetired: It had been told to leave, and left: nobody replaces it.
     ///   - wasReady: It had become ready.
-    ///   - failedAtOnce: It died by a signal or with an error before completing two requests.
+    ///   - failure: How it failed, if it did.
     public mutating func workerEnded(
-        wasRetired: Bool, wasReady: Bool, failedAtOnce: Bool, at now: UInt64
+        wasRetired: Bool, wasReady: Bool, failure: Failure, at now: UInt64
     ) -> [Action] {
         if !wasReady { starting = max(0, starting - 1) }
         running = max(0, running - 1)
         if wasRetired { return [] }
-        if failedAtOnce {
+        switch failure {
+        case .none: backoff.succeeded()
+        case .beforeAnyRequest:
             if let delay = backoff.failed(at: now) { return [.backOff(failures: backoff.failures, delay: delay)] }
-        } else {
+        case .inRequest:
             backoff.succeeded()
+            if let delay = replacements.take(at: now) {
+                backoff.hold(until: now + delay)
+                return [.backOff(failures: 0, delay: delay)]
+            }
         }
         return replace(at: now)
     }
-
-    /// A worker completed requests in a normal life.
-    public mutating func workerThrives() { backoff.succeeded() }
 
     /// The time of ``Action/backOff(failures:delay:)`` has passed.
     public mutating func backoffEnded(at now: UInt64) -> [Action] { replace(at: now) }

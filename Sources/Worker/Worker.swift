@@ -137,8 +137,7 @@ public final class Worker {
             return true
         }
         if ready.contains(.channel) {
-            // The master sends nothing here: it has died. Finish, and leave the listener to its successor.
-            isDraining = true
+            obeyMaster()
             return true
         }
         let hasOtherWork = ready.contains(.queue) || ready.contains(.listener)
@@ -154,6 +153,19 @@ public final class Worker {
             return attend(client)
         }
         return true
+    }
+
+    /// A message from the master, or its end: then the worker leaves, and the listener is its successor's.
+    private func obeyMaster() {
+        switch try? channel.receive(into: message) {
+        case .message(let order, _, let descriptors, _):
+            if order.kind == .accessLog, let file = descriptors.first, let log = settings.accessLog {
+                _ = cepoll_replace(file, log.rawValue)
+            }
+            for descriptor in descriptors { closeDescriptor(descriptor) }
+        case .wouldBlock: return
+        case .closed, .malformed, nil: isDraining = true
+        }
     }
 
     /// Nanoseconds until a held connection that never sent anything is parked; negative: no limit.
@@ -324,14 +336,17 @@ public final class Worker {
 
     // MARK: - The end
 
-    /// Gives back what this worker may have been woken for, and the connection it holds, and leaves.
+    /// Gives the held connection back, serves what is left for this worker, and leaves.
     ///
-    /// The kernel wakes one sleeping worker for a new connection. If that one leaves instead of taking it, nobody
-    /// else would be told; so it is taken and given to the master, which puts it into the queue.
+    /// The kernel wakes one sleeping worker for a new connection. If that one left instead of taking it, nobody else
+    /// would be told; so it takes one. The queue is served to its end: the master may have filled it for that.
     private func drain() -> CInt {
         parkHeld()
-        if let client = takeFromQueue() { park(client) }
-        if let client = takeFromListener() { park(client) }
+        if let client = takeFromListener(), !attend(client) { return 70 }
+        while let client = takeFromQueue() {
+            guard attend(client) else { return 70 }
+        }
+        parkHeld()
         return 0
     }
 }

@@ -151,6 +151,9 @@ public enum Zygote {
             switch arrival {
             case .message(let request, _, let descriptors, _) where request.kind == .spawn && descriptors.count == 3:
                 spawn(plan, processor, channel, request, descriptors)
+            case .message(let order, _, let descriptors, _) where order.kind == .accessLog:
+                if let file = descriptors.first { _ = cepoll_replace(file, ZygoteDescriptor.accessLog) }
+                for descriptor in descriptors { closeDescriptor(descriptor) }
             case .message(_, _, let descriptors, _):
                 for descriptor in descriptors { closeDescriptor(descriptor) }
             case .closed: _exit(0)

@@ -216,6 +216,7 @@ int cepoll_set_nonblocking(int descriptor);
 /* syslog(3) with the text as it is; openlog(3) with a copy of `ident` that stays. */
 void cepoll_open_syslog(const char *ident, int facility);
 void cepoll_syslog(int priority, const char *text);
+int cepoll_replace(int descriptor, int target);   /* dup3(2), close-on-exec */
 int cepoll_open_null(void);                 /* /dev/null, for reading and writing */
 int cepoll_pipe(int ends[_Nonnull 2]);      /* O_CLOEXEC; the read end is non-blocking */
 int cepoll_blocking_pipe(int ends[_Nonnull 2]);
