@@ -47,15 +47,16 @@ let package = Package(
 
         // Pure: values in, values out.
         .target(name: "FastCGI", swiftSettings: pure),
+        .target(name: "StatusPage", swiftSettings: pure),
         .target(name: "Configuration", swiftSettings: pure),
         .target(name: "PoolPolicy", dependencies: ["Configuration"], swiftSettings: pure),
 
         // The kernel.
         .target(name: "Syscalls", dependencies: ["CEpoll", system], swiftSettings: strict),
         .target(name: "Reactor", dependencies: ["Syscalls", "CEpoll", system, heap], swiftSettings: strict),
-        .target(name: "Scoreboard", dependencies: ["Syscalls", "CScoreboard"], swiftSettings: strict),
-        .target(name: "Channel", dependencies: ["Syscalls"], swiftSettings: strict),
-        .target(name: "Logging", dependencies: ["Syscalls"], swiftSettings: strict),
+        .target(name: "Scoreboard", dependencies: ["Syscalls", "CScoreboard", system], swiftSettings: strict),
+        .target(name: "Channel", dependencies: ["Syscalls", "Configuration", "CEpoll", system], swiftSettings: strict),
+        .target(name: "Logging", dependencies: ["Syscalls", "Configuration", "CEpoll"], swiftSettings: strict),
 
         // The process roles.
         .target(
@@ -66,7 +67,9 @@ let package = Package(
             ], swiftSettings: strict),
         .target(
             name: "Worker",
-            dependencies: ["FastCGI", "Scoreboard", "Channel", "Logging", "Syscalls", "CPHP", "CEpoll", "CScoreboard"],
+            dependencies: [
+                "FastCGI", "StatusPage", "Configuration", "Scoreboard", "Channel", "Logging", "Syscalls", "CPHP", "CEpoll", "CScoreboard", system,
+            ],
             swiftSettings: strict),
         .target(
             name: "Zygote", dependencies: ["Worker", "Channel", "Scoreboard", "Logging", "Syscalls", "CPHP", "CEpoll"],
@@ -82,8 +85,13 @@ let package = Package(
         .target(name: "CTestSupport", path: "Tests/CTestSupport", cSettings: shim),
         .target(
             name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport", swiftSettings: strict),
-        .testTarget(name: "FastCGITests", dependencies: ["FastCGI"], swiftSettings: strict),
-        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: strict),
+        .testTarget(
+            name: "FastCGITests", dependencies: ["FastCGI"], resources: [.copy("Fixtures")], swiftSettings: strict),
+        .testTarget(
+            name: "StatusPageTests", dependencies: ["StatusPage"], resources: [.copy("Fixtures")],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ConfigurationTests", dependencies: ["Configuration"], exclude: ["Corpus"], swiftSettings: strict),
         .testTarget(name: "PoolPolicyTests", dependencies: ["PoolPolicy", "Configuration"], swiftSettings: strict),
         .testTarget(name: "SyscallsTests", dependencies: ["Syscalls", "CEpoll", system], swiftSettings: strict),
         .testTarget(name: "ReactorTests", dependencies: ["Reactor", "Syscalls", system], swiftSettings: strict),

@@ -1,1 +1,2 @@
-/* CScoreboard */
+/* The layout is in the header; this file makes the target compile it as C. */
+#include "cscoreboard.h"

@@ -1,1 +1,3 @@
-print("fpmd-php")
+import Zygote
+
+EngineProgram.run()

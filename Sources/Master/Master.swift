@@ -1,1 +1,582 @@
-// Master
+internal import CEpoll
+public import Configuration
+internal import Glibc
+public import Logging
+internal import Reactor
+internal import Scoreboard
+internal import Syscalls
+public import SystemPackage
+
+/// What the command line has prepared for the master.
+public struct MasterOptions {
+    /// The engine program.
+    public var program: EngineProgram
+    /// Reads the configuration again for a reload, logging nothing.
+    public var reload: () -> LoadOutcome
+    /// Path of the configuration file, for the process title.
+    public var configurationPath: ByteString
+    /// How identities are resolved.
+    public var loadOptions: LoadOptions
+    /// Real user id, for USER and HOME when not root.
+    public var realUserID: UInt32
+    /// Called once when the service runs; a daemon's parent waits for it.
+    public var onRunning: () -> Void
+
+    /// Options with everything the master needs.
+    public init(
+        program: EngineProgram, configurationPath: ByteString, loadOptions: LoadOptions, realUserID: UInt32,
+        reload: @escaping () -> LoadOutcome, onRunning: @escaping () -> Void
+    ) {
+        self.program = program
+        self.configurationPath = configurationPath
+        self.loadOptions = loadOptions
+        self.realUserID = realUserID
+        self.reload = reload
+        self.onRunning = onRunning
+    }
+}
+
+/// The master process: privileged, one thread, one loop. Owns listeners, pools, the log; reaps; reloads; stops.
+///
+///     starting ── all pools ready ──► serving ⇄ reloading
+///         │                              │
+///         └── a pool fails: exit 78      └── TERM, INT, QUIT ──► stopping ── no process left ──► exit 0
+public final class Master<Host: ConfigurationHost> {
+    enum State: Equatable {
+        case starting, serving, reloading
+        case stopping(graceful: Bool)
+    }
+
+    let reactor: Reactor
+    public let log: Log
+    let options: MasterOptions
+    let host: Host
+    private(set) var state = State.starting
+    private(set) var inheritedFileLimit: UInt64 = 0
+    private var fileLimit: UInt64 = 1024
+
+    private(set) var configuration: ServiceConfiguration
+    private var listeners: [Listener] = []
+    private var pools: [Pool] = []
+    private var drainingPools: [Pool] = []
+    private var children: [ProcessID: ChildRole] = [:]
+    private var unclaimed: [ProcessID: (exit: ProcessExit, deadline: Reactor.Deadline)] = [:]
+    private var warnedProcessMax = false
+    private var zygotesStarting = 0
+    private var zygoteQueue: [() -> Void] = []
+    private var maximumZygotesStarting = 4
+
+    private let signals: OwnedDescriptor
+    private var signalWatch: Reactor.Registration?
+    private var tickDeadline: Reactor.Deadline?
+    private var systemdDeadline: Reactor.Deadline?
+    private let systemd = SystemdNotifier()
+    private var escalation: Escalation?
+    private var drainEscalation: Escalation?
+    private var reload: Reload?
+    private var exitStatus: CInt = 0
+    private var hasFinished = false
+
+    /// Prepares the loop and takes over the signals.
+    ///
+    /// - Throws: `Errno` of the descriptor that could not be had.
+    public init(configuration: ServiceConfiguration, host: Host, options: MasterOptions, log: Log) throws(Errno) {
+        self.configuration = configuration
+        self.host = host
+        self.options = options
+        self.log = log
+        reactor = try Reactor()
+        cepoll_default_dispositions()
+        let handled = [SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD]
+        signals = OwnedDescriptor(adopting: try retryingOnInterrupt { cepoll_signalfd(handled, handled.count) })
+        maximumZygotesStarting = max(4, 2 * Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
+    }
+
+    // MARK: - Start
+
+    /// Starts everything and serves until told to stop.
+    ///
+    /// - Returns: The exit status: 0, or 78 when the start failed.
+    public func run() -> CInt {
+        inheritedFileLimit = cepoll_raise_file_limit(&fileLimit)
+        _ = setsid()
+        cepoll_set_title("php-fpm: master process (\(options.configurationPath))")
+        do {
+            signalWatch = try reactor.watch(signals.rawValue, for: .readable) { [weak self] _ in self?.receiveSignals() }
+        } catch {
+            log.error("cannot watch signals: \(describe(error))")
+            return fail()
+        }
+        do {
+            pools = try makePools(configuration, reusing: [])
+        } catch { return fail() }
+        guard writePIDFile() else { return fail() }
+        if let files = configuration.global.rlimitFiles as Int?, files > 0, cepoll_set_file_limit(UInt64(files)) < 0 {
+            log.warning("rlimit_files (\(files)) does not apply: \(describe(currentErrno))")
+        }
+        log.finishStartup()
+        log.notice("fpm is running, pid \(ProcessID.current)")
+        options.onRunning()
+        for pool in pools { pool.begin() }
+        checkReady()
+        do {
+            try reactor.run()
+        } catch { log.error("epoll_wait: \(describe(error)); the master cannot go on") }
+        return exitStatus
+    }
+
+    private func fail() -> CInt {
+        log.error("FPM initialization failed")
+        return 78
+    }
+
+    /// Binds what is new, and builds the pools of a configuration around its listeners.
+    ///
+    /// - Throws: ``Listener/Unavailable`` after logging the reason; what was bound here is closed again.
+    func makePools(_ configuration: ServiceConfiguration, reusing existing: [Listener]) throws(Listener.Unavailable) -> [Pool] {
+        var made: [Pool] = []
+        var bound: [Listener] = []
+        var used: [Listener] = []
+        do throws(Listener.Unavailable) {
+            for settings in configuration.pools {
+                let (identity, diagnostics) = settings.resolveIdentity(
+                    options: options.loadOptions, realUserID: options.realUserID, host: host)
+                for line in diagnostics { log.write(line.level, line.message) }
+                guard let identity else { throw Listener.Unavailable() }
+                let listener: Listener
+                if let kept = reusable(existing, for: settings) {
+                    listener = kept
+                    log.notice("using inherited socket fd=\(kept.descriptor.rawValue), \"\(kept.name)\"")
+                } else {
+                    listener = try Listener.open(settings, log: log, users: host)
+                    bound.append(listener)
+                }
+                used.append(listener)
+                made.append(try makePool(settings, configuration.global, identity, listener))
+            }
+        } catch {
+            for listener in bound { listener.unlinkPath() }
+            throw error
+        }
+        listeners = existing + bound
+        return made
+    }
+
+    private func makePool(
+        _ settings: PoolSettings, _ global: GlobalSettings, _ identity: PoolIdentity, _ listener: Listener
+    ) throws(Listener.Unavailable) -> Pool {
+        let plan = PlanBuilder.plan(
+            for: settings, global: global, identity: identity, isRoot: options.loadOptions.isRoot, program: options.program,
+            host: host)
+        do throws(Errno) {
+            var accessLog: SharedDescriptor?
+            if let path = settings.accessLog {
+                let text = path.description
+                accessLog = SharedDescriptor(adopting: try retryingOnInterrupt { cepoll_open_append(text) })
+            }
+            return try Pool(settings: settings, plan: plan, listener: listener, accessLog: accessLog, owner: self)
+        } catch {
+            log.error("[pool \(settings.name)] cannot be set up: \(describe(error))")
+            throw Listener.Unavailable()
+        }
+    }
+
+    private func reusable(_ existing: [Listener], for settings: PoolSettings) -> Listener? {
+        switch settings.listen {
+        case .unix(let path): existing.first { $0.path == path }
+        case .port(let port): existing.first { $0.name == ":::\(port)" || $0.name == "0.0.0.0:\(port)" }
+        case .host(let host, let port):
+            existing.first { listener in Listener.names(host, port).contains(listener.name) }
+        case .invalidPort: nil
+        }
+    }
+
+    private func writePIDFile() -> Bool {
+        guard let path = configuration.global.pidFile else { return true }
+        let text = path.description
+        unlink(text)
+        let descriptor = open(text, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0o644)
+        let digits = ProcessID.current.description
+        let isWritten = descriptor >= 0 && write(descriptor, digits, digits.utf8.count) == digits.utf8.count
+        if !isWritten { log.error("Unable to create the PID file (\(path)).: \(describe(currentErrno))") }
+        if descriptor >= 0 { close(descriptor) }
+        return isWritten
+    }
+
+    private func checkReady() {
+        guard state == .starting, pools.allSatisfy(\.isReady) else { return }
+        state = .serving
+        announceReady()
+        scheduleTick()
+    }
+
+    private func announceReady() {
+        log.notice("ready to handle connections")
+        switch systemd.ready() {
+        case .failed(let reason): log.warning("failed to notify start to systemd: \(reason)")
+        case .sent: log.debug("have notify start to systemd")
+        case .absent: return
+        }
+        scheduleSystemd()
+    }
+
+    // MARK: - Time
+
+    /// Once a second while there are workers; an idle service with no process does not wake up.
+    private func scheduleTick() {
+        guard tickDeadline == nil else { return }
+        tickDeadline = reactor.after(.seconds(1)) { [weak self] in
+            guard let self else { return }
+            tickDeadline = nil
+            guard state == .serving || state == .reloading else { return }
+            for pool in pools { pool.tick() }
+            relieveDescriptors()
+            if pools.contains(where: \.hasProcesses) { scheduleTick() }
+        }
+    }
+
+    /// Near the limit of descriptors the connections that have been idle longest are closed.
+    private func relieveDescriptors() {
+        let parked = pools.reduce(0) { $0 + $1.connections.parkedCount }
+        let allowed = max(64, Int(clamping: fileLimit) - 256 - 8 * pools.count)
+        guard parked > allowed else { return }
+        log.warning("\(parked) idle connections are more than the file limit (\(fileLimit)) allows: the oldest are closed")
+        for pool in pools {
+            pool.connections.closeOldest(max(0, pool.connections.parkedCount * (parked - allowed) / max(1, parked)))
+        }
+    }
+
+    private func scheduleSystemd() {
+        guard let interval = systemd.interval(configuration.global.systemdInterval) else {
+            return log.notice("systemd monitor disabled")
+        }
+        if systemdDeadline == nil {
+            log.notice("systemd monitor interval set to \(interval.nanoseconds / 1_000_000)ms")
+        }
+        armSystemd(interval)
+    }
+
+    private func armSystemd(_ interval: Duration) {
+        systemdDeadline = reactor.after(interval) { [weak self] in
+            guard let self else { return }
+            var figures = SystemdNotifier.Figures()
+            for pool in pools {
+                let counts = pool.scoreboard.counts()
+                figures.active += counts.active
+                figures.idle += counts.idle
+                figures.requests += Int(clamping: pool.scoreboard.acceptedRequests())
+            }
+            systemd.status(figures, interval: interval)
+            armSystemd(interval)
+        }
+    }
+
+    // MARK: - Signals
+
+    private func receiveSignals() {
+        var isChild = false
+        while true {
+            let number = cepoll_signalfd_read(signals.rawValue)
+            guard number > 0 else { break }
+            let signal = Signal(number)
+            if signal == .child {
+                isChild = true
+                continue
+            }
+            log.debug("received \(signal.name)")
+            handle(signal)
+        }
+        if isChild { reap() }
+    }
+
+    private func handle(_ signal: Signal) {
+        switch signal {
+        case .terminate, .interrupt:
+            log.notice("Terminating ...")
+            stop(graceful: false)
+        case .quit:
+            log.notice("Finishing ...")
+            stop(graceful: true)
+        case .user1: reopenLogs()
+        case .user2, .hangup:
+            log.notice("Reloading in progress ...")
+            startReload()
+        default: break
+        }
+    }
+
+    private func reap() {
+        while let exit = reapChild() {
+            guard let role = children.removeValue(forKey: exit.process) else {
+                keepUnclaimed(exit)
+                continue
+            }
+            switch role {
+            case .zygote(let pool): pool.zygoteEnded(exit)
+            case .worker(let pool, let slot, let serial): pool.workerEnded(slot: slot, serial: serial, exit)
+            }
+        }
+        finishStopping()
+    }
+
+    /// A child that nobody has named yet: a worker whose end overtook its zygote's message, or an orphan.
+    private func keepUnclaimed(_ exit: ProcessExit) {
+        let deadline = reactor.after(.seconds(1)) { [weak self] in
+            guard let self, let late = unclaimed.removeValue(forKey: exit.process) else { return }
+            reportUnknown(late.exit)
+        }
+        unclaimed[exit.process] = (exit, deadline)
+    }
+
+    private func reportUnknown(_ exit: ProcessExit) {
+        if getpid() == 1 {
+            log.debug(
+                "unknown child (\(exit.process)) exited \(describeExit(exit)) - most likely an orphan process (master process is the init process)"
+            )
+        } else {
+            log.warning(
+                "unknown child (\(exit.process)) exited \(describeExit(exit)) - potentially a bug or pre exec child (e.g. s6-notifyoncheck)"
+            )
+        }
+    }
+
+    private func reopenLogs() {
+        if case .file(let path, _) = log.destination {
+            let text = path.description
+            let descriptor = cepoll_open_append(text)
+            if descriptor >= 0 {
+                log.use(.file(path: path, descriptor: SharedDescriptor(adopting: descriptor)))
+                log.tieStandardError()
+                log.notice("error log file re-opened")
+            } else {
+                log.error("unable to re-opened error log file: \(describe(currentErrno))")
+            }
+        } else {
+            log.notice("error log file re-opened")
+        }
+        for pool in pools {
+            switch pool.reopenAccessLog() {
+            case .success(false): continue
+            case .success(true): log.notice("access log file re-opened")
+            case .failure(let error): log.error("unable to re-opened access log file: \(describe(error))")
+            }
+        }
+    }
+
+    // MARK: - Stopping
+
+    private func stop(graceful: Bool) {
+        switch state {
+        case .stopping(graceful: false): return
+        case .stopping(graceful: true) where graceful: return
+        case .starting, .serving, .reloading, .stopping: break
+        }
+        abandonReload("the service stops", isStopping: true)
+        let isFirst: Bool
+        if case .stopping = state { isFirst = false } else { isFirst = true }
+        state = .stopping(graceful: graceful)
+        if isFirst { systemd.stopping() }
+        tickDeadline = nil
+        systemdDeadline = nil
+        let patience = configuration.global.processControlTimeout
+        for pool in pools { pool.drain(servesWaiting: graceful && patience > .zero) }
+        drainingPools += pools
+        pools = []
+        escalation = Escalation(
+            first: graceful ? .quit : .terminate, patience: patience, reactor: reactor
+        ) { [weak self] signal in
+            guard let self else { return }
+            for pool in drainingPools { pool.signalWorkers(signal) }
+            log.debug("\(children.count) child(ren) still alive")
+        }
+        escalation?.start()
+        finishStopping()
+    }
+
+    private func finishStopping() {
+        drainingPools.removeAll { !$0.hasProcesses }
+        if drainingPools.isEmpty { drainEscalation = nil }
+        guard case .stopping = state, drainingPools.isEmpty, !hasFinished else { return }
+        hasFinished = true
+        escalation = nil
+        log.notice("exiting, bye-bye!")
+        if let path = configuration.global.pidFile, unlink(path.description) != 0 {
+            log.warning("Unable to remove the PID file (\(path)).: \(describe(currentErrno))")
+        }
+        for listener in listeners { listener.unlinkPath() }
+        reactor.stop()
+    }
+
+    // MARK: - Reload
+
+    private func startReload() {
+        switch state {
+        case .reloading, .stopping: return
+        case .starting:
+            return log.warning("reload refused: the service is still starting")
+        case .serving: break
+        }
+        let outcome = options.reload()
+        for line in outcome.diagnostics where line.level > .debug {
+            log.write(line.level, line.message)
+        }
+        guard let fresh = outcome.configuration else { return refuseReload("the new configuration is not valid") }
+        systemd.reloading()
+        log.notice("reloading: new generation of \(fresh.pools.count) pool(s) from \(options.configurationPath)")
+        state = .reloading
+        let former = listeners
+        do {
+            let made = try makePools(fresh, reusing: former)
+            reload = Reload(configuration: fresh, pools: made, formerListeners: former)
+            for pool in made { pool.begin() }
+            reload?.deadline = reactor.after(.seconds(60)) { [weak self] in
+                self?.abandonReload("the new pools were not ready within 60 s")
+            }
+            finishReloadIfReady()
+        } catch {
+            listeners = former
+            refuseReload("a pool of the new configuration cannot be set up")
+        }
+    }
+
+    private func refuseReload(_ reason: ByteString) {
+        state = .serving
+        log.error("reload refused: \(reason); the old configuration goes on serving")
+        systemd.reloadRefused(reason.description)
+        scheduleTick()
+    }
+
+    /// Gives a reload up; what was started for it drains, what served before goes on.
+    private func abandonReload(_ reason: ByteString, isStopping: Bool = false) {
+        guard let given = reload else { return }
+        reload = nil
+        for pool in given.pools {
+            pool.drain()
+            pool.signalWorkers(.quit)
+        }
+        drainingPools += given.pools
+        for listener in listeners where !given.formerListeners.contains(where: { $0 === listener }) { listener.unlinkPath() }
+        listeners = given.formerListeners
+        // What the new generation had taken goes back to the old one.
+        for pool in given.pools {
+            if let old = pools.first(where: { $0.listener === pool.listener }) { old.takeOver(from: pool) }
+        }
+        if isStopping {
+            log.notice("reload given up: \(reason)")
+        } else {
+            refuseReload(reason)
+        }
+    }
+
+    /// The new generation is up: connections go to it, the old one drains.
+    private func finishReloadIfReady() {
+        guard let done = reload, done.pools.allSatisfy(\.isReady) else { return }
+        reload = nil
+        let former = pools
+        pools = done.pools
+        configuration = done.configuration
+        applyGlobals()
+        for old in former { old.drain() }
+        for pool in pools {
+            for old in former where old.listener === pool.listener { pool.takeOver(from: old) }
+        }
+        drainingPools += former
+        let used = pools.map(\.listener)
+        for listener in listeners where !used.contains(where: { $0 === listener }) { listener.unlinkPath() }
+        listeners = listeners.filter { listener in used.contains { $0 === listener } }
+        let configured = configuration.global.processControlTimeout
+        drainEscalation = Escalation(
+            first: .quit, patience: configured > .zero ? configured : Reload.defaultDrainPatience, reactor: reactor
+        ) { [weak self] signal in
+            guard let self else { return }
+            for pool in drainingPools { pool.signalWorkers(signal) }
+        }
+        drainEscalation?.start()
+        state = .serving
+        log.notice("fpm is running, pid \(ProcessID.current)")
+        announceReady()
+        scheduleTick()
+    }
+
+    private func applyGlobals() {
+        let global = configuration.global
+        log.level = global.effectiveLogLevel
+        log.limit = global.logLimit
+        if !log.isPinnedToStandardError, !global.logsToSyslog, let path = global.errorLog {
+            let descriptor = cepoll_open_append(path.description)
+            if descriptor >= 0 {
+                log.use(.file(path: path, descriptor: SharedDescriptor(adopting: descriptor)))
+                log.tieStandardError()
+            }
+        }
+    }
+}
+
+extension Master: PoolOwner {
+    var program: EngineProgram { options.program }
+
+    var mayStartWorkers: Bool {
+        switch state {
+        case .starting, .serving, .reloading: true
+        case .stopping: false
+        }
+    }
+
+    func allowance() -> Int {
+        let limit = configuration.global.processMax
+        guard limit > 0 else { return .max }
+        return max(0, limit - pools.reduce(0) { $0 + $1.runningWorkers })
+    }
+
+    func processMaxReached() {
+        guard !warnedProcessMax else { return }
+        warnedProcessMax = true
+        log.warning(
+            "The maximum number of processes has been reached. Please review your configuration and consider raising 'process.max'")
+    }
+
+    func register(_ process: ProcessID, as role: ChildRole) {
+        children[process] = role
+        warnedProcessMax = warnedProcessMax && allowance() == 0
+    }
+
+    func claimExit(of process: ProcessID) -> ProcessExit? { unclaimed.removeValue(forKey: process)?.exit }
+
+    func poolBecameReady(_ pool: Pool) {
+        checkReady()
+        finishReloadIfReady()
+        if state == .serving { scheduleTick() }
+    }
+
+    func poolFailed(_ pool: Pool, _ reason: ByteString) {
+        log.error("[pool \(pool.name)] cannot start: \(reason)")
+        switch state {
+        case .starting:
+            log.error("FPM initialization failed")
+            exitStatus = 70
+            stop(graceful: false)
+        case .reloading: abandonReload("pool \(pool.name) cannot start")
+        case .serving, .stopping: break
+        }
+    }
+
+    func poolMayBeGone(_ pool: Pool) { finishStopping() }
+
+    func whenZygoteMayStart(_ start: @escaping () -> Void) {
+        guard zygotesStarting >= maximumZygotesStarting else {
+            zygotesStarting += 1
+            return start()
+        }
+        zygoteQueue.append(start)
+    }
+
+    func zygoteFinishedStarting() {
+        zygotesStarting -= 1
+        guard !zygoteQueue.isEmpty else { return }
+        zygotesStarting += 1
+        zygoteQueue.removeFirst()()
+    }
+}
+
+@available(*, unavailable)
+extension Master: Sendable {}

@@ -1,1 +1,219 @@
-// PoolPolicy
+public import Configuration
+
+/// What a pool may have, from its directives.
+public struct PoolLimits: Equatable, Sendable {
+    /// `pm`.
+    public var manager: ProcessManager
+    /// `pm.max_children`.
+    public var maxChildren: Int
+    /// `pm.start_servers`.
+    public var startServers: Int
+    /// `pm.min_spare_servers`.
+    public var minSpare: Int
+    /// `pm.max_spare_servers`.
+    public var maxSpare: Int
+    /// `pm.max_spawn_rate`.
+    public var maxSpawnRate: Int
+
+    /// Limits from plain numbers.
+    public init(
+        manager: ProcessManager, maxChildren: Int, startServers: Int = 0, minSpare: Int = 0, maxSpare: Int = 0,
+        maxSpawnRate: Int = 32
+    ) {
+        self.manager = manager
+        self.maxChildren = maxChildren
+        self.startServers = startServers
+        self.minSpare = minSpare
+        self.maxSpare = maxSpare
+        self.maxSpawnRate = maxSpawnRate
+    }
+
+    /// Limits of an accepted pool.
+    public init(_ settings: PoolSettings) {
+        self.init(
+            manager: settings.processManager ?? .static, maxChildren: settings.maxChildren,
+            startServers: settings.startServers, minSpare: settings.minSpareServers, maxSpare: settings.maxSpareServers,
+            maxSpawnRate: settings.maxSpawnRate)
+    }
+}
+
+/// Decides how many workers a pool has. Pure: events and the time go in, actions come out; the master performs them.
+///
+/// `running` counts workers from the request to spawn them until they have ended.
+public struct PoolPolicy: Sendable {
+    /// What the master is to do.
+    public enum Action: Equatable, Sendable {
+        /// Start so many workers; `isRespawn` when they replace ones that ended.
+        case spawn(Int, isRespawn: Bool)
+        /// Tell the longest idle worker to leave.
+        case retireIdle
+        /// The pool is at `pm.max_children` and would need more; said once per episode.
+        case limitReached
+        /// Growth has doubled several times in a row.
+        case seemsBusy(spawning: Int)
+        /// Workers keep dying: nothing is started before `delay` nanoseconds have passed. `failures` is how many in a
+        /// row died before their first request; 0 when they die in requests.
+        case backOff(failures: Int, delay: UInt64)
+    }
+
+    /// How a worker's end speaks of the next one's chances.
+    public enum Failure: Equatable, Sendable {
+        /// It left in order.
+        case none
+        /// It died before it was given a request: the next one will probably too.
+        case beforeAnyRequest
+        /// A request killed it: the pool must go on, but cannot replace workers faster than it should fork.
+        case inRequest
+    }
+
+    /// The state of the pool's workers at a tick.
+    public struct Counts: Equatable, Sendable {
+        /// Waiting for requests.
+        public var idle: Int
+        /// Of those, idle for longer than `pm.process_idle_timeout`.
+        public var idleTooLong: Int
+        /// Counts as given.
+        public init(idle: Int, idleTooLong: Int = 0) {
+            self.idle = idle
+            self.idleTooLong = idleTooLong
+        }
+    }
+
+    /// The limits.
+    public let limits: PoolLimits
+    /// Workers that are there or under way.
+    public private(set) var running = 0
+    /// Of those, not ready yet.
+    public private(set) var starting = 0
+    private var rate = 1
+    private var hasWarned = false
+    private var backoff = Backoff()
+    private var replacements = RateLimit(burst: 16, perSecond: 20)
+
+    /// A pool without workers.
+    public init(limits: PoolLimits) { self.limits = limits }
+
+    /// How many more workers the limit allows.
+    public var room: Int { max(0, limits.maxChildren - running) }
+
+    /// Nothing is started before this time, in nanoseconds; nil when nothing keeps it back.
+    public func heldBack(at now: UInt64) -> UInt64? { backoff.notBefore(now) }
+
+    /// The pool begins to serve.
+    public mutating func begin() -> [Action] {
+        switch limits.manager {
+        case .static: grow(by: limits.maxChildren, isRespawn: false)
+        case .dynamic: grow(by: limits.startServers, isRespawn: false)
+        case .ondemand: []
+        }
+    }
+
+    /// The master has asked for `count` workers.
+    public mutating func spawnRequested(_ count: Int) {
+        running += count
+        starting += count
+    }
+
+    /// A worker takes connections now.
+    public mutating func workerReady() { starting = max(0, starting - 1) }
+
+    /// A worker could not be started (fork failed, zygote gone) and is not coming.
+    public mutating func spawnFailed() {
+        running = max(0, running - 1)
+        starting = max(0, starting - 1)
+    }
+
+    /// At least `depth` connections wait, and no worker sleeps that would take them.
+    public mutating func connectionsWait(_ depth: Int, at now: UInt64) -> [Action] {
+        guard room > 0 else {
+            // A static pool is always at its limit; that is no event.
+            guard limits.manager != .static, !hasWarned, starting == 0 else { return [] }
+            hasWarned = true
+            rate = 1
+            return [.limitReached]
+        }
+        // What is under way will take its share first.
+        let missing = min(depth - starting, room)
+        guard missing > 0, backoff.notBefore(now) == nil else { return [] }
+        hasWarned = false
+        return grow(by: missing, isRespawn: false)
+    }
+
+    /// A worker has ended.
+    ///
+    /// - Parameters:
+    ///   - wasRetired: It had been told to leave, and left: nobody replaces it.
+    ///   - wasReady: It had become ready.
+    ///   - failure: How it failed, if it did.
+    public mutating func workerEnded(
+        wasRetired: Bool, wasReady: Bool, failure: Failure, at now: UInt64
+    ) -> [Action] {
+        if !wasReady { starting = max(0, starting - 1) }
+        running = max(0, running - 1)
+        if wasRetired { return [] }
+        switch failure {
+        case .none: backoff.succeeded()
+        case .beforeAnyRequest:
+            if let delay = backoff.failed(at: now) { return [.backOff(failures: backoff.failures, delay: delay)] }
+        case .inRequest:
+            backoff.succeeded()
+            if let delay = replacements.take(at: now) {
+                backoff.hold(until: now + delay)
+                return [.backOff(failures: 0, delay: delay)]
+            }
+        }
+        return replace(at: now)
+    }
+
+    /// The time of ``Action/backOff(failures:delay:)`` has passed.
+    public mutating func backoffEnded(at now: UInt64) -> [Action] { replace(at: now) }
+
+    /// Replaces what is missing: everything for static, at least the spare workers for dynamic.
+    private mutating func replace(at now: UInt64) -> [Action] {
+        guard backoff.notBefore(now) == nil else { return [] }
+        switch limits.manager {
+        case .static: return grow(by: limits.maxChildren - running, isRespawn: true)
+        case .dynamic: return grow(by: max(1, limits.minSpare - running), isRespawn: true)
+        case .ondemand: return []
+        }
+    }
+
+    /// Once a second: keeps the number of idle workers of a dynamic pool between its bounds, and lets surplus
+    /// workers of an ondemand pool go.
+    public mutating func tick(_ counts: Counts, at now: UInt64) -> [Action] {
+        switch limits.manager {
+        case .static:
+            return replace(at: now)
+        case .ondemand:
+            return counts.idleTooLong > 0 ? [.retireIdle] : []
+        case .dynamic:
+            let idle = counts.idle + starting
+            if counts.idle > limits.maxSpare {
+                rate = 1
+                return [.retireIdle]
+            }
+            guard idle < limits.minSpare else {
+                rate = 1
+                return []
+            }
+            guard room > 0 else {
+                rate = 1
+                guard !hasWarned else { return [] }
+                hasWarned = true
+                return [.limitReached]
+            }
+            guard backoff.notBefore(now) == nil else { return [] }
+            var actions: [Action] = []
+            if rate >= 8 { actions.append(.seemsBusy(spawning: rate)) }
+            hasWarned = false
+            actions += grow(by: min(rate, limits.minSpare - idle), isRespawn: false)
+            if rate < limits.maxSpawnRate { rate *= 2 }
+            return actions
+        }
+    }
+
+    private func grow(by count: Int, isRespawn: Bool) -> [Action] {
+        let allowed = min(count, room)
+        return allowed > 0 ? [.spawn(allowed, isRespawn: isRespawn)] : []
+    }
+}

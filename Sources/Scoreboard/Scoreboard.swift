@@ -1,1 +1,131 @@
-// Scoreboard
+public import CScoreboard
+public import Syscalls
+public import SystemPackage
+
+/// The shared pages of one pool generation: one for the pool, then one per worker slot.
+///
+/// The master creates them, the zygote maps them, workers inherit the mapping. Every field has one writer
+/// (see `cscoreboard.h`); what a worker wrote is for display and for hints, never for addressing memory.
+public final class Scoreboard {
+    /// How many workers a pool can have, and thus the pages after the first.
+    public let slotCount: Int
+    /// The pool's page.
+    public let pool: UnsafeMutablePointer<cscoreboard_pool>
+    /// The memory, for handing its descriptor to the zygote.
+    public let memory: SharedMemory
+
+    /// Bytes needed for a pool of `slotCount` workers.
+    public static func size(slotCount: Int) -> Int { (slotCount + 1) * Int(CSCOREBOARD_PAGE) }
+
+    /// Creates zeroed pages.
+    public convenience init(slotCount: Int) throws(Errno) {
+        let memory = try SharedMemory(name: "fpmd-scoreboard", size: Scoreboard.size(slotCount: slotCount))
+        self.init(memory: memory, slotCount: slotCount)
+        pool.pointee.slot_count = UInt32(slotCount)
+    }
+
+    /// Maps the pages that another process created for `slotCount` workers.
+    public convenience init(mapping descriptor: SharedDescriptor, slotCount: Int) throws(Errno) {
+        let memory = try SharedMemory(mapping: descriptor, size: Scoreboard.size(slotCount: slotCount))
+        self.init(memory: memory, slotCount: slotCount)
+    }
+
+    private init(memory: SharedMemory, slotCount: Int) {
+        self.memory = memory
+        self.slotCount = slotCount
+        pool = memory.base.bindMemory(to: cscoreboard_pool.self, capacity: 1)
+    }
+
+    /// The page of slot `index`, 0 ..< ``slotCount``; traps outside.
+    public func slot(_ index: Int) -> UnsafeMutablePointer<cscoreboard_slot> {
+        precondition(index >= 0 && index < slotCount, "our bug: slot \(index) of \(slotCount)")
+        let page = memory.base + (index + 1) * Int(CSCOREBOARD_PAGE)
+        return page.assumingMemoryBound(to: cscoreboard_slot.self)
+    }
+
+    /// The stage a slot shows; values that mean nothing count as executing, so that a worker which lies is
+    /// taken for busy.
+    public func stage(_ index: Int) -> Stage {
+        Stage(rawValue: cscoreboard_load_word(&slot(index).pointee.stage)) ?? .executing
+    }
+
+    /// Zeroes a slot before it is given to a worker, keeping its requests in the pool's total.
+    public func clear(_ index: Int) {
+        let page = slot(index)
+        let requests = max(0, cscoreboard_load(&page.pointee.requests))
+        let (total, overflow) = cscoreboard_load(&pool.pointee.retired_requests).addingReportingOverflow(requests)
+        cscoreboard_store(&pool.pointee.retired_requests, overflow ? 0 : total)
+        if isServing(stage(index)) { cscoreboard_request_ends(pool) }
+        page.pointee = cscoreboard_slot()
+    }
+
+    /// Counts the slots by stage.
+    public func counts() -> Counts {
+        var counts = Counts()
+        for index in 0..<slotCount {
+            switch stage(index) {
+            case .free: break
+            case .accepting: counts.idle += 1
+            case .reading, .info, .executing, .ending, .finished: counts.active += 1
+            }
+        }
+        return counts
+    }
+
+    /// Requests begun since the pool's start: those of cleared slots and of the present ones.
+    public func acceptedRequests() -> Int64 {
+        var total = cscoreboard_load(&pool.pointee.retired_requests)
+        for index in 0..<slotCount { total &+= max(0, cscoreboard_load(&slot(index).pointee.requests)) }
+        return total
+    }
+
+    private func isServing(_ stage: Stage) -> Bool {
+        switch stage {
+        case .free, .accepting: false
+        case .reading, .info, .executing, .ending, .finished: true
+        }
+    }
+
+    /// Workers by what they do now.
+    public struct Counts: Equatable {
+        /// Waiting for a request.
+        public var idle = 0
+        /// Serving one.
+        public var active = 0
+        /// Both.
+        public var total: Int { idle + active }
+    }
+
+    /// What a worker says it does; the raw values are `cscoreboard_stage`.
+    public enum Stage: UInt32 {
+        /// No worker, or one that is not ready.
+        case free = 0
+        /// Idle.
+        case accepting = 1
+        /// Receiving a request.
+        case reading = 2
+        /// Parameters are known, PHP's request start-up runs.
+        case info = 3
+        /// The script runs.
+        case executing = 4
+        /// Not used by php-fpm either; kept for its name.
+        case ending = 5
+        /// The script returned; shutdown functions run.
+        case finished = 6
+
+        /// The name on status pages.
+        public var name: StaticString {
+            switch self {
+            case .free, .accepting: "Idle"
+            case .reading: "Reading headers"
+            case .info: "Getting request information"
+            case .executing: "Running"
+            case .ending: "Ending"
+            case .finished: "Finishing"
+            }
+        }
+    }
+}
+
+@available(*, unavailable)
+extension Scoreboard: Sendable {}

@@ -1,1 +1,355 @@
-// Worker
+internal import CEpoll
+internal import CPHP
+internal import CScoreboard
+public import Channel
+internal import Configuration
+internal import Glibc
+internal import Scoreboard
+internal import Syscalls
+internal import SystemPackage
+
+/// A worker process: takes connections, serves one request at a time, holds or gives away idle connections.
+///
+/// It sleeps in one epoll set: the pool's queue and its listener (both shared with the other workers and
+/// registered exclusively, so that the kernel wakes one of those that sleep), the connection it holds, the
+/// channel to the master (whose end means that the master died) and an eventfd that SIGQUIT raises.
+///
+///     idle ── connection ──► serving ── response sent ──► idle
+///      │ ▲                      │ kept alive
+///      │ └─ next request ── holding ── other work, or long idle ──► parked with the master
+///      └── SIGQUIT, max_requests, master gone ──► exit 0
+public final class Worker {
+    private enum Source: UInt64 { case control = 1, channel, queue, listener, client }
+
+    /// How long a connection that has not sent anything yet is held before the master gets it.
+    private static let silentPatience = Duration.milliseconds(500)
+    /// Largest message of the queue.
+    private static let messageCapacity = Message.length + MessageSocket.maximumPayload
+
+    private let processor: RequestProcessor
+    private let settings: WorkerSettings
+    private let log: WorkerLog
+    private let channel: MessageSocket
+    private let epoll: OwnedDescriptor
+    private let control: OwnedDescriptor
+    private let message = UnsafeMutableRawBufferPointer.allocate(byteCount: messageCapacity, alignment: 16)
+    private var held: Client?
+    private var heldSince = MonotonicTime(nanoseconds: 0)
+    private var servedHeldLast = false
+    private var requestsLeft: Int?
+    private var isDraining = false
+
+    /// Runs the worker in the process that the zygote has just forked. Never returns.
+    ///
+    /// - Parameters:
+    ///   - processor: Built before PHP was started.
+    ///   - slot: Slot of the scoreboard that belongs to this worker.
+    ///   - channel: The worker's end of its channel to the master.
+    public static func run(processor: RequestProcessor, slot: Int, channel: MessageSocket) -> Never {
+        let status: CInt
+        do {
+            let worker = try Worker(processor: processor, slot: slot, channel: channel)
+            status = worker.serve()
+        } catch {
+            processor.log.write(
+                .error, "[pool \(processor.settings.plan.pool)] child failed to initialize: \(describe(error))")
+            status = 70
+        }
+        // PHP's shutdown functions of the last request have run; what is left is the engine's, shared with the
+        // zygote by copy, and not worth tearing down.
+        _exit(status)
+    }
+
+    private init(processor: RequestProcessor, slot: Int, channel: MessageSocket) throws(Errno) {
+        self.processor = processor
+        self.channel = channel
+        settings = processor.settings
+        log = processor.log
+        requestsLeft = settings.plan.maxRequests > 0 ? settings.plan.maxRequests : nil
+        control = OwnedDescriptor(adopting: try retryingOnInterrupt { cepoll_eventfd() })
+        epoll = OwnedDescriptor(adopting: try retryingOnInterrupt { cepoll_create() })
+        cepoll_drain_on_quit(control.rawValue)
+        cepoll_unblock_all_signals()
+        cepoll_set_title("php-fpm: pool \(settings.plan.pool)")
+        processor.adopt(slot: slot)
+        fpmd_php_worker_init()
+        for problem in settings.allowedPeersProblems { log.write(.error, problem) }
+        let page = processor.slot
+        page.pointee.pid = Int64(getpid())
+        cscoreboard_store(&page.pointee.start_epoch, wallClockSeconds())
+        try watch(control.rawValue, .control)
+        try watch(channel.descriptor, .channel)
+        try watch(settings.queue.descriptor, .queue, exclusive: true)
+        try watch(settings.listener, .listener, exclusive: true)
+        becomeIdle()
+        guard case .bytes = try channel.send(Message(.workerReady, slot: UInt32(slot))) else { throw .brokenPipe }
+    }
+
+    private func watch(_ descriptor: CInt, _ source: Source, exclusive: Bool = false) throws(Errno) {
+        _ = try retryingOnInterrupt {
+            cepoll_add(epoll.rawValue, descriptor, UInt32(CEPOLL_IN), exclusive, source.rawValue)
+        }
+    }
+
+    private func becomeIdle() {
+        cscoreboard_store_time(&processor.slot.pointee.idle_since_ns, MonotonicTime.now.nanoseconds)
+        processor.setStage(.accepting)
+    }
+
+    // MARK: - The loop
+
+    private func serve() -> CInt {
+        withUnsafeTemporaryAllocation(of: cepoll_ready.self, capacity: 8) { ready in
+            guard let base = ready.baseAddress else { return 70 }
+            while true {
+                if isDraining { return drain() }
+                let count = cepoll_wait(epoll.rawValue, base, CInt(ready.count), heldTimeout())
+                if count < 0 {
+                    if errno == EINTR { continue }
+                    return 70
+                }
+                if count == 0 {
+                    // The held connection has been silent for long enough.
+                    parkHeld()
+                    continue
+                }
+                var sources: Set = []
+                for index in 0..<Int(count) { sources.insert(Set(rawValue: 1 << base[index].data)) }
+                guard handle(sources) else { return 70 }
+            }
+        }
+    }
+
+    /// What is ready, one bit for each source.
+    private struct Set: OptionSet {
+        var rawValue: UInt64
+        static let control = Set(rawValue: 1 << Source.control.rawValue)
+        static let channel = Set(rawValue: 1 << Source.channel.rawValue)
+        static let queue = Set(rawValue: 1 << Source.queue.rawValue)
+        static let listener = Set(rawValue: 1 << Source.listener.rawValue)
+        static let client = Set(rawValue: 1 << Source.client.rawValue)
+    }
+
+    /// Serves one connection at most, so that none of the sources starves another. False: the worker is lost.
+    private func handle(_ ready: Set) -> Bool {
+        if ready.contains(.control) || cepoll_drain_requested() {
+            isDraining = true
+            return true
+        }
+        if ready.contains(.channel) {
+            obeyMaster()
+            return true
+        }
+        let hasOtherWork = ready.contains(.queue) || ready.contains(.listener)
+        if ready.contains(.client), let client = held, !(servedHeldLast && hasOtherWork) {
+            servedHeldLast = true
+            return attend(client)
+        }
+        servedHeldLast = false
+        if ready.contains(.queue), let client = takeFromQueue() {
+            return attend(client)
+        }
+        if ready.contains(.listener), let client = takeFromListener() {
+            return attend(client)
+        }
+        return true
+    }
+
+    /// A message from the master, or its end: then the worker leaves, and the listener is its successor's.
+    private func obeyMaster() {
+        switch try? channel.receive(into: message) {
+        case .message(let order, _, let descriptors, _):
+            if order.kind == .accessLog, let file = descriptors.first, let log = settings.accessLog {
+                _ = cepoll_replace(file, log.rawValue)
+            }
+            for descriptor in descriptors { closeDescriptor(descriptor) }
+        case .wouldBlock: return
+        case .closed, .malformed, nil: isDraining = true
+        }
+    }
+
+    /// Nanoseconds until a held connection that never sent anything is parked; negative: no limit.
+    private func heldTimeout() -> Int64 {
+        guard let held, !held.isKeptAlive else { return -1 }
+        let left = (heldSince + Self.silentPatience) - MonotonicTime.now
+        return max(1, Int64(left.nanoseconds))
+    }
+
+    // MARK: - Taking connections
+
+    /// The next connection that the master has put into the pool's queue.
+    private func takeFromQueue() -> Client? {
+        guard let arrival = try? settings.queue.receive(into: message) else { return nil }
+        guard case .message(let head, let payload, let descriptors, _) = arrival, head.kind == .serve,
+            let descriptor = descriptors.first
+        else { return nil }
+        for surplus in descriptors.dropFirst() { closeDescriptor(surplus) }
+        parkHeld()
+        processor.reader.reset()
+        if payload > 0 {
+            processor.reader.buffer.fill(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(message)[0..<payload]))
+        }
+        if cscoreboard_load_word(&settings.scoreboard.pool.pointee.queue_watched) != 0 {
+            _ = try? channel.send(Message(.kick))
+        }
+        let client = Client(
+            descriptor: descriptor, acceptedTime: head.value, isKeptAlive: head.flags.contains(.keptAlive))
+        if !head.flags.contains(.peerChecked), let allowed = settings.allowedPeers {
+            var peer = cepoll_address()
+            guard cepoll_peer(descriptor, &peer) == 0, isAllowed(peer, allowed) else {
+                client.close()
+                return nil
+            }
+            client.peer = peer
+        }
+        return client
+    }
+
+    private func isAllowed(_ peer: cepoll_address, _ allowed: AllowedPeers) -> Bool {
+        if allowed.allows(peer) { return true }
+        log.write(.error, "Connection disallowed: IP address '\(peerText(peer))' has been dropped.")
+        return false
+    }
+
+    private func takeFromListener() -> Client? {
+        var peer = cepoll_address()
+        let descriptor = settings.plan.isTCP ? cepoll_accept(settings.listener, &peer) : cepoll_accept(settings.listener, nil)
+        guard descriptor >= 0 else {
+            // EAGAIN: another worker was faster. Anything else (no descriptors, no memory) is said, and retried
+            // when the next connection comes.
+            if errno != EAGAIN { log.write(.error, "accept() failed: \(describe(currentErrno))") }
+            return nil
+        }
+        if let allowed = settings.allowedPeers, !isAllowed(peer, allowed) {
+            closeDescriptor(descriptor)
+            return nil
+        }
+        parkHeld()
+        processor.reader.reset()
+        return Client(
+            descriptor: descriptor, acceptedTime: MonotonicTime.now.nanoseconds, isKeptAlive: false,
+            peer: settings.plan.isTCP ? peer : nil)
+    }
+
+    // MARK: - Serving
+
+    /// Serves what a connection has sent; false when PHP cannot go on in this process.
+    private func attend(_ client: Client) -> Bool {
+        processor.requestBegins()
+        switch processor.reader.readHead(of: client, into: &processor.table) {
+        case .idle:
+            processor.requestVanished()
+            hold(client)
+        case .stalled:
+            processor.requestVanished()
+            park(client)
+            becomeIdle()
+        case .over:
+            processor.requestVanished()
+            forget(client)
+            becomeIdle()
+        case .request(let head):
+            let isLast = requestsLeft == 1
+            let outcome = processor.process(head, of: client, mayKeep: !isLast && !cepoll_drain_requested())
+            switch outcome {
+            case .kept:
+                client.isKeptAlive = true
+                becomeIdle()
+                hold(client)
+            case .close:
+                forget(client)
+                becomeIdle()
+            case .linger:
+                linger(client)
+                becomeIdle()
+            case .workerLost:
+                forget(client)
+                return false
+            }
+            if processor.mustRetire { isDraining = true }
+            processor.reader.buffer.shrink()
+            if let left = requestsLeft {
+                requestsLeft = left - 1
+                if left == 1 { isDraining = true }
+            }
+        }
+        return true
+    }
+
+    /// Keeps an idle connection as long as there is nothing else to do.
+    private func hold(_ client: Client) {
+        if held !== client { parkHeld() }
+        held = client
+        heldSince = MonotonicTime.now
+        guard !client.isWatched else { return }
+        do {
+            try watch(client.descriptor, .client)
+            client.isWatched = true
+        } catch {
+            park(client)
+        }
+    }
+
+    private func forget(_ client: Client) {
+        release(client)
+        client.close()
+        processor.reader.reset()
+    }
+
+    /// Takes the connection out of the epoll set: its open file may live on in another process.
+    private func release(_ client: Client) {
+        if client.isWatched, !client.isClosed { _ = cepoll_remove(epoll.rawValue, client.descriptor) }
+        client.isWatched = false
+        if held === client { held = nil }
+    }
+
+    private func parkHeld() {
+        if let client = held { park(client) }
+    }
+
+    /// Gives a connection to the master, which watches it until there is something to serve.
+    private func park(_ client: Client) {
+        var flags: Message.Flags = [.peerChecked]
+        if client.isKeptAlive { flags.insert(.keptAlive) }
+        give(client, Message(.park, flags: flags, value: client.acceptedTime), payload: processor.reader.buffer.bytes)
+    }
+
+    /// The response is complete, and the client still sends: the master reads that, and closes.
+    private func linger(_ client: Client) {
+        _ = shutdown(client.descriptor, CInt(SHUT_WR))
+        give(client, Message(.linger), payload: UnsafeRawBufferPointer(start: nil, count: 0))
+    }
+
+    private func give(_ client: Client, _ head: Message, payload: UnsafeRawBufferPointer) {
+        release(client)
+        let bytes = payload.count <= MessageSocket.maximumPayload ? payload : UnsafeRawBufferPointer(start: nil, count: 0)
+        while bytes.count == payload.count {
+            guard let sent = try? channel.send(head, payload: bytes, descriptors: [client.descriptor]) else { break }
+            // A master that is stopped for a moment: there is nowhere else to put the connection.
+            guard case .wouldBlock = sent,
+                waitUntilReady(channel.descriptor, for: UInt32(CEPOLL_OUT), milliseconds: 10_000)
+            else { break }
+        }
+        client.close()
+        processor.reader.reset()
+    }
+
+    // MARK: - The end
+
+    /// Gives the held connection back, serves what is left for this worker, and leaves.
+    ///
+    /// The kernel wakes one sleeping worker for a new connection. If that one left instead of taking it, nobody else
+    /// would be told; so it takes one. The queue is served to its end: the master may have filled it for that.
+    private func drain() -> CInt {
+        parkHeld()
+        if let client = takeFromListener(), !attend(client) { return 70 }
+        while let client = takeFromQueue() {
+            guard attend(client) else { return 70 }
+        }
+        parkHeld()
+        return 0
+    }
+}
+
+@available(*, unavailable)
+extension Worker: Sendable {}

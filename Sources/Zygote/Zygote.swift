@@ -1,1 +1,222 @@
-// Zygote
+internal import CEpoll
+internal import CPHP
+internal import Channel
+internal import Configuration
+internal import Glibc
+internal import Scoreboard
+internal import Syscalls
+internal import SystemPackage
+internal import Worker
+
+/// A pool's template process: takes the pool's user, starts PHP once, and forks workers on request.
+///
+/// It is exec'ed by the master, so that PHP never runs in a privileged process and every reload picks up a new
+/// php.ini, extension or PHP build. Its workers are the master's children (CLONE_PARENT): the master reaps them.
+///
+/// Order at start: limits and priority (need root), identity (only the effective one if a chroot is still to come),
+/// PHP, PHP settings, chroot and the final identity, environment, then `zygoteReady`.
+public enum Zygote {
+    /// Runs the zygote on the descriptors of ``ZygoteDescriptor``. Never returns; exits 70 if PHP or the identity
+    /// cannot be had, 0 when the master closes the channel.
+    public static func run() -> Never {
+        cepoll_close_on_exec(ZygoteDescriptor.channel, ZygoteDescriptor.end)
+        // The terminal's keys are for the master; workers get the defaults back.
+        let ignored = [SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2]
+        cepoll_ignore_signals(ignored, ignored.count)
+        guard let plan = readPlan() else { fail("the plan from the master cannot be read") }
+        cepoll_set_title("fpmd: zygote of pool \(plan.pool)")
+        applyLimits(plan)
+        takeIdentity(plan)
+        let processor = makeProcessor(plan)
+        startPHP(plan, processor)
+        enterRoot(plan)
+        setEnvironment(plan)
+        if plan.isDumpable { _ = cepoll_set_dumpable(true) }
+        let channel = MessageSocket(adopting: ZygoteDescriptor.channel)
+        guard case .bytes? = try? channel.send(Message(.zygoteReady)) else { _exit(0) }
+        serve(plan, processor, channel)
+    }
+
+    // MARK: - Start
+
+    private static func readPlan() -> ZygotePlan? {
+        let size = lseek(ZygoteDescriptor.plan, 0, CInt(SEEK_END))
+        guard size > 0, lseek(ZygoteDescriptor.plan, 0, CInt(SEEK_SET)) == 0 else { return nil }
+        var bytes = [UInt8](repeating: 0, count: Int(size))
+        let count = bytes.withUnsafeMutableBytes { Glibc.read(ZygoteDescriptor.plan, $0.baseAddress, $0.count) }
+        close(ZygoteDescriptor.plan)
+        guard count == Int(size) else { return nil }
+        return ZygotePlan(decoding: bytes)
+    }
+
+    /// Failures here are said and survived, as in php-fpm; only a priority that cannot be set ends the start.
+    private static func applyLimits(_ plan: ZygotePlan) {
+        if plan.fileLimit > 0, cepoll_set_file_limit(UInt64(plan.fileLimit)) < 0 {
+            complain(plan, limitMessage("rlimit_files", "RLIMIT_NOFILE", plan.fileLimit))
+        }
+        if plan.coreLimit != 0, cepoll_set_core_limit(Int64(plan.coreLimit)) < 0 {
+            complain(plan, limitMessage("rlimit_core", "RLIMIT_CORE", plan.coreLimit))
+        }
+        if plan.isPrivileged, let priority = plan.priority, cepoll_set_priority(CInt(priority)) < 0 {
+            fail("[pool \(plan.pool)] Unable to set priority for this new process: \(describe(currentErrno))")
+        }
+    }
+
+    private static func limitMessage(_ directive: String, _ limit: String, _ value: Int) -> ByteString {
+        ByteString(
+            "failed to set \(directive) for this pool. Please check your system limits or decrease \(directive). "
+                + "setrlimit(\(limit), \(value)): \(describe(currentErrno))")
+    }
+
+    private static func takeIdentity(_ plan: ZygotePlan) {
+        guard plan.isPrivileged else { return }
+        var step = noStep()
+        let name = plan.userName?.description
+        let result =
+            plan.chroot == nil
+            ? cepoll_become(plan.userID, plan.groupID, name, false, &step)
+            : cepoll_become_effective(plan.userID, plan.groupID, name, &step)
+        if result < 0 { identityFailure(plan, step) }
+    }
+
+    /// chroot and chdir, and the identity for good where a chroot had to wait for PHP's start.
+    private static func enterRoot(_ plan: ZygotePlan) {
+        if plan.isPrivileged, let chroot = plan.chroot {
+            if cepoll_regain_root() < 0 { fail("[pool \(plan.pool)] seteuid(0): \(describe(currentErrno))") }
+            if cepoll_change_root(chroot.description) < 0 {
+                fail("[pool \(plan.pool)] failed to chroot(\(chroot)): \(describe(currentErrno))")
+            }
+        }
+        if let chdir = plan.chdir, Glibc.chdir(chdir.description) < 0 {
+            fail("[pool \(plan.pool)] failed to chdir(\(chdir)): \(describe(currentErrno))")
+        }
+        guard plan.isPrivileged, plan.chroot != nil else { return }
+        var step = noStep()
+        if cepoll_become(plan.userID, plan.groupID, nil, true, &step) < 0 { identityFailure(plan, step) }
+    }
+
+    /// Where a call names its failed step.
+    private static func noStep() -> UnsafePointer<CChar> {
+        let text = UnsafeMutablePointer<CChar>.allocate(capacity: 1)
+        text.initialize(to: 0)
+        return UnsafePointer(text)
+    }
+
+    private static func identityFailure(_ plan: ZygotePlan, _ step: UnsafePointer<CChar>) -> Never {
+        fail("[pool \(plan.pool)] failed to \(String(cString: step)): \(describe(currentErrno))")
+    }
+
+    private static func makeProcessor(_ plan: ZygotePlan) -> RequestProcessor {
+        let memory = SharedDescriptor(adopting: ZygoteDescriptor.scoreboard)
+        guard let scoreboard = try? Scoreboard(mapping: memory, slotCount: plan.slotCount) else {
+            fail("[pool \(plan.pool)] the scoreboard cannot be mapped: \(describe(currentErrno))")
+        }
+        let settings = WorkerSettings(
+            plan: plan, scoreboard: scoreboard, listener: ZygoteDescriptor.listener,
+            queue: MessageSocket(adopting: ZygoteDescriptor.queue),
+            accessLog: plan.accessFormat == nil ? nil : SharedDescriptor(adopting: ZygoteDescriptor.accessLog))
+        let log = WorkerLog(level: plan.logLevel, limit: plan.logLimit, isCaught: plan.catchesOutput)
+        return RequestProcessor(settings: settings, log: log)
+    }
+
+    private static func startPHP(_ plan: ZygotePlan, _ processor: RequestProcessor) {
+        let started = Engine.withOptions(plan) { options in processor.startPHP { fpmd_php_start(options, $0) } }
+        if started < 0 { fail("[pool \(plan.pool)] PHP does not start: see its messages above") }
+        for setting in plan.settings
+        where !fpmd_php_apply_setting(setting.name.description, setting.value.description, setting.isAdmin) {
+            let directive = setting.isAdmin ? "php_admin_value" : "php_value"
+            say(plan, "Unable to set \(directive) '\(setting.name)'")
+        }
+        // A thread would not be copied by the fork, and a lock it holds would stay locked in every worker.
+        if cepoll_thread_count() > 1 {
+            complain(plan, "an extension has started a thread: workers may hang on a lock that it held")
+        }
+        let suffixes = CTexts(plan.limitExtensions)
+        suffixes.withPointers { fpmd_php_set_limit_extensions($0, plan.limitExtensions.count) }
+        fpmd_php_set_log_limit(plan.logLimit)
+    }
+
+    private static func setEnvironment(_ plan: ZygotePlan) {
+        if plan.clearsEnvironment { cepoll_clear_environment() }
+        for entry in plan.environment { setenv(entry.name.description, entry.value.description, 1) }
+    }
+
+    // MARK: - Forking
+
+    /// Waits for spawn requests until the master closes the channel.
+    private static func serve(_ plan: ZygotePlan, _ processor: RequestProcessor, _ channel: MessageSocket) -> Never {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Message.length, alignment: 16)
+        while true {
+            guard let arrival = try? channel.receive(into: buffer, wait: true) else { _exit(70) }
+            switch arrival {
+            case .message(let request, _, let descriptors, _) where request.kind == .spawn && descriptors.count == 3:
+                spawn(plan, processor, channel, request, descriptors)
+            case .message(let order, _, let descriptors, _) where order.kind == .accessLog:
+                if let file = descriptors.first { _ = cepoll_replace(file, ZygoteDescriptor.accessLog) }
+                for descriptor in descriptors { closeDescriptor(descriptor) }
+            case .message(_, _, let descriptors, _):
+                for descriptor in descriptors { closeDescriptor(descriptor) }
+            case .closed: _exit(0)
+            case .wouldBlock, .malformed: continue
+            }
+        }
+    }
+
+    /// The only fork of the program.
+    private static func spawn(
+        _ plan: ZygotePlan, _ processor: RequestProcessor, _ channel: MessageSocket, _ request: Message,
+        _ descriptors: [CInt]
+    ) {
+        var reply = Message(.spawned, slot: request.slot, serial: request.serial)
+        defer {
+            for descriptor in descriptors { closeDescriptor(descriptor) }
+            _ = try? channel.send(reply)
+        }
+        guard request.slot < plan.slotCount else {
+            reply.kind = .spawnFailed
+            reply.value = UInt64(EINVAL)
+            return
+        }
+        let blocked = [SIGTERM, SIGQUIT, SIGINT, SIGUSR1, SIGUSR2, SIGCHLD]
+        cepoll_block_signals(blocked, blocked.count)
+        let pid = cepoll_fork_sibling()
+        if pid == 0 { becomeWorker(processor, channel, Int(request.slot), descriptors) }
+        let error = currentErrno
+        cepoll_unblock_all_signals()
+        if pid < 0 {
+            reply.kind = .spawnFailed
+            reply.value = UInt64(error.rawValue)
+        } else {
+            reply.value = UInt64(pid)
+        }
+    }
+
+    /// In the new process: closes by list what only the zygote needs, takes its output, and serves.
+    private static func becomeWorker(
+        _ processor: RequestProcessor, _ channel: MessageSocket, _ slot: Int, _ descriptors: [CInt]
+    ) -> Never {
+        cepoll_default_dispositions()
+        close(channel.descriptor)
+        dup2(descriptors[1], STDOUT_FILENO)
+        dup2(descriptors[2], STDERR_FILENO)
+        close(descriptors[1])
+        close(descriptors[2])
+        Worker.run(processor: processor, slot: slot, channel: MessageSocket(adopting: descriptors[0]))
+    }
+
+    // MARK: - Complaints
+
+    private static func complain(_ plan: ZygotePlan, _ message: ByteString) {
+        say(plan, "[pool \(plan.pool)] \(message)")
+    }
+
+    private static func say(_ plan: ZygotePlan, _ message: ByteString) {
+        WorkerLog(level: plan.logLevel, limit: plan.logLimit, isCaught: false).write(.error, message)
+    }
+
+    /// Says why on stderr, which the master logs, and exits 70.
+    private static func fail(_ message: ByteString) -> Never {
+        WorkerLog(level: .debug, limit: 2048, isCaught: false).write(.error, message)
+        _exit(70)
+    }
+}

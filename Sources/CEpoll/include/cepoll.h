@@ -1,1 +1,227 @@
-#pragma once
+/*
+ * CEpoll - kernel calls and macros that Swift cannot import: packed unions (epoll_event), control
+ * messages (CMSG_* macros), variadic calls, and calls glibc does not wrap (clone with CLONE_PARENT).
+ *
+ * Every function returns -1 and sets errno on failure unless it says otherwise. Descriptors are created
+ * close-on-exec. Nothing here allocates or keeps state.
+ */
+#ifndef CEPOLL_H
+#define CEPOLL_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#if defined(__clang__)
+#pragma clang assume_nonnull begin
+#endif
+
+/* ---- epoll(7): epoll_event is a packed struct with a union ------------------------------------------ */
+
+enum {
+    CEPOLL_IN = 0x001,
+    CEPOLL_OUT = 0x004,
+    CEPOLL_ERR = 0x008,
+    CEPOLL_HUP = 0x010,
+    CEPOLL_RDHUP = 0x2000,
+};
+/* Bits of 31 and 28: outside the range of a C enum constant that Swift imports as Int32. */
+#define CEPOLL_EXCLUSIVE_BIT (1u << 28)
+
+typedef struct cepoll_ready {
+    uint64_t data;      /* what was registered */
+    uint32_t events;
+} cepoll_ready;
+
+int cepoll_create(void);
+/* `exclusive` sets EPOLLEXCLUSIVE: of several waiting epoll instances only one is woken, the one that
+   registered first among those that wait now. Such a registration cannot be modified, only removed. */
+int cepoll_add(int epoll, int descriptor, uint32_t events, bool exclusive, uint64_t data);
+int cepoll_modify(int epoll, int descriptor, uint32_t events, uint64_t data);
+int cepoll_remove(int epoll, int descriptor);
+/* Waits at most `timeout_ns` (negative: without limit); returns how many of `ready` were filled. */
+int cepoll_wait(int epoll, cepoll_ready *ready, int capacity, int64_t timeout_ns);
+/* One descriptor, poll(2): 0 on timeout, else the poll events. `timeout_ms` negative: without limit. */
+int cepoll_poll_one(int descriptor, uint32_t events, int timeout_ms);
+
+/* ---- signalfd(2), eventfd(2), memfd_create(2) ------------------------------------------------------- */
+
+/* Blocks the listed signals and returns a non-blocking descriptor that reports them. */
+int cepoll_signalfd(const int *signals, size_t count);
+/* Reads one signal number: 0 when none is pending. */
+int cepoll_signalfd_read(int descriptor);
+int cepoll_eventfd(void);
+/* Adds one; async-signal-safe; a full counter is not an error. */
+void cepoll_eventfd_add(int descriptor);
+/* An anonymous file of `size` bytes that nobody can grow or shrink: a process that shares it cannot
+   make another one fault. */
+/* An empty anonymous file. */
+int cepoll_memory_file(const char *name);
+int cepoll_sealed_memory(const char *name, size_t size);
+
+/* ---- messages with descriptors (SCM_RIGHTS), SOCK_SEQPACKET ----------------------------------------- */
+
+enum { CEPOLL_MAX_DESCRIPTORS = 4 };
+
+/* Both ends non-blocking; `buffer_bytes` > 0 asks for that send buffer on both (SO_SNDBUFFORCE first). */
+int cepoll_seqpacket_pair(int ends[_Nonnull 2], int buffer_bytes);
+/* One message; never blocks, never raises SIGPIPE. */
+ssize_t cepoll_send_message(int socket, const void *bytes, size_t length, const int *_Nullable descriptors,
+                            size_t descriptor_count);
+typedef struct cepoll_received {
+    ssize_t length;                             /* bytes of the message */
+    size_t descriptor_count;
+    int descriptors[CEPOLL_MAX_DESCRIPTORS];    /* owned by the caller */
+    pid_t sender;                               /* from the kernel if SO_PASSCRED is set, else 0 */
+    bool truncated;                             /* bytes or descriptors did not fit; surplus was closed */
+} cepoll_received;
+/* One message; 0 when received (length 0: the other end is closed). Blocks if `wait`. */
+int cepoll_receive_message(int socket, void *buffer, size_t capacity, bool wait, cepoll_received *received);
+int cepoll_pass_credentials(int socket);
+
+/* ---- sockets ---------------------------------------------------------------------------------------- */
+
+typedef struct cepoll_address {
+    uint8_t bytes[16];      /* network order; IPv4 in the first four */
+    uint16_t port;          /* host order */
+    uint8_t family;         /* 0: Unix or unknown, 4, 6 */
+} cepoll_address;
+
+/* accept4(2), non-blocking and close-on-exec; EINTR and ECONNABORTED are retried. */
+int cepoll_accept(int listener, cepoll_address *_Nullable peer);
+/* getpeername(2) in the same shape; 0 or -1. */
+int cepoll_peer(int socket, cepoll_address *peer);
+/* Listening Unix socket: mode applied by umask around bind(2), so that no wider mode ever exists. */
+int cepoll_listen_unix(const char *path, size_t path_length, unsigned mode, int backlog);
+/* 1 if something accepts connections at the path, 0 if not. */
+int cepoll_unix_in_use(const char *path, size_t path_length);
+/* Listening TCP socket on a numeric address. */
+int cepoll_listen_tcp(const cepoll_address *address, int backlog);
+/* getaddrinfo(3), stream sockets: how many of `found` were filled, or -1 with the text of gai_strerror. */
+int cepoll_resolve(const char *host, uint16_t port, cepoll_address *found, int capacity,
+                   const char *_Nullable *_Nonnull error);
+/* The kernel's accept queue of a TCP listener (TCP_INFO): 0 or -1. */
+int cepoll_tcp_queue(int listener, unsigned *queued, unsigned *limit);
+/* The address a listening socket is bound to, in php-fpm's spelling of FPM_SOCKETS ("127.0.0.1:9000",
+   ":::9000", "/path"); its length, or -1. */
+int cepoll_bound_name(int socket, char *buffer, size_t capacity);
+/* Text of an address (inet_ntop; IPv4-mapped shown as IPv4); its length. */
+int cepoll_address_text(const cepoll_address *address, char *buffer, size_t capacity);
+/* inet_pton: true if `text` is an IPv4 or IPv6 address. */
+bool cepoll_parse_address(const char *text, cepoll_address *address);
+
+/* ---- processes -------------------------------------------------------------------------------------- */
+
+/* fork(2) whose child belongs to the caller's parent (CLONE_PARENT), so that the master reaps it. The
+   caller must have one thread; atfork handlers do not run. */
+pid_t cepoll_fork_sibling(void);
+/* fork(2), which Swift does not import. */
+pid_t cepoll_fork(void);
+/* Number of threads of this process. */
+int cepoll_thread_count(void);
+/* Starts `path` with `descriptors[i]` as descriptor number i (close-on-exec lifted), nothing else open
+   beyond those that are not close-on-exec; signal mask empty and all dispositions default. Returns the
+   pid. `file_limit` > 0 sets the soft RLIMIT_NOFILE in the new process; `uid` and `gid` other than 0 are taken
+   there, without supplementary groups. */
+pid_t cepoll_spawn(const char *path, char *const _Nullable *_Nonnull argv, char *const _Nullable *_Nonnull envp,
+                   const int *descriptors, size_t descriptor_count, uint64_t file_limit, uid_t uid, gid_t gid);
+/* Decoded wait status. */
+typedef struct cepoll_exit {
+    pid_t pid;
+    bool signaled;
+    bool core_dumped;
+    int code;               /* exit code or signal number */
+} cepoll_exit;
+/* waitpid(2) for any child, without waiting: 1 reaped, 0 none has ended, -1 (ECHILD: no child). */
+int cepoll_reap(cepoll_exit *ended);
+/* True if `pid` is a child of this process (dead or alive); reaps nothing. */
+bool cepoll_is_child(pid_t pid);
+/* Short name: "SIGTERM"; "SIG %d" is for the caller when NULL. */
+const char *_Nullable cepoll_signal_name(int number);
+
+/* Remembers the argv/environ area so that cepoll_set_title can write there; moves environ to the heap. */
+void cepoll_prepare_title(int argc, char *_Nullable *_Nonnull argv);
+void cepoll_set_title(const char *title);
+
+/* All signals back to their defaults and the mask empty; SIGPIPE ignored. */
+void cepoll_reset_signals(void);
+/* Default disposition for every signal except SIGPIPE (ignored); the mask is left alone. */
+void cepoll_default_dispositions(void);
+void cepoll_ignore_signals(const int *signals, size_t count);
+/* Worker: SIGQUIT adds to `eventfd` and sets the flag; system calls are restarted. */
+void cepoll_drain_on_quit(int eventfd);
+bool cepoll_drain_requested(void);
+/* Blocks `signals`; unblocks all. */
+void cepoll_block_signals(const int *signals, size_t count);
+void cepoll_unblock_all_signals(void);
+
+/* ---- identity and limits ---------------------------------------------------------------------------- */
+
+/* setgid (if gid != 0), then initgroups and setuid (if uid != 0), as php-fpm; afterwards root cannot be
+   regained. Without a name the supplementary groups are dropped, unless they were set before. 0, or -1 with *step naming the call. */
+int cepoll_become(uid_t uid, gid_t gid, const char *_Nullable name, bool groups_are_set,
+                  const char *_Nonnull *_Nonnull step);
+/* The same for the effective ids only, so that cepoll_become still works later. */
+int cepoll_become_effective(uid_t uid, gid_t gid, const char *_Nullable name,
+                            const char *_Nonnull *_Nonnull step);
+int cepoll_regain_root(void);
+/* RLIMIT_NOFILE/RLIMIT_CORE, soft = hard. `core`: -1 is unlimited. */
+int cepoll_set_file_limit(uint64_t limit);
+int cepoll_set_core_limit(int64_t limit);
+/* Raises the soft RLIMIT_NOFILE to the hard one; returns the former soft limit, the new one in *now. */
+uint64_t cepoll_raise_file_limit(uint64_t *now);
+/* chroot(2) and chdir into it. */
+int cepoll_change_root(const char *path);
+/* unsets every variable: clearenv(3). */
+void cepoll_clear_environment(void);
+int cepoll_set_priority(int priority);
+int cepoll_set_dumpable(bool dumpable);
+
+/* ---- time ------------------------------------------------------------------------------------------- */
+
+uint64_t cepoll_monotonic_ns(void);
+int64_t cepoll_realtime_s(void);
+/* strftime(3) of local time in the C locale; length, 0 when it does not fit. */
+size_t cepoll_format_time(const char *format, int64_t seconds, char *buffer, size_t capacity);
+/* Clock ticks used by this process and its ended children: times(2). */
+typedef struct cepoll_cpu { int64_t user, system; } cepoll_cpu;
+void cepoll_cpu_ticks(cepoll_cpu *used);
+int64_t cepoll_ticks_per_second(void);
+
+/* ---- command line: getopt_long(3) keeps its state in globals that Swift 6 does not touch ------------ */
+
+typedef struct cepoll_option {
+    const char *name;       /* long name */
+    char letter;            /* its short form */
+    bool has_argument;
+} cepoll_option;
+
+enum { CEPOLL_OPTIONS_END = -1, CEPOLL_OPTION_BAD = -2 };
+/* The next option's letter, its argument in *value; CEPOLL_OPTIONS_END at the first word that is none (its
+   index in *position), CEPOLL_OPTION_BAD for an unknown one or a missing argument. Long names must be complete;
+   an argument after "=" is dropped where none is expected, and taken without the "=" in the form -x=VALUE. */
+int cepoll_next_option(int argc, char *_Nullable *_Nonnull argv, const cepoll_option *options, size_t count,
+                       const char *_Nullable *_Nonnull value, int *position);
+
+/* ---- files ------------------------------------------------------------------------------------------ */
+
+/* open(2) with mode 0600 for appending, close-on-exec. */
+int cepoll_open_append(const char *path);
+/* Sets close-on-exec on all descriptors from `first` up to (not including) `end`. */
+void cepoll_close_on_exec(int first, int end);
+int cepoll_duplicate(int descriptor);       /* F_DUPFD_CLOEXEC, 3 or higher */
+int cepoll_set_nonblocking(int descriptor);
+/* syslog(3) with the text as it is; openlog(3) with a copy of `ident` that stays. */
+void cepoll_open_syslog(const char *ident, int facility);
+void cepoll_syslog(int priority, const char *text);
+int cepoll_replace(int descriptor, int target);   /* dup3(2), close-on-exec */
+int cepoll_open_null(void);                 /* /dev/null, for reading and writing */
+int cepoll_pipe(int ends[_Nonnull 2]);      /* O_CLOEXEC; the read end is non-blocking */
+int cepoll_blocking_pipe(int ends[_Nonnull 2]);
+
+#if defined(__clang__)
+#pragma clang assume_nonnull end
+#endif
+#endif

@@ -65,6 +65,12 @@ typedef struct fpmd_process_status {
     char method[16], uri[128], query[512], user[32], script[256];
 } fpmd_process_status;
 
+/* The fixed-size texts above, written from outside C: arrays are tuples there. Longer text is cut. */
+void fpmd_name_pool(fpmd_pool_status *pool, const char *_Nullable name, size_t name_length,
+                    const char *_Nullable manager, size_t manager_length);
+void fpmd_describe_process(fpmd_process_status *process, const char *method, const char *uri, const char *query,
+                           const char *user, const char *script);
+
 /* ---- what PHP asks of the host -------------------------------------------------------------------- */
 
 /* Log levels, ascending severity; the names php-fpm prints. */
@@ -91,7 +97,7 @@ typedef struct fpmd_host {
        connection, true for a kept one. Returns false if the connection was already closed by an
        earlier call. */
     bool (*finish)(void *_Nullable context);
-    /* The script is opened and about to run. */
+    /* The script is opened and about to run, or a page is about to be written. */
     void (*executing)(void *_Nullable context);
     /* The script returned; shutdown functions have not run yet. Time for the access log.
        `memory_peak` in bytes (real usage). */
@@ -114,7 +120,8 @@ typedef struct fpmd_page {
 } fpmd_page;
 
 typedef struct fpmd_request {
-    /* In order of arrival, after script resolution; HTTP_PROXY still in it (hidden by the module). */
+    /* In order of arrival, after script resolution; each name once; HTTP_PROXY still in it (hidden by the
+       module). */
     const fpmd_parameter *_Nullable parameters;
     size_t parameter_count;
     /* All NUL-terminated; NULL when the request has none. They live until fpmd_php_handle returns. */
@@ -132,12 +139,22 @@ typedef struct fpmd_request {
 
 typedef enum fpmd_outcome {
     FPMD_DONE = 0,          /* answered; the worker may take the next request */
-    FPMD_WORKER_LOST = 1    /* PHP cannot go on in this process (bail-out outside a request): exit 70 */
+    FPMD_WORKER_LOST = 1,   /* answered as far as possible, but PHP cannot go on in this process (request
+                               start-up failed): exit 70 */
+    FPMD_RETIRE = 2         /* answered, but the request changed the process for good (disable_functions or
+                               disable_classes through PHP_VALUE): take no further request */
 } fpmd_outcome;
 
 /* ---- life of the engine ------------------------------------------------------------------------- */
 
-typedef struct fpmd_setting { const char *name; const char *value; } fpmd_setting;
+/* A php.ini line. `value` is what followed "=" (the caller says "1" when there was none). A literal value
+   is taken byte for byte; another is read by the INI scanner as php-fpm reads -d: constants, ${…}, and
+   quotes added when it begins with neither a letter, a digit nor a quote. */
+typedef struct fpmd_setting {
+    const char *name;
+    const char *value;
+    bool literal;
+} fpmd_setting;
 
 typedef struct fpmd_engine_options {
     const char *_Nullable ini_path;             /* -c */
@@ -147,10 +164,17 @@ typedef struct fpmd_engine_options {
                                                    start-up (php_admin_value[opcache.*]) */
     size_t define_count;
     const char *executable;                     /* argv[0] as given: PHP_BINARY and php.ini search */
+    /* Where php.ini (php-fpm-fcgi.ini first) is looked for when -c, -n, PHPRC and the program's directory
+       have none, and the directory scanned for *.ini when PHP_INI_SCAN_DIR is not set. NULL: those compiled
+       into the library. */
+    const char *_Nullable default_ini_dir;
+    const char *_Nullable default_scan_dir;
 } fpmd_engine_options;
 
-/* Starts PHP (sapi_startup, module start-up). Start-up messages go to stderr. 0, or -1. */
+/* Starts PHP (sapi_startup, module start-up). Start-up messages go to host.log. 0, or -1. */
 int fpmd_php_start(const fpmd_engine_options *options, const fpmd_host *host);
+/* Replaces the host; the structure is copied, what it points to stays the caller's. Not during a request. */
+void fpmd_php_set_host(const fpmd_host *host);
 /* Module shutdown; for the informational modes and the zygote's end. */
 void fpmd_php_stop(void);
 
@@ -162,8 +186,9 @@ bool fpmd_php_apply_setting(const char *name, const char *value, bool admin);
 void fpmd_php_set_limit_extensions(const char *const _Nonnull *_Nullable suffixes, size_t count);
 /* log_limit in bytes, for cutting "PHP message: …". */
 void fpmd_php_set_log_limit(size_t bytes);
-/* Once in each worker after fork: reseeds, forgets the zygote's realpath cache statistics, prepares
-   the CPU timer. */
+/* Once in each worker after fork, when its signal dispositions, root and working directory are final:
+   rereads the dispositions, reseeds, empties the realpath cache, remembers the working directory, starts
+   the CPU timer (signal SIGRTMAX - 1). */
 void fpmd_php_worker_init(void);
 
 /* Settings that script resolution needs now: they may change between requests through PHP_VALUE. */
@@ -181,6 +206,10 @@ fpmd_outcome fpmd_php_handle(const fpmd_request *request);
 
 /* True while this request's output is refused because the client is gone. */
 bool fpmd_php_aborted(void);
+
+/* The user of Basic authentication, NUL-terminated; NULL if none. Valid inside `executing` and `executed`
+   only. */
+const char *_Nullable fpmd_php_auth_user(void);
 
 /* A response header of the current request whose line begins with exactly "NAME: " (access log %o);
    NULL if none. Valid inside `executed` only. */

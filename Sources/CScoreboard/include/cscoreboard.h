@@ -1,1 +1,162 @@
-#pragma once
+/*
+ * CScoreboard - the layout of the shared pages of one pool, and the atomics to read and write them.
+ *
+ * One page for the pool, then one page per slot. The pool page is written by the master except for the two
+ * counters marked "workers"; a slot is written by the worker that owns it, and zeroed by the master before it
+ * is given away. A worker may write anything it likes here: readers clamp, and the master takes no pointer,
+ * index, length or pid from these pages.
+ *
+ * Text is guarded by a sequence number (odd while being written); a reader that does not get a stable copy
+ * after a few tries shows what it has. All other fields are single atomic words.
+ */
+#ifndef CSCOREBOARD_H
+#define CSCOREBOARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__clang__)
+#pragma clang assume_nonnull begin
+#endif
+
+enum { CSCOREBOARD_PAGE = 4096 };
+
+typedef enum cscoreboard_stage {
+    CSCOREBOARD_FREE = 0,           /* no worker, or not ready yet */
+    CSCOREBOARD_ACCEPTING = 1,      /* idle */
+    CSCOREBOARD_READING = 2,
+    CSCOREBOARD_INFO = 3,
+    CSCOREBOARD_EXECUTING = 4,
+    CSCOREBOARD_ENDING = 5,
+    CSCOREBOARD_FINISHED = 6,
+} cscoreboard_stage;
+
+typedef struct cscoreboard_pool {
+    char name[256];
+    char process_manager[16];
+    int64_t start_epoch;
+    uint32_t slot_count;
+    uint32_t queue_watched;         /* master: a worker that takes from the queue should kick the master */
+    int64_t retired_requests;       /* master: requests of slots that were zeroed */
+    int64_t listen_queue, max_listen_queue, listen_queue_len;
+    int64_t max_children_reached, slow_requests;
+    int64_t active;                 /* workers: requests in progress */
+    int64_t max_active;             /* workers: the most there were */
+} cscoreboard_pool;
+
+typedef struct cscoreboard_slot {
+    uint32_t sequence;
+    uint32_t stage;
+    int64_t pid;
+    int64_t start_epoch;
+    uint64_t idle_since_ns;         /* monotonic; when it last went to sleep */
+    int64_t requests;
+    uint64_t accepted_ns;           /* monotonic; begin of the current or last request */
+    int64_t accepted_epoch;
+    int64_t duration_us;            /* of the last request */
+    int64_t content_length;
+    int64_t cpu_ticks;              /* used by the last request */
+    int64_t memory_peak;            /* bytes, of the last request */
+    /* under `sequence`; NUL-terminated */
+    char method[16];
+    char uri[128];
+    char query[512];
+    char user[32];
+    char script[256];
+} cscoreboard_slot;
+
+_Static_assert(sizeof(cscoreboard_pool) <= CSCOREBOARD_PAGE && sizeof(cscoreboard_slot) <= CSCOREBOARD_PAGE, "a page each");
+_Static_assert(offsetof(cscoreboard_slot, pid) == 8 && offsetof(cscoreboard_pool, start_epoch) == 272, "no padding");
+
+static inline int64_t cscoreboard_load(const int64_t *field) { return __atomic_load_n(field, __ATOMIC_RELAXED); }
+static inline void cscoreboard_store(int64_t *field, int64_t value) { __atomic_store_n(field, value, __ATOMIC_RELAXED); }
+static inline uint64_t cscoreboard_load_time(const uint64_t *field) { return __atomic_load_n(field, __ATOMIC_RELAXED); }
+static inline void cscoreboard_store_time(uint64_t *field, uint64_t value) { __atomic_store_n(field, value, __ATOMIC_RELAXED); }
+static inline uint32_t cscoreboard_load_word(const uint32_t *field) { return __atomic_load_n(field, __ATOMIC_ACQUIRE); }
+static inline void cscoreboard_store_word(uint32_t *field, uint32_t value) { __atomic_store_n(field, value, __ATOMIC_RELEASE); }
+
+/* A request begins or ends: keeps `active` and its maximum. */
+static inline void cscoreboard_request_begins(cscoreboard_pool *pool) {
+    int64_t now = __atomic_add_fetch(&pool->active, 1, __ATOMIC_RELAXED);
+    int64_t most = __atomic_load_n(&pool->max_active, __ATOMIC_RELAXED);
+    while (now > most &&
+           !__atomic_compare_exchange_n(&pool->max_active, &most, now, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
+}
+static inline void cscoreboard_request_ends(cscoreboard_pool *pool) { __atomic_sub_fetch(&pool->active, 1, __ATOMIC_RELAXED); }
+
+static inline void cscoreboard_set_text(char *field, size_t size, const char *_Nullable text, size_t length) {
+    size_t count = text ? (length < size - 1 ? length : size - 1) : 0;
+    if (count) memcpy(field, text, count);
+    field[count] = 0;
+}
+
+/* Opens and closes the guarded part of a slot; only its owner calls these. */
+static inline void cscoreboard_text_begin(cscoreboard_slot *slot) {
+    __atomic_store_n(&slot->sequence, slot->sequence + 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+static inline void cscoreboard_text_end(cscoreboard_slot *slot) {
+    __atomic_store_n(&slot->sequence, slot->sequence + 1, __ATOMIC_RELEASE);
+}
+
+typedef struct cscoreboard_bytes {
+    const char *_Nullable text;
+    size_t length;
+} cscoreboard_bytes;
+
+/* Shows a request; only the slot's owner calls this. Longer text is cut. */
+static inline void cscoreboard_publish(cscoreboard_slot *slot, cscoreboard_bytes method, cscoreboard_bytes uri,
+                                       cscoreboard_bytes query, cscoreboard_bytes user, cscoreboard_bytes script) {
+    cscoreboard_text_begin(slot);
+    cscoreboard_set_text(slot->method, sizeof slot->method, method.text, method.length);
+    cscoreboard_set_text(slot->uri, sizeof slot->uri, uri.text, uri.length);
+    cscoreboard_set_text(slot->query, sizeof slot->query, query.text, query.length);
+    cscoreboard_set_text(slot->user, sizeof slot->user, user.text, user.length);
+    cscoreboard_set_text(slot->script, sizeof slot->script, script.text, script.length);
+    cscoreboard_text_end(slot);
+}
+
+/* The user becomes known later than the rest. */
+static inline void cscoreboard_publish_user(cscoreboard_slot *slot, cscoreboard_bytes user) {
+    cscoreboard_text_begin(slot);
+    cscoreboard_set_text(slot->user, sizeof slot->user, user.text, user.length);
+    cscoreboard_text_end(slot);
+}
+
+/* The texts of a slot (or of a copy), as pointers that Swift can read: C arrays arrive there as tuples. */
+static inline const char *cscoreboard_method(const cscoreboard_slot *slot) { return slot->method; }
+static inline const char *cscoreboard_uri(const cscoreboard_slot *slot) { return slot->uri; }
+static inline const char *cscoreboard_query(const cscoreboard_slot *slot) { return slot->query; }
+static inline const char *cscoreboard_user(const cscoreboard_slot *slot) { return slot->user; }
+static inline const char *cscoreboard_script(const cscoreboard_slot *slot) { return slot->script; }
+static inline const char *cscoreboard_name(const cscoreboard_pool *pool) { return pool->name; }
+static inline const char *cscoreboard_manager(const cscoreboard_pool *pool) { return pool->process_manager; }
+static inline void cscoreboard_set_pool(cscoreboard_pool *pool, cscoreboard_bytes name, cscoreboard_bytes manager) {
+    cscoreboard_set_text(pool->name, sizeof pool->name, name.text, name.length);
+    cscoreboard_set_text(pool->process_manager, sizeof pool->process_manager, manager.text, manager.length);
+}
+
+/* Copies a slot; false if its text kept changing (the copy is then usable but may mix two requests). Every
+   text of the copy is terminated, whatever the owner wrote. */
+static inline bool cscoreboard_copy(const cscoreboard_slot *slot, cscoreboard_slot *copy) {
+    bool stable = false;
+    for (int attempt = 0; attempt < 8 && !stable; attempt++) {
+        uint32_t before = __atomic_load_n(&slot->sequence, __ATOMIC_ACQUIRE);
+        memcpy(copy, slot, sizeof *copy);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        stable = !(before & 1) && __atomic_load_n(&slot->sequence, __ATOMIC_RELAXED) == before;
+    }
+    copy->method[sizeof copy->method - 1] = 0;
+    copy->uri[sizeof copy->uri - 1] = 0;
+    copy->query[sizeof copy->query - 1] = 0;
+    copy->user[sizeof copy->user - 1] = 0;
+    copy->script[sizeof copy->script - 1] = 0;
+    return stable;
+}
+
+#if defined(__clang__)
+#pragma clang assume_nonnull end
+#endif
+#endif

@@ -1,0 +1,66 @@
+/* Users, groups, limits. */
+#include "cepoll.h"
+#include <errno.h>
+#include <grp.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+int cepoll_become(uid_t uid, gid_t gid, const char *name, bool groups_are_set, const char **step) {
+    *step = "setgid";
+    if (gid != 0 && setgid(gid) < 0) return -1;
+    if (uid == 0) return 0;
+    *step = "initgroups";
+    if (!groups_are_set && (name ? initgroups(name, gid) : setgroups(0, NULL)) < 0) return -1;
+    *step = "setuid";
+    if (setuid(uid) < 0) return -1;
+    /* The ids are only worth something if they cannot be taken back. */
+    *step = "regaining root after setuid";
+    if (setuid(0) == 0) {
+        errno = EPERM;
+        return -1;
+    }
+    errno = 0;
+    return 0;
+}
+
+int cepoll_become_effective(uid_t uid, gid_t gid, const char *name, const char **step) {
+    *step = "setegid";
+    if (gid != 0 && setegid(gid) < 0) return -1;
+    *step = "initgroups";
+    if (uid != 0 && (name ? initgroups(name, gid) : setgroups(0, NULL)) < 0) return -1;
+    *step = "seteuid";
+    return uid != 0 ? seteuid(uid) : 0;
+}
+
+int cepoll_regain_root(void) { return seteuid(0) < 0 ? -1 : setegid(0); }
+
+static int set_both(int resource, rlim_t value) {
+    struct rlimit limit = {.rlim_cur = value, .rlim_max = value};
+    return setrlimit(resource, &limit);
+}
+
+int cepoll_set_file_limit(uint64_t limit) { return set_both(RLIMIT_NOFILE, limit); }
+
+int cepoll_set_core_limit(int64_t limit) { return set_both(RLIMIT_CORE, limit < 0 ? RLIM_INFINITY : (rlim_t)limit); }
+
+uint64_t cepoll_raise_file_limit(uint64_t *now) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        *now = 1024;
+        return 0;
+    }
+    uint64_t former = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    *now = setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : former;
+    return former;
+}
+
+int cepoll_set_priority(int priority) { return setpriority(PRIO_PROCESS, 0, priority); }
+
+int cepoll_set_dumpable(bool dumpable) { return prctl(PR_SET_DUMPABLE, dumpable ? 1 : 0, 0, 0, 0); }
+
+int cepoll_change_root(const char *path) { return chroot(path) < 0 ? -1 : chdir("/"); }
+
+void cepoll_clear_environment(void) { clearenv(); }

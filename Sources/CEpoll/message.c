@@ -1,0 +1,89 @@
+/* SOCK_SEQPACKET messages that carry descriptors. */
+#include "cepoll.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int cepoll_seqpacket_pair(int ends[2], int buffer_bytes) {
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) return -1;
+    for (int i = 0; i < 2 && buffer_bytes > 0; i++)     /* best effort: the default only queues less */
+        if (setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &buffer_bytes, sizeof buffer_bytes) < 0)
+            (void)setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
+    return 0;
+}
+
+int cepoll_pass_credentials(int socket) {
+    int on = 1;
+    return setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+}
+
+ssize_t cepoll_send_message(int socket, const void *bytes, size_t length, const int *descriptors,
+                            size_t descriptor_count) {
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int) * CEPOLL_MAX_DESCRIPTORS)];
+    } control;
+    struct iovec part = {.iov_base = (void *)bytes, .iov_len = length};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (descriptor_count > CEPOLL_MAX_DESCRIPTORS) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (descriptor_count > 0) {
+        memset(&control, 0, sizeof control);
+        message.msg_control = control.space;
+        message.msg_controllen = CMSG_SPACE(sizeof(int) * descriptor_count);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int) * descriptor_count);
+        memcpy(CMSG_DATA(header), descriptors, sizeof(int) * descriptor_count);
+    }
+    ssize_t sent;
+    do sent = sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    return sent;
+}
+
+int cepoll_receive_message(int socket, void *buffer, size_t capacity, bool wait, cepoll_received *received) {
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int) * CEPOLL_MAX_DESCRIPTORS) + CMSG_SPACE(sizeof(struct ucred))];
+    } control;
+    struct iovec part = {.iov_base = buffer, .iov_len = capacity};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space,
+                             .msg_controllen = sizeof control.space};
+    received->descriptor_count = 0;
+    received->sender = 0;
+    for (;;) {
+        received->length = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
+        if (received->length >= 0) break;
+        if (errno == EINTR) continue;
+        if (errno == EAGAIN && wait) {              /* the socket itself is non-blocking */
+            if (cepoll_poll_one(socket, CEPOLL_IN, -1) < 0 && errno != EINTR) return -1;
+            continue;
+        }
+        return -1;
+    }
+    received->truncated = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET) continue;
+        if (header->cmsg_type == SCM_RIGHTS) {
+            size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+            for (size_t i = 0; i < count; i++) {
+                int descriptor;
+                memcpy(&descriptor, CMSG_DATA(header) + i * sizeof(int), sizeof descriptor);
+                if (received->descriptor_count < CEPOLL_MAX_DESCRIPTORS)
+                    received->descriptors[received->descriptor_count++] = descriptor;
+                else
+                    close(descriptor);
+            }
+        } else if (header->cmsg_type == SCM_CREDENTIALS) {
+            struct ucred credentials;
+            memcpy(&credentials, CMSG_DATA(header), sizeof credentials);
+            received->sender = credentials.pid;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,167 @@
+/* Processes: forking siblings, executing, reaping, titles. */
+#include "cepoll.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef PR_GET_TID_ADDRESS
+#define PR_GET_TID_ADDRESS 40
+#endif
+
+extern char **environ;
+
+/* glibc keeps the thread's id in its thread descriptor and uses it for raise() and recursive locks; its own
+   fork has the kernel rewrite it in the child. The kernel tells where that field is (it was registered with
+   set_tid_address at start-up), so the same can be done here. Without the prctl (no checkpoint/restore in
+   the kernel) the child's copy stays stale: abort() in a worker would then signal nobody, so it is refused. */
+pid_t cepoll_fork_sibling(void) {
+    int *tid_address = NULL;
+    if (prctl(PR_GET_TID_ADDRESS, &tid_address, 0, 0, 0) < 0) return -1;
+    if (!tid_address || *tid_address != (int)syscall(SYS_gettid)) {
+        errno = ENOTSUP;
+        return -1;
+    }
+    unsigned long flags = CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD;
+#if defined(__x86_64__)
+    return (pid_t)syscall(SYS_clone, flags, 0UL, NULL, tid_address, 0UL);
+#elif defined(__aarch64__) || defined(__riscv)
+    return (pid_t)syscall(SYS_clone, flags, 0UL, NULL, 0UL, tid_address);
+#else
+#error "clone(2) takes its arguments in an order that is not known for this architecture"
+#endif
+}
+
+pid_t cepoll_fork(void) { return fork(); }
+
+int cepoll_thread_count(void) {
+    char line[256];
+    int count = -1;
+    FILE *status = fopen("/proc/self/status", "re");
+    if (!status) return -1;
+    while (fgets(line, sizeof line, status))
+        if (sscanf(line, "Threads: %d", &count) == 1) break;
+    fclose(status);
+    return count;
+}
+
+pid_t cepoll_spawn(const char *path, char *const *argv, char *const *envp, const int *descriptors,
+                   size_t descriptor_count, uint64_t file_limit, uid_t uid, gid_t gid) {
+    /* Between vfork and exec only async-signal-safe calls; the parent is suspended and shares memory. */
+    sigset_t all, former, none;
+    sigfillset(&all);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &all, &former);
+    volatile int failure = 0;
+    pid_t pid = vfork();
+    if (pid == 0) {
+        struct sigaction action = {.sa_handler = SIG_DFL};
+        for (int number = 1; number < NSIG; number++) sigaction(number, &action, NULL);
+        if (file_limit > 0) {
+            struct rlimit limit;
+            if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+                limit.rlim_cur = file_limit < limit.rlim_max ? file_limit : limit.rlim_max;
+                (void)setrlimit(RLIMIT_NOFILE, &limit);
+            }
+        }
+        /* Two passes: first out of the way of the target numbers, then into place. */
+        int moved[32];
+        for (size_t i = 0; i < descriptor_count && i < 32; i++) {
+            moved[i] = fcntl(descriptors[i], F_DUPFD_CLOEXEC, 64);
+            if (moved[i] < 0) { failure = errno; _exit(127); }
+        }
+        for (size_t i = 0; i < descriptor_count && i < 32; i++)
+            if (dup2(moved[i], (int)i) < 0) { failure = errno; _exit(127); }
+        /* The bare calls: glibc's setuid has state of its own, which is the parent's here. */
+        if ((gid != 0 || uid != 0) &&
+            (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setgid, gid) < 0 || syscall(SYS_setuid, uid) < 0)) {
+            failure = errno;
+            _exit(127);
+        }
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        execve(path, argv, envp);
+        failure = errno;
+        _exit(127);
+    }
+    int saved = errno;
+    sigprocmask(SIG_SETMASK, &former, NULL);
+    if (pid > 0 && failure != 0) {
+        int status;
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+        errno = failure;
+        return -1;
+    }
+    errno = saved;
+    return pid;
+}
+
+int cepoll_reap(cepoll_exit *ended) {
+    int status;
+    pid_t pid;
+    do pid = waitpid(-1, &status, WNOHANG);
+    while (pid < 0 && errno == EINTR);
+    if (pid <= 0) return (int)pid;
+    ended->pid = pid;
+    ended->signaled = WIFSIGNALED(status);
+    ended->core_dumped = ended->signaled && WCOREDUMP(status);
+    ended->code = ended->signaled ? WTERMSIG(status) : WEXITSTATUS(status);
+    return 1;
+}
+
+bool cepoll_is_child(pid_t pid) {
+    siginfo_t info;
+    return pid > 0 && waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+const char *cepoll_signal_name(int number) {
+    static char name[16];
+    const char *abbreviation = sigabbrev_np(number);
+    if (!abbreviation) return NULL;
+    snprintf(name, sizeof name, "SIG%s", abbreviation);
+    return name;
+}
+
+/* ---- title ------------------------------------------------------------------------------------------ */
+
+static char *title_area;
+static size_t title_capacity;
+
+void cepoll_prepare_title(int argc, char **argv) {
+    if (argc < 1 || title_area) return;
+    char *start = argv[0], *end = argv[0] + strlen(argv[0]) + 1;
+    for (int i = 1; i < argc; i++)
+        if (argv[i] == end) end = argv[i] + strlen(argv[i]) + 1;
+    size_t count = 0;
+    for (; environ[count]; count++)
+        if (environ[count] == end) end = environ[count] + strlen(environ[count]) + 1;
+    /* The strings move before their memory is overwritten: environ, and argv for whoever reads it later. */
+    char **copy = malloc((count + 1) * sizeof *copy);
+    if (!copy) return;
+    for (size_t i = 0; i < count; i++)
+        if (!(copy[i] = strdup(environ[i]))) return;
+    copy[count] = NULL;
+    environ = copy;
+    for (int i = 0; i < argc; i++) {
+        char *argument = strdup(argv[i]);
+        if (!argument) return;
+        argv[i] = argument;
+    }
+    title_area = start;
+    title_capacity = (size_t)(end - start);
+}
+
+void cepoll_set_title(const char *title) {
+    if (!title_area || title_capacity < 2) return;
+    size_t length = strlen(title);
+    if (length > title_capacity - 1) length = title_capacity - 1;
+    memcpy(title_area, title, length);
+    memset(title_area + length, 0, title_capacity - length);
+}

@@ -1,0 +1,192 @@
+/* Listening sockets and addresses. */
+#include "cepoll.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static void from_sockaddr(const struct sockaddr_storage *storage, cepoll_address *address) {
+    memset(address, 0, sizeof *address);
+    if (storage->ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)storage;
+        memcpy(address->bytes, &v4->sin_addr, 4);
+        address->port = ntohs(v4->sin_port);
+        address->family = 4;
+    } else if (storage->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)storage;
+        memcpy(address->bytes, &v6->sin6_addr, 16);
+        address->port = ntohs(v6->sin6_port);
+        address->family = 6;
+    }
+}
+
+static socklen_t to_sockaddr(const cepoll_address *address, struct sockaddr_storage *storage) {
+    memset(storage, 0, sizeof *storage);
+    if (address->family == 6) {
+        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)storage;
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(address->port);
+        memcpy(&v6->sin6_addr, address->bytes, 16);
+        return sizeof *v6;
+    }
+    struct sockaddr_in *v4 = (struct sockaddr_in *)storage;
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(address->port);
+    memcpy(&v4->sin_addr, address->bytes, 4);
+    return sizeof *v4;
+}
+
+static int close_with_errno(int descriptor) {
+    int saved = errno;
+    close(descriptor);
+    errno = saved;
+    return -1;
+}
+
+int cepoll_accept(int listener, cepoll_address *peer) {
+    struct sockaddr_storage storage = {0};
+    for (;;) {
+        socklen_t length = sizeof storage;
+        int descriptor = accept4(listener, peer ? (struct sockaddr *)&storage : NULL, peer ? &length : NULL,
+                                 SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (descriptor >= 0) {
+            if (peer) from_sockaddr(&storage, peer);
+            return descriptor;
+        }
+        if (errno != EINTR && errno != ECONNABORTED) return -1;
+    }
+}
+
+int cepoll_peer(int socket, cepoll_address *peer) {
+    struct sockaddr_storage storage = {0};
+    socklen_t length = sizeof storage;
+    if (getpeername(socket, (struct sockaddr *)&storage, &length) < 0) return -1;
+    from_sockaddr(&storage, peer);
+    return 0;
+}
+
+static int unix_address(const char *path, size_t length, struct sockaddr_un *address) {
+    memset(address, 0, sizeof *address);
+    address->sun_family = AF_UNIX;
+    if (length >= sizeof address->sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(address->sun_path, path, length);
+    return 0;
+}
+
+int cepoll_listen_unix(const char *path, size_t path_length, unsigned mode, int backlog) {
+    struct sockaddr_un address;
+    if (unix_address(path, path_length, &address) < 0) return -1;
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (listener < 0) return -1;
+    mode_t former = umask(0777 & ~mode);
+    int bound = bind(listener, (struct sockaddr *)&address, sizeof address), saved = errno;
+    umask(former);
+    errno = saved;
+    if (bound < 0 || listen(listener, backlog) < 0) return close_with_errno(listener);
+    return listener;
+}
+
+int cepoll_unix_in_use(const char *path, size_t path_length) {
+    struct sockaddr_un address;
+    if (unix_address(path, path_length, &address) < 0) return -1;
+    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (probe < 0) return -1;
+    /* EAGAIN: the backlog is full, so somebody listens. */
+    int used = connect(probe, (struct sockaddr *)&address, sizeof address) == 0 || errno == EAGAIN;
+    close(probe);
+    return used;
+}
+
+int cepoll_listen_tcp(const cepoll_address *address, int backlog) {
+    struct sockaddr_storage storage;
+    socklen_t length = to_sockaddr(address, &storage);
+    int on = 1, listener = socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (listener < 0) return -1;
+    if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        bind(listener, (struct sockaddr *)&storage, length) < 0 || listen(listener, backlog) < 0)
+        return close_with_errno(listener);
+    return listener;
+}
+
+int cepoll_resolve(const char *host, uint16_t port, cepoll_address *found, int capacity, const char **error) {
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
+    char service[8];
+    snprintf(service, sizeof service, "%u", port);
+    int code = getaddrinfo(host, service, &hints, &list);
+    if (code != 0) {
+        *error = gai_strerror(code);
+        return -1;
+    }
+    int count = 0;
+    for (struct addrinfo *one = list; one && count < capacity; one = one->ai_next) {
+        struct sockaddr_storage storage = {0};
+        if (one->ai_addrlen > sizeof storage) continue;
+        memcpy(&storage, one->ai_addr, one->ai_addrlen);
+        from_sockaddr(&storage, &found[count]);
+        if (found[count].family != 0) count++;
+    }
+    freeaddrinfo(list);
+    return count;
+}
+
+int cepoll_tcp_queue(int listener, unsigned *queued, unsigned *limit) {
+    struct tcp_info info;
+    socklen_t length = sizeof info;
+    if (getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &length) < 0) return -1;
+    *queued = info.tcpi_unacked;
+    *limit = info.tcpi_sacked;
+    return 0;
+}
+
+int cepoll_bound_name(int socket, char *buffer, size_t capacity) {
+    struct sockaddr_storage storage = {0};
+    socklen_t length = sizeof storage;
+    if (getsockname(socket, (struct sockaddr *)&storage, &length) < 0) return -1;
+    if (storage.ss_family == AF_UNIX) {
+        const struct sockaddr_un *local = (const struct sockaddr_un *)&storage;
+        return snprintf(buffer, capacity, "%.*s", (int)sizeof local->sun_path, local->sun_path);
+    }
+    char text[INET6_ADDRSTRLEN];
+    cepoll_address address;
+    from_sockaddr(&storage, &address);
+    if (address.family == 0 || !inet_ntop(address.family == 4 ? AF_INET : AF_INET6, address.bytes, text, sizeof text))
+        return -1;
+    return snprintf(buffer, capacity, "%s:%u", text, address.port);
+}
+
+static bool is_mapped(const cepoll_address *address) {
+    static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+    return address->family == 6 && memcmp(address->bytes, prefix, sizeof prefix) == 0;
+}
+
+int cepoll_address_text(const cepoll_address *address, char *buffer, size_t capacity) {
+    const uint8_t *bytes = address->bytes;
+    int family = address->family == 4 ? AF_INET : AF_INET6;
+    if (is_mapped(address)) {
+        bytes += 12;
+        family = AF_INET;
+    }
+    if (address->family == 0 || !inet_ntop(family, bytes, buffer, (socklen_t)capacity)) return -1;
+    return (int)strlen(buffer);
+}
+
+bool cepoll_parse_address(const char *text, cepoll_address *address) {
+    memset(address, 0, sizeof *address);
+    if (inet_pton(AF_INET, text, address->bytes) == 1) {
+        address->family = 4;
+    } else if (inet_pton(AF_INET6, text, address->bytes) == 1) {
+        address->family = 6;
+    }
+    return address->family != 0;
+}

@@ -1,0 +1,200 @@
+internal import CEpoll
+public import Syscalls
+public import SystemPackage
+
+/// What a message on one of the channels is about. One vocabulary for all three channels; each end
+/// accepts only the kinds that make sense there and takes anything else as a broken peer.
+public enum MessageKind: UInt8 {
+    // Master to zygote.
+    /// Fork a worker for `slot`; descriptors: its channel, its stdout, its stderr.
+    case spawn = 1
+    // Master to zygote and worker.
+    /// Use this access log from now on.
+    case accessLog = 2
+    // Zygote to master.
+    /// PHP has started.
+    case zygoteReady = 16
+    /// The worker for `slot`, spawn `serial`, is process `value`.
+    case spawned = 17
+    /// The worker for `slot`, spawn `serial`, could not be forked: errno in `value`.
+    case spawnFailed = 18
+    // Worker to master.
+    /// The worker takes connections from now on.
+    case workerReady = 32
+    /// Watch this connection and send it back when a request begins; bytes already read are the payload.
+    case park = 33
+    /// The response is complete: read until the client closes, then close.
+    case linger = 34
+    /// Something was taken from the queue while the master had asked to be told.
+    case kick = 35
+    // Master to worker, through the pool's queue.
+    /// Serve this connection; bytes already read are the payload.
+    case serve = 48
+}
+
+/// The fixed part of a message. Plain numbers: nothing in it is an address or an index that is not checked.
+public struct Message: Equatable {
+    /// Bytes of the fixed part.
+    public static let length = 24
+
+    /// What it is about.
+    public var kind: MessageKind
+    /// Kind-specific bits.
+    public var flags: Flags
+    /// Slot of the worker concerned.
+    public var slot: UInt32
+    /// Which spawn request a zygote answers.
+    public var serial: Int64
+    /// Kind-specific: a pid, an errno, or the monotonic nanoseconds when a connection was accepted.
+    public var value: UInt64
+
+    /// Kind-specific bits.
+    public struct Flags: OptionSet {
+        /// The bits.
+        public let rawValue: UInt8
+        /// From the bits.
+        public init(rawValue: UInt8) { self.rawValue = rawValue }
+        /// The connection has served a request before and is kept alive.
+        public static var keptAlive: Flags { Flags(rawValue: 1) }
+        /// The peer's address has been checked against `listen.allowed_clients`.
+        public static var peerChecked: Flags { Flags(rawValue: 2) }
+    }
+
+    /// A message with what is not needed left at zero.
+    public init(_ kind: MessageKind, flags: Flags = [], slot: UInt32 = 0, serial: Int64 = 0, value: UInt64 = 0) {
+        self.kind = kind
+        self.flags = flags
+        self.slot = slot
+        self.serial = serial
+        self.value = value
+    }
+
+    func store(in memory: UnsafeMutableRawBufferPointer) {
+        memory.storeBytes(of: kind.rawValue, toByteOffset: 0, as: UInt8.self)
+        memory.storeBytes(of: flags.rawValue, toByteOffset: 1, as: UInt8.self)
+        memory.storeBytes(of: 0, toByteOffset: 2, as: UInt16.self)
+        memory.storeBytes(of: slot, toByteOffset: 4, as: UInt32.self)
+        memory.storeBytes(of: serial, toByteOffset: 8, as: Int64.self)
+        memory.storeBytes(of: value, toByteOffset: 16, as: UInt64.self)
+    }
+
+    init?(_ memory: UnsafeRawBufferPointer) {
+        guard memory.count >= Message.length, let kind = MessageKind(rawValue: memory[0]) else { return nil }
+        self.kind = kind
+        flags = Flags(rawValue: memory[1])
+        slot = memory.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
+        serial = memory.loadUnaligned(fromByteOffset: 8, as: Int64.self)
+        value = memory.loadUnaligned(fromByteOffset: 16, as: UInt64.self)
+    }
+}
+
+/// One end of a SOCK_SEQPACKET channel: whole messages with descriptors, never blocking unless asked to.
+public final class MessageSocket {
+    /// Longest payload of a message, in bytes.
+    public static let maximumPayload = 160 << 10
+
+    private let socket: SharedDescriptor
+    /// The descriptor, for polling; borrow it.
+    public var descriptor: CInt { socket.rawValue }
+
+    /// Takes ownership of one end.
+    public init(adopting descriptor: CInt) { socket = SharedDescriptor(adopting: descriptor) }
+
+    /// Creates a connected pair.
+    ///
+    /// - Parameter bufferBytes: Send buffer to ask for on both ends; 0 keeps the system's.
+    public static func pair(bufferBytes: Int = 0) throws(Errno) -> (MessageSocket, MessageSocket) {
+        var first: CInt = -1
+        var second: CInt = -1
+        try makePair(&first, &second, bufferBytes)
+        return (MessageSocket(adopting: first), MessageSocket(adopting: second))
+    }
+
+    private static func makePair(_ first: inout CInt, _ second: inout CInt, _ bufferBytes: Int) throws(Errno) {
+        var ends: [CInt] = [-1, -1]
+        let result = ends.withUnsafeMutableBufferPointer { buffer in
+            buffer.baseAddress.map { cepoll_seqpacket_pair($0, CInt(bufferBytes)) } ?? -1
+        }
+        if result == -1 { throw currentErrno }
+        (first, second) = (ends[0], ends[1])
+    }
+
+    /// Makes the kernel name the sender's pid in each message received here.
+    public func passCredentials() throws(Errno) {
+        if cepoll_pass_credentials(descriptor) == -1 { throw currentErrno }
+    }
+
+    /// Sends one message; descriptors are duplicated by the kernel, the caller keeps its own.
+    ///
+    /// - Returns: `.bytes`, or `.wouldBlock` when the queue is full, or `.endOfStream` when nobody reads.
+    public func send(
+        _ message: Message, payload: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+        descriptors: [CInt] = []
+    ) throws(Errno) -> Transfer {
+        let total = Message.length + payload.count
+        let sent = withUnsafeTemporaryAllocation(byteCount: total, alignment: 8) { memory -> Int in
+            message.store(in: memory)
+            if let source = payload.baseAddress, let target = memory.baseAddress {
+                (target + Message.length).copyMemory(from: source, byteCount: payload.count)
+            }
+            guard let base = memory.baseAddress else { return -1 }
+            return cepoll_send_message(descriptor, base, total, descriptors, descriptors.count)
+        }
+        if sent >= 0 { return .bytes(sent) }
+        switch currentErrno {
+        // ETOOMANYREFS: too many descriptors are under way; it passes when some are received.
+        case .wouldBlock, .tooManyReferences: return .wouldBlock
+        case .brokenPipe, .connectionReset, .socketNotConnected, .connectionRefused: return .endOfStream
+        case let error: throw error
+        }
+    }
+
+    /// What came in.
+    public enum Arrival {
+        /// A message; `payload` bytes are in the buffer passed in, from its start. The descriptors are the
+        /// caller's to close. `sender` is the kernel's word if ``passCredentials()`` was called, else 0.
+        case message(Message, payload: Int, descriptors: [CInt], sender: Int32)
+        /// Nothing there.
+        case wouldBlock
+        /// The other end has closed.
+        case closed
+        /// Not a message of ours: an unknown kind, too short, or cut off. Its descriptors were closed.
+        case malformed
+    }
+
+    /// Receives one message.
+    ///
+    /// - Parameters:
+    ///   - buffer: Memory for the fixed part and the payload; the payload is moved to its start.
+    ///   - wait: Block until something comes.
+    public func receive(into buffer: UnsafeMutableRawBufferPointer, wait: Bool = false) throws(Errno) -> Arrival {
+        guard let base = buffer.baseAddress else { return .malformed }
+        var received = cepoll_received()
+        guard cepoll_receive_message(descriptor, base, buffer.count, wait, &received) == 0 else {
+            switch currentErrno {
+            case .wouldBlock: return .wouldBlock
+            case .connectionReset: return .closed
+            case let error: throw error
+            }
+        }
+        if received.length == 0 && received.descriptor_count == 0 { return .closed }
+        var descriptors: [CInt] = []
+        if received.descriptor_count > 0 {
+            withUnsafeBytes(of: &received.descriptors) { raw in
+                descriptors = Array(raw.assumingMemoryBound(to: CInt.self).prefix(Int(received.descriptor_count)))
+            }
+        }
+        guard !received.truncated,
+            let message = Message(UnsafeRawBufferPointer(start: base, count: received.length))
+        else {
+            for descriptor in descriptors { closeDescriptor(descriptor) }
+            return .malformed
+        }
+        let payload = received.length - Message.length
+        if payload > 0 { base.copyMemory(from: base + Message.length, byteCount: payload) }
+        return .message(message, payload: payload, descriptors: descriptors, sender: received.sender)
+    }
+}
+
+@available(*, unavailable)
+extension MessageSocket: Sendable {}

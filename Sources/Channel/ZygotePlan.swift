@@ -1,0 +1,273 @@
+public import Configuration
+
+/// Everything a zygote must know, in the order in which it acts on it. The master writes it into a memory
+/// file; the zygote, a program of the same build, reads it once at its start.
+public struct ZygotePlan: Equatable {
+    // Engine.
+    /// argv[0] of the master: PHP_BINARY, and where php.ini is looked for.
+    public var executable = ByteString()
+    /// `-c`.
+    public var iniPath: ByteString?
+    /// `-n`.
+    public var noIni = false
+    /// `-e`.
+    public var extendedInfo = false
+    /// `-d`, in order, then the pool's `php_admin_value[opcache.*]`.
+    public var defines: [NamedValue] = []
+    /// How many of ``defines`` come from `-d`, and are read by the INI scanner; the others are literal.
+    public var commandLineDefines = 0
+
+    // Identity.
+    /// Name of the pool.
+    public var pool = ByteString()
+    /// User to become; 0 stays.
+    public var userID: UInt32 = 0
+    /// Group to become; 0 stays.
+    public var groupID: UInt32 = 0
+    /// Name for initgroups(3); nil: no supplementary groups.
+    public var userName: ByteString?
+    /// Whether the master is root, so that identity, chroot and priority apply.
+    public var isPrivileged = false
+    /// `chroot`.
+    public var chroot: ByteString?
+    /// `chdir`.
+    public var chdir: ByteString?
+    /// `rlimit_files`, 0 inherits.
+    public var fileLimit = 0
+    /// `rlimit_core`, 0 inherits, -1 unlimited.
+    public var coreLimit = 0
+    /// `process.priority`.
+    public var priority: Int?
+    /// `process.dumpable`.
+    public var isDumpable = false
+    /// `clear_env`.
+    public var clearsEnvironment = true
+    /// `env[]` in order of application, resolved, and USER and HOME.
+    public var environment: [NamedValue] = []
+
+    // Requests.
+    /// `php_value` and `php_admin_value` in order of application.
+    public var settings: [PHPSetting] = []
+    /// `security.limit_extensions`; empty: no check.
+    public var limitExtensions: [ByteString] = []
+    /// `log_limit`.
+    public var logLimit = 1024
+    /// `catch_workers_output`.
+    public var catchesOutput = false
+    /// `log_level`.
+    public var logLevel = LogLevel.notice
+    /// `pm`, for status pages.
+    public var processManager = ByteString()
+    /// `pm.max_children`: slots of the scoreboard.
+    public var slotCount = 1
+    /// `pm.max_requests`.
+    public var maxRequests = 0
+    /// `ping.path`, `ping.response`.
+    public var pingPath: ByteString?
+    /// `ping.response`.
+    public var pingResponse = ByteString()
+    /// `pm.status_path`.
+    public var statusPath: ByteString?
+    /// `access.format`; nil without an access log.
+    public var accessFormat: ByteString?
+    /// `access.suppress_path[]`.
+    public var suppressedPaths: [ByteString] = []
+    /// `listen.allowed_clients`, unchecked elements; nil allows everyone.
+    public var allowedClients: [ByteString]?
+    /// Whether peers have addresses.
+    public var isTCP = false
+
+    /// A plan with nothing in it.
+    public init() {}
+}
+
+/// A name and a value.
+public struct NamedValue: Equatable {
+    /// Name.
+    public var name: ByteString
+    /// Value.
+    public var value: ByteString
+    /// Both.
+    public init(name: ByteString, value: ByteString) {
+        self.name = name
+        self.value = value
+    }
+}
+
+extension ZygotePlan {
+    /// The bytes that ``init(decoding:)`` reads back.
+    public func encoded() -> [UInt8] {
+        var writer = PlanWriter()
+        writer.put(executable)
+        writer.put(iniPath)
+        writer.put(noIni)
+        writer.put(extendedInfo)
+        writer.put(defines)
+        writer.put(commandLineDefines)
+        writer.put(pool)
+        writer.put(Int(userID))
+        writer.put(Int(groupID))
+        writer.put(userName)
+        writer.put(isPrivileged)
+        writer.put(chroot)
+        writer.put(chdir)
+        writer.put(fileLimit)
+        writer.put(coreLimit)
+        writer.put(priority != nil)
+        writer.put(priority ?? 0)
+        writer.put(isDumpable)
+        writer.put(clearsEnvironment)
+        writer.put(environment)
+        writer.put(settings.count)
+        for setting in settings {
+            writer.put(setting.name)
+            writer.put(setting.value)
+            writer.put(setting.isAdmin)
+        }
+        writer.put(limitExtensions)
+        writer.put(logLimit)
+        writer.put(catchesOutput)
+        writer.put(logLevel.rawValue)
+        writer.put(processManager)
+        writer.put(slotCount)
+        writer.put(maxRequests)
+        writer.put(pingPath)
+        writer.put(pingResponse)
+        writer.put(statusPath)
+        writer.put(accessFormat)
+        writer.put(suppressedPaths)
+        writer.put(allowedClients != nil)
+        writer.put(allowedClients ?? [])
+        writer.put(isTCP)
+        return writer.bytes
+    }
+
+    /// Reads what ``encoded()`` wrote; nil if it is anything else.
+    public init?(decoding bytes: [UInt8]) {
+        var reader = PlanReader(bytes)
+        executable = reader.text()
+        iniPath = reader.optionalText()
+        noIni = reader.flag()
+        extendedInfo = reader.flag()
+        defines = reader.pairs()
+        commandLineDefines = reader.number()
+        pool = reader.text()
+        userID = UInt32(truncatingIfNeeded: reader.number())
+        groupID = UInt32(truncatingIfNeeded: reader.number())
+        userName = reader.optionalText()
+        isPrivileged = reader.flag()
+        chroot = reader.optionalText()
+        chdir = reader.optionalText()
+        fileLimit = reader.number()
+        coreLimit = reader.number()
+        let hasPriority = reader.flag()
+        let value = reader.number()
+        priority = hasPriority ? value : nil
+        isDumpable = reader.flag()
+        clearsEnvironment = reader.flag()
+        environment = reader.pairs()
+        settings = reader.list { reader in
+            PHPSetting(name: reader.text(), value: reader.text(), isAdmin: reader.flag())
+        }
+        limitExtensions = reader.texts()
+        logLimit = reader.number()
+        catchesOutput = reader.flag()
+        logLevel = LogLevel(rawValue: reader.number()) ?? .notice
+        processManager = reader.text()
+        slotCount = reader.number()
+        maxRequests = reader.number()
+        pingPath = reader.optionalText()
+        pingResponse = reader.text()
+        statusPath = reader.optionalText()
+        accessFormat = reader.optionalText()
+        suppressedPaths = reader.texts()
+        let hasClients = reader.flag()
+        let clients = reader.texts()
+        allowedClients = hasClients ? clients : nil
+        isTCP = reader.flag()
+        guard reader.isComplete, slotCount > 0 else { return nil }
+    }
+}
+
+/// Appends numbers (eight bytes, this machine's order) and length-prefixed texts.
+private struct PlanWriter {
+    var bytes: [UInt8] = []
+
+    mutating func put(_ number: Int) {
+        withUnsafeBytes(of: Int64(number)) { bytes.append(contentsOf: $0) }
+    }
+    mutating func put(_ flag: Bool) { bytes.append(flag ? 1 : 0) }
+    mutating func put(_ text: ByteString) {
+        put(text.count)
+        bytes.append(contentsOf: text.bytes)
+    }
+    mutating func put(_ text: ByteString?) {
+        put(text != nil)
+        put(text ?? ByteString())
+    }
+    mutating func put(_ pairs: [NamedValue]) {
+        put(pairs.count)
+        for pair in pairs {
+            put(pair.name)
+            put(pair.value)
+        }
+    }
+    mutating func put(_ texts: [ByteString]) {
+        put(texts.count)
+        for text in texts { put(text) }
+    }
+}
+
+/// Reads what ``PlanWriter`` wrote; after the first thing that does not fit everything is empty.
+private struct PlanReader {
+    private let bytes: [UInt8]
+    private var position = 0
+    private var failed = false
+
+    init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+    var isComplete: Bool { !failed && position == bytes.count }
+
+    mutating func number() -> Int {
+        guard !failed, bytes.count - position >= 8 else {
+            failed = true
+            return 0
+        }
+        defer { position += 8 }
+        return bytes.withUnsafeBytes { Int($0.loadUnaligned(fromByteOffset: position, as: Int64.self)) }
+    }
+    mutating func flag() -> Bool {
+        guard !failed, position < bytes.count else {
+            failed = true
+            return false
+        }
+        defer { position += 1 }
+        return bytes[position] != 0
+    }
+    mutating func text() -> ByteString {
+        let count = number()
+        guard !failed, count >= 0, count <= bytes.count - position else {
+            failed = true
+            return ByteString()
+        }
+        defer { position += count }
+        return ByteString(bytes[position..<(position + count)])
+    }
+    mutating func optionalText() -> ByteString? {
+        let isThere = flag()
+        let value = text()
+        return isThere ? value : nil
+    }
+    mutating func list<Element>(_ element: (inout PlanReader) -> Element) -> [Element] {
+        let count = number()
+        guard !failed, count >= 0, count <= bytes.count else {
+            failed = true
+            return []
+        }
+        var elements: [Element] = []
+        for _ in 0..<count where !failed { elements.append(element(&self)) }
+        return elements
+    }
+    mutating func pairs() -> [NamedValue] { list { NamedValue(name: $0.text(), value: $0.text()) } }
+    mutating func texts() -> [ByteString] { list { $0.text() } }
+}

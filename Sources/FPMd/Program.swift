@@ -1,0 +1,148 @@
+internal import CEpoll
+internal import Configuration
+internal import Glibc
+internal import Logging
+internal import Master
+internal import Syscalls
+
+/// The program from its command line to its exit status.
+enum Program {
+    /// Exit statuses, as php-fpm's (sysexits.h).
+    private enum Status {
+        static let success: CInt = 0
+        static let usage: CInt = 64
+        static let software: CInt = 70
+        static let configuration: CInt = 78
+    }
+
+    private static let installationPrefix = "/usr"
+    private static let systemConfiguration = "/etc/php/8.2/fpm/php-fpm.conf"
+
+    static func run() -> CInt {
+        let arguments = Arguments()
+        let executable = CommandLine.arguments.first ?? "fpmd"
+        switch arguments.immediate {
+        case .help?:
+            print(Arguments.usage(executable, prefix: installationPrefix), terminator: "")
+            return Status.success
+        case .usageError?:
+            print(Arguments.usage(executable, prefix: installationPrefix), terminator: "")
+            return Status.usage
+        case .modules?, .version?, nil: break
+        }
+        guard var program = EngineProgram.locate(executable: ByteString(executable)) else {
+            complain("fpmd-php, the PHP engine, is neither beside this program nor in ../libexec/fpmd: install it there")
+            return Status.software
+        }
+        program.iniPath = arguments.iniPath
+        program.noIni = arguments.noIni
+        program.extendedInfo = arguments.extendedInfo
+        program.defines = arguments.defines
+        let engine = EngineQuery(program: program)
+        switch arguments.immediate {
+        case .version?: return engine.become("--version")
+        case .modules?: return engine.become("--modules")
+        default: break
+        }
+        if arguments.showsInfo { return engine.become("--info") }
+        return serve(arguments, engine)
+    }
+
+    // MARK: - Configuration
+
+    private static func loadOptions(_ arguments: Arguments) -> LoadOptions {
+        var options = LoadOptions()
+        options.purpose = arguments.testCount == 0 ? .start : arguments.testCount == 1 ? .test : .dump
+        options.prefix = arguments.prefix
+        options.pidFile = arguments.pidFile
+        options.daemonize = arguments.daemonize
+        options.isRoot = getuid() == 0
+        options.allowsRoot = arguments.allowsRoot
+        return options
+    }
+
+    /// `-y`, else php.ini's fpm.config, else the prefix's or the system's file.
+    private static func configurationPath(_ arguments: Arguments, _ engine: EngineQuery) -> ByteString {
+        if let path = arguments.configurationFile { return path }
+        if let path = engine.resolve("i:fpm.config"), !path.isEmpty { return path }
+        if let prefix = arguments.prefix { return prefix + "/etc/php-fpm.conf" }
+        return ByteString(systemConfiguration)
+    }
+
+    private static func report(_ outcome: LoadOutcome, to log: Log) {
+        for line in outcome.diagnostics {
+            if line.isRaw {
+                complain(line.message.description)
+            } else {
+                log.write(line.level, line.message)
+            }
+            if let hint = line.hint { log.notice("did you mean '\(hint)'?") }
+        }
+    }
+
+    private static func complain(_ text: String) {
+        let line = text + "\n"
+        _ = write(STDERR_FILENO, line, line.utf8.count)
+    }
+
+    // MARK: - Service
+
+    private static func serve(_ arguments: Arguments, _ engine: EngineQuery) -> CInt {
+        detachStandardInput()
+        let log = Log()
+        var options = loadOptions(arguments)
+        let path = configurationPath(arguments, engine)
+        let isTest = options.purpose != .start
+        // A terminal in the foreground, or -O: the log is what the person sees.
+        let isForeground = arguments.daemonize == false
+        if !isTest, isForeground, arguments.forcesStandardError || isatty(STDERR_FILENO) == 1 {
+            log.pinToStandardError()
+        }
+        let host = SystemHost(engine: engine, log: log, opensLogs: true)
+        let outcome = load(path, options: options, host: host)
+        report(outcome, to: log)
+        guard let configuration = outcome.configuration else { return Status.configuration }
+        if isTest { return Status.success }
+        let global = configuration.global
+        log.level = global.effectiveLogLevel
+        log.limit = global.logLimit
+        if global.logsToSyslog {
+            log.openSyslog(ident: global.syslogIdent?.description ?? "php-fpm", facility: global.syslogFacility)
+            log.use(.syslog)
+        }
+        if !global.daemonize, !isForeground, arguments.forcesStandardError || isatty(STDERR_FILENO) == 1 {
+            log.pinToStandardError()
+        }
+        if options.isRoot, let priority = global.processPriority, cepoll_set_priority(CInt(priority)) < 0 {
+            log.error("Unable to set priority for the master process: \(describe(currentErrno))")
+            return Status.configuration
+        }
+        var announce: () -> Void = {}
+        if global.daemonize {
+            switch Daemon.detach(log: log) {
+            case .parent(let status): return status
+            case .child(let running): announce = running
+            }
+        }
+        options.purpose = .start
+        let masterOptions = MasterOptions(
+            program: engine.program, configurationPath: path, loadOptions: options, realUserID: getuid(),
+            reload: { load(path, options: options, host: SystemHost(engine: engine, log: log, opensLogs: false)) },
+            onRunning: announce)
+        do {
+            let master = try Master(configuration: configuration, host: host, options: masterOptions, log: log)
+            // Nothing is torn down piece by piece: the process ends here.
+            withExtendedLifetime(master) { exit(master.run()) }
+        } catch {
+            log.error("cannot set up the event loop: \(describe(error))")
+            return Status.configuration
+        }
+    }
+
+    private static func detachStandardInput() {
+        let null = open("/dev/null", O_RDWR)
+        guard null >= 0 else { return }
+        dup2(null, STDIN_FILENO)
+        if null > STDERR_FILENO { close(null) }
+    }
+}

@@ -1,0 +1,270 @@
+internal import CEpoll
+internal import Channel
+internal import DequeModule
+internal import FastCGI
+internal import Glibc
+internal import Reactor
+internal import Syscalls
+internal import SystemPackage
+
+/// The connections of one pool that no worker has: parked ones (silent, idle between requests, or sending a
+/// request slowly) and those that wait for a worker.
+///
+///     parked ── a request has arrived ──► waiting ── room in the queue ──► the pool's queue (workers take it)
+///        └── closed, silent for too long, malformed ──► closed
+///
+/// Bounded: a parked connection holds at most ``assemblyLimit`` bytes, a lingering one none, and the oldest idle
+/// ones are closed when the master runs out of descriptors.
+final class WaitingConnections {
+    /// A request that arrives slowly is assembled up to here; then a worker gets what there is.
+    private static let assemblyLimit = 128 << 10
+    /// A connection that sends nothing at all is closed after this time, as php-fpm does.
+    private static let silentPatience = Duration.seconds(5)
+    /// A request must be complete this long after its first byte.
+    private static let assemblyPatience = Duration.seconds(60)
+    /// After a response the client is given this long to stop sending.
+    private static let lingerPatience = Duration.seconds(2)
+
+    private enum Purpose { case silent, idle, assembling, lingering }
+
+    private final class Parked {
+        let descriptor: SharedDescriptor
+        var purpose: Purpose
+        let flags: Message.Flags
+        let acceptedTime: UInt64
+        var bytes: [UInt8]
+        var registration: Reactor.Registration?
+        var deadline: Reactor.Deadline?
+
+        init(descriptor: CInt, purpose: Purpose, flags: Message.Flags, acceptedTime: UInt64, bytes: [UInt8]) {
+            self.descriptor = SharedDescriptor(adopting: descriptor)
+            self.purpose = purpose
+            self.flags = flags
+            self.acceptedTime = acceptedTime
+            self.bytes = bytes
+        }
+    }
+
+    private struct Waiting {
+        let descriptor: SharedDescriptor
+        let flags: Message.Flags
+        let acceptedTime: UInt64
+        let bytes: [UInt8]
+    }
+
+    private let reactor: Reactor
+    /// The master's end of the pool's queue; workers share the other one.
+    private let queue: MessageSocket
+    private var parked: [CInt: Parked] = [:]
+    private var order = Deque<CInt>()
+    private var waiting = Deque<Waiting>()
+    private var queueWatch: Reactor.Registration?
+    /// Called when something was put into the queue.
+    var onDispatch: () -> Void = {}
+
+    init(reactor: Reactor, queue: MessageSocket) {
+        self.reactor = reactor
+        self.queue = queue
+    }
+
+    /// Connections that wait for a worker in the master's memory.
+    var waitingCount: Int { waiting.count }
+    /// Connections under watch.
+    var parkedCount: Int { parked.count }
+
+    // MARK: - Coming in
+
+    /// Takes a connection that a worker gave back, or one that was just accepted.
+    ///
+    /// - Parameters:
+    ///   - descriptor: Owned from now on.
+    ///   - bytes: What has been received of its request.
+    func park(_ descriptor: CInt, flags: Message.Flags, acceptedTime: UInt64, bytes: [UInt8]) {
+        let purpose: Purpose = !bytes.isEmpty ? .assembling : flags.contains(.keptAlive) ? .idle : .silent
+        if purpose == .assembling, isComplete(bytes) {
+            return dispatch(
+                Waiting(descriptor: SharedDescriptor(adopting: descriptor), flags: flags, acceptedTime: acceptedTime, bytes: bytes))
+        }
+        watch(Parked(descriptor: descriptor, purpose: purpose, flags: flags, acceptedTime: acceptedTime, bytes: bytes))
+    }
+
+    /// Takes a new connection that the master has accepted: straight to the workers, who check its address.
+    func enqueue(_ descriptor: CInt) {
+        dispatch(
+            Waiting(
+                descriptor: SharedDescriptor(adopting: descriptor), flags: [],
+                acceptedTime: MonotonicTime.now.nanoseconds, bytes: []))
+    }
+
+    /// Takes a connection whose response is complete: what the client still sends is thrown away until it closes.
+    func linger(_ descriptor: CInt) {
+        watch(Parked(descriptor: descriptor, purpose: .lingering, flags: [], acceptedTime: 0, bytes: []))
+    }
+
+    private func watch(_ connection: Parked) {
+        let number = connection.descriptor.rawValue
+        guard
+            let registration = try? reactor.watch(
+                number, for: [.readable, .peerClosed], handler: { [weak self] _ in self?.becameReadable(number) })
+        else { return }
+        connection.registration = registration
+        setDeadline(of: connection)
+        parked[number] = connection
+        order.append(number)
+        if order.count > 2 * parked.count + 64 { order.removeAll { parked[$0] == nil } }
+    }
+
+    private func setDeadline(of connection: Parked) {
+        let number = connection.descriptor.rawValue
+        let patience: Duration
+        switch connection.purpose {
+        case .idle: return
+        case .silent: patience = Self.silentPatience
+        case .assembling: patience = Self.assemblyPatience
+        case .lingering: patience = Self.lingerPatience
+        }
+        connection.deadline = reactor.after(patience) { [weak self] in self?.drop(number) }
+    }
+
+    // MARK: - Readable
+
+    private func becameReadable(_ number: CInt) {
+        guard let connection = parked[number] else { return }
+        switch connection.purpose {
+        case .lingering: discardInput(of: connection)
+        case .silent, .idle, .assembling: receive(connection)
+        }
+    }
+
+    private func discardInput(of connection: Parked) {
+        withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 8) { buffer in
+            guard let transfer = try? Syscalls.receive(connection.descriptor.rawValue, into: buffer) else {
+                return drop(connection.descriptor.rawValue)
+            }
+            if case .endOfStream = transfer { drop(connection.descriptor.rawValue) }
+        }
+    }
+
+    /// Takes what has come; a complete request goes to the workers, with its bytes.
+    private func receive(_ connection: Parked) {
+        let number = connection.descriptor.rawValue
+        withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 8) { buffer in
+            let room = min(buffer.count, Self.assemblyLimit - connection.bytes.count)
+            let window = UnsafeMutableRawBufferPointer(rebasing: buffer[0..<room])
+            guard let transfer = try? Syscalls.receive(number, into: window) else { return drop(number) }
+            switch transfer {
+            case .endOfStream: drop(number)
+            case .wouldBlock: return
+            case .bytes(let count):
+                connection.bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: window[0..<count]))
+                if isComplete(connection.bytes) {
+                    release(number)
+                    dispatch(
+                        Waiting(
+                            descriptor: connection.descriptor, flags: connection.flags,
+                            acceptedTime: MonotonicTime.now.nanoseconds, bytes: connection.bytes))
+                } else if connection.purpose != .assembling {
+                    connection.purpose = .assembling
+                    setDeadline(of: connection)
+                }
+            }
+        }
+    }
+
+    /// Whether a worker can make something of the bytes: a whole request, an error, or as much as is kept here.
+    private func isComplete(_ bytes: [UInt8]) -> Bool {
+        guard bytes.count < Self.assemblyLimit else { return true }
+        var decoder = RequestDecoder()
+        var position = 0
+        while true {
+            guard let step = try? decoder.next(bytes.span.extracting(position...)) else { return true }
+            position += step.consumed
+            switch step.event {
+            case .needMore: return false
+            case .endOfBody, .abort, .getValues: return true
+            case .begin, .parameters, .endOfParameters, .body, .skipped: continue
+            }
+        }
+    }
+
+    // MARK: - Going out
+
+    private func dispatch(_ connection: Waiting) {
+        waiting.append(connection)
+        flush()
+    }
+
+    /// Moves waiting connections into the pool's queue as far as it takes them.
+    func flush() {
+        while let next = waiting.first {
+            let message = Message(.serve, flags: next.flags, value: next.acceptedTime)
+            let sent = next.bytes.withUnsafeBytes { bytes in
+                try? queue.send(message, payload: bytes, descriptors: [next.descriptor.rawValue])
+            }
+            guard case .bytes? = sent else {
+                if case .wouldBlock? = sent { watchQueue() }
+                return
+            }
+            waiting.removeFirst()
+            onDispatch()
+        }
+        queueWatch = nil
+    }
+
+    private func watchQueue() {
+        guard queueWatch == nil else { return }
+        queueWatch = try? reactor.watch(queue.descriptor, for: .writable) { [weak self] _ in self?.flush() }
+    }
+
+    // MARK: - Closing
+
+    private func release(_ number: CInt) {
+        guard let connection = parked.removeValue(forKey: number) else { return }
+        connection.registration = nil
+        connection.deadline = nil
+    }
+
+    private func drop(_ number: CInt) { release(number) }
+
+    /// Closes the connections that have been parked longest, to get descriptors back.
+    func closeOldest(_ count: Int) {
+        var left = count
+        while left > 0, let number = order.popFirst() {
+            guard let connection = parked[number], connection.purpose != .assembling else { continue }
+            release(number)
+            left -= 1
+        }
+    }
+
+    /// Gives everything to the pool's next generation.
+    func move(to successor: WaitingConnections) {
+        for number in order {
+            guard let connection = parked[number] else { continue }
+            release(number)
+            successor.watch(connection)
+        }
+        order.removeAll()
+        queueWatch = nil
+        successor.waiting.append(contentsOf: waiting)
+        waiting.removeAll()
+        successor.flush()
+    }
+
+    /// Takes back what is in the queue, for a successor or another attempt: `queue` is its reading end.
+    func reclaim(from reader: MessageSocket) {
+        let capacity = Message.length + MessageSocket.maximumPayload
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 16)
+        defer { buffer.deallocate() }
+        while case .message(let message, let payload, let descriptors, _)? = try? reader.receive(into: buffer) {
+            for surplus in descriptors.dropFirst() { closeDescriptor(surplus) }
+            guard let descriptor = descriptors.first else { continue }
+            waiting.append(
+                Waiting(
+                    descriptor: SharedDescriptor(adopting: descriptor), flags: message.flags, acceptedTime: message.value,
+                    bytes: Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))))
+        }
+    }
+}
+
+@available(*, unavailable)
+extension WaitingConnections: Sendable {}

@@ -1,0 +1,56 @@
+internal import Channel
+internal import Reactor
+internal import Syscalls
+
+/// The master's knowledge of one worker.
+final class WorkerRecord {
+    /// Where the worker is in its life.
+    enum State {
+        /// The zygote has been asked to fork it.
+        case requested
+        /// It has been forked, and is not ready.
+        case starting(ProcessID)
+        /// It takes connections.
+        case ready(ProcessID)
+        /// It has been told to leave.
+        case leaving(ProcessID)
+    }
+
+    let slot: Int
+    /// Number of the spawn request: an answer to an earlier user of the slot does not match.
+    let serial: Int64
+    let isRespawn: Bool
+    /// The master's end of its channel.
+    let channel: MessageSocket
+    /// What it writes, if that is caught.
+    let output: WorkerOutput?
+    var state = State.requested
+    var startTime = MonotonicTime.now
+    var registration: Reactor.Registration?
+    /// SIGQUIT has been sent once because the worker was surplus; the next time it is SIGKILL.
+    var wasAskedToLeave = false
+
+    init(slot: Int, serial: Int64, isRespawn: Bool, channel: MessageSocket, output: WorkerOutput?) {
+        self.slot = slot
+        self.serial = serial
+        self.isRespawn = isRespawn
+        self.channel = channel
+        self.output = output
+    }
+
+    /// Its process, once it has one.
+    var process: ProcessID? {
+        switch state {
+        case .requested: nil
+        case .starting(let pid), .ready(let pid), .leaving(let pid): pid
+        }
+    }
+
+    var isReady: Bool {
+        if case .ready = state { true } else { false }
+    }
+
+    var isLeaving: Bool {
+        if case .leaving = state { true } else { false }
+    }
+}

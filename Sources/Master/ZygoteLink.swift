@@ -1,0 +1,181 @@
+internal import CEpoll
+internal import Channel
+internal import Configuration
+internal import Glibc
+internal import Logging
+internal import Reactor
+internal import Scoreboard
+internal import Syscalls
+internal import SystemPackage
+
+/// A pool's zygote as the master sees it: the process, its channel, its output.
+final class ZygoteLink {
+    enum State { case starting, ready }
+
+    let process: ProcessID
+    private(set) var state = State.starting
+    let startTime = MonotonicTime.now
+    private let channel: MessageSocket
+    private let output: ZygoteOutput
+    private var registration: Reactor.Registration?
+    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Message.length, alignment: 16)
+
+    /// What the zygote says.
+    enum Event {
+        case ready
+        case spawned(slot: Int, serial: Int64, ProcessID)
+        case spawnFailed(slot: Int, serial: Int64, Errno)
+        /// The channel is closed or broken: the zygote is of no more use.
+        case gone
+    }
+
+    /// Starts the engine program as a pool's zygote.
+    ///
+    /// - Throws: `Errno` of the call that failed; nothing is left behind.
+    init(
+        program: EngineProgram, plan: ZygotePlan, scoreboard: Scoreboard, queue: MessageSocket, listener: Listener,
+        accessLog: SharedDescriptor?, reactor: Reactor, log: Log, fileLimit: UInt64, handler: @escaping (Event) -> Void
+    ) throws(Errno) {
+        let (mine, theirs) = try MessageSocket.pair()
+        let bytes = plan.encoded()
+        let file = SharedDescriptor(
+            adopting: try retryingOnInterrupt { cepoll_memory_file("fpmd-plan") })
+        let written = bytes.withUnsafeBytes { write(file.rawValue, $0.baseAddress, $0.count) }
+        guard written == bytes.count else { throw .noSpace }
+        let null = SharedDescriptor(adopting: try retryingOnInterrupt { open("/dev/null", O_RDWR | O_CLOEXEC) })
+        let pipe = try makePipe()
+        process = try spawnProgram(
+            program.path, [ByteString(program.path), ByteString(EngineMode.zygote.rawValue), paddedTitle(plan.pool)],
+            descriptors: [
+                null.rawValue, pipe.write.rawValue, pipe.write.rawValue, theirs.descriptor, file.rawValue,
+                scoreboard.memory.descriptor.rawValue, queue.descriptor, listener.descriptor.rawValue,
+                accessLog?.rawValue ?? null.rawValue,
+            ], fileLimit: fileLimit)
+        channel = mine
+        output = ZygoteOutput(pool: plan.pool, log: log)
+        try output.watch(pipe.read, on: reactor)
+        registration = try reactor.watch(mine.descriptor, for: .readable) { [weak self] _ in self?.receive(handler) }
+    }
+
+    deinit { buffer.deallocate() }
+
+    private func receive(_ handler: (Event) -> Void) {
+        // One message a turn: level-triggered, so that no pool keeps the loop.
+        guard let arrival = try? channel.receive(into: buffer) else { return handler(.gone) }
+        switch arrival {
+        case .wouldBlock: return
+        case .closed, .malformed:
+            registration = nil
+            handler(.gone)
+        case .message(let message, _, let descriptors, _):
+            for descriptor in descriptors { closeDescriptor(descriptor) }
+            switch message.kind {
+            case .zygoteReady:
+                state = .ready
+                handler(.ready)
+            case .spawned:
+                handler(
+                    .spawned(
+                        slot: Int(message.slot), serial: message.serial, ProcessID(Int32(truncatingIfNeeded: message.value))))
+            case .spawnFailed:
+                handler(
+                    .spawnFailed(
+                        slot: Int(message.slot), serial: message.serial,
+                        Errno(rawValue: CInt(truncatingIfNeeded: message.value))))
+            case .spawn, .accessLog, .workerReady, .park, .linger, .kick, .serve:
+                registration = nil
+                handler(.gone)
+            }
+        }
+    }
+
+    /// Asks for a worker; false when the zygote does not take the request.
+    func spawn(slot: Int, serial: Int64, channel end: MessageSocket, output: CInt, errors: CInt) -> Bool {
+        let request = Message(.spawn, slot: UInt32(slot), serial: serial)
+        guard case .bytes? = try? channel.send(request, descriptors: [end.descriptor, output, errors]) else { return false }
+        return true
+    }
+
+    /// Gives future workers another access log.
+    func replaceAccessLog(_ file: SharedDescriptor) {
+        _ = try? channel.send(Message(.accessLog), descriptors: [file.rawValue])
+    }
+
+    /// The process has ended: logs what it still had to say.
+    func ended() {
+        registration = nil
+        output.finish()
+    }
+}
+
+/// The title is written over argv: leave room for a long pool name.
+private func paddedTitle(_ pool: ByteString) -> ByteString { "pool=\(pool)" }
+
+/// A pipe with the reading end non-blocking.
+func makePipe() throws(Errno) -> (read: SharedDescriptor, write: SharedDescriptor) {
+    var ends: [CInt] = [-1, -1]
+    let result = ends.withUnsafeMutableBufferPointer { buffer in buffer.baseAddress.map { cepoll_pipe($0) } ?? -1 }
+    if result < 0 { throw currentErrno }
+    return (SharedDescriptor(adopting: ends[0]), SharedDescriptor(adopting: ends[1]))
+}
+
+/// What a zygote writes: mostly why PHP does not start. Lines come with a level, or count as notices.
+final class ZygoteOutput {
+    private let pool: ByteString
+    private let log: Log
+    private var assembler: OutputAssembler
+    private var descriptor: SharedDescriptor?
+    private var registration: Reactor.Registration?
+
+    init(pool: ByteString, log: Log) {
+        self.pool = pool
+        self.log = log
+        assembler = OutputAssembler(limit: log.limit)
+    }
+
+    func watch(_ descriptor: SharedDescriptor, on reactor: Reactor) throws(Errno) {
+        self.descriptor = descriptor
+        registration = try reactor.watch(descriptor.rawValue, for: .readable) { [weak self] _ in self?.receive(rounds: 1) }
+    }
+
+    func finish() {
+        receive(rounds: 64)
+        registration = nil
+        descriptor = nil
+        if let rest = assembler.flush() { emit(rest.text) }
+    }
+
+    private func receive(rounds: Int) {
+        guard let descriptor else { return }
+        withUnsafeTemporaryAllocation(byteCount: 8192, alignment: 8) { buffer in
+            for _ in 0..<rounds {
+                guard case .bytes(let count)? = try? read(descriptor.rawValue, into: buffer) else {
+                    if rounds == 1 { registration = nil }
+                    return
+                }
+                let bytes = UnsafeRawBufferPointer(rebasing: buffer[0..<count])
+                for line in assembler.take(bytes, from: 2) { emit(line.text) }
+            }
+        }
+    }
+
+    private func emit(_ text: [UInt8]) {
+        for level in LogLevel.allCases {
+            let label = Array("\(level.name): ".utf8)
+            if text.starts(with: label) {
+                return log.write(level, named(ByteString(text.dropFirst(label.count))))
+            }
+        }
+        log.notice(named(ByteString(text)))
+    }
+
+    private func named(_ text: ByteString) -> ByteString {
+        let prefix: ByteString = "[pool \(pool)] "
+        return text.bytes.starts(with: prefix.bytes) ? text : prefix + text
+    }
+}
+
+@available(*, unavailable)
+extension ZygoteLink: Sendable {}
+@available(*, unavailable)
+extension ZygoteOutput: Sendable {}

@@ -1,0 +1,50 @@
+internal import CEpoll
+
+/// A moment on the monotonic clock, in nanoseconds since an arbitrary start.
+public struct MonotonicTime: Comparable, Hashable {
+    /// Nanoseconds since the clock's start.
+    public var nanoseconds: UInt64
+
+    /// A moment from its nanoseconds.
+    public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
+
+    /// `clock_gettime(CLOCK_MONOTONIC)`.
+    public static var now: MonotonicTime { MonotonicTime(nanoseconds: cepoll_monotonic_ns()) }
+
+    /// Whether `left` is the earlier moment.
+    public static func < (left: MonotonicTime, right: MonotonicTime) -> Bool {
+        left.nanoseconds < right.nanoseconds
+    }
+
+    /// The moment `duration` later; a negative duration counts as zero.
+    public static func + (time: MonotonicTime, duration: Duration) -> MonotonicTime {
+        MonotonicTime(nanoseconds: time.nanoseconds &+ duration.nanoseconds)
+    }
+
+    /// The time from `earlier` to `later`, zero if they are the other way round.
+    public static func - (later: MonotonicTime, earlier: MonotonicTime) -> Duration {
+        .nanoseconds(Int64(clamping: later.nanoseconds > earlier.nanoseconds ? later.nanoseconds - earlier.nanoseconds : 0))
+    }
+}
+
+extension Duration {
+    /// The length in nanoseconds, zero for negative ones, saturating far beyond a century.
+    public var nanoseconds: UInt64 {
+        let (seconds, attoseconds) = components
+        guard seconds >= 0, attoseconds >= 0 else { return 0 }
+        let (whole, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
+        return overflow ? UInt64(Int64.max) : whole &+ UInt64(attoseconds / 1_000_000_000)
+    }
+}
+
+/// Seconds since the epoch, by the wall clock.
+public func wallClockSeconds() -> Int64 { cepoll_realtime_s() }
+
+/// `strftime(3)` of a wall-clock second in local time; empty when it does not fit in 256 bytes.
+public func formatLocalTime(_ format: String, _ seconds: Int64) -> String {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
+        guard let base = buffer.baseAddress else { return "" }
+        let length = cepoll_format_time(format, seconds, base, buffer.count)
+        return String(decoding: UnsafeRawBufferPointer(start: base, count: length), as: UTF8.self)
+    }
+}

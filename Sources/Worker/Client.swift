@@ -1,0 +1,129 @@
+internal import CEpoll
+internal import FastCGI
+internal import Glibc
+internal import Syscalls
+
+/// The connection a worker is concerned with, and what has been received from it.
+///
+/// There is one at a time: a worker serves it, or holds it idle until something else is to be done and then
+/// gives it to the master. Owns the descriptor from construction to ``close()`` or a successful hand-over.
+final class Client {
+    let descriptor: CInt
+    /// Monotonic nanoseconds when it was accepted, or when its request began to wait.
+    let acceptedTime: UInt64
+    /// It has served a request before.
+    var isKeptAlive: Bool
+    var peer: cepoll_address?
+    var decoder = RequestDecoder()
+    /// In the worker's epoll set.
+    var isWatched = false
+    private(set) var isClosed = false
+
+    init(descriptor: CInt, acceptedTime: UInt64, isKeptAlive: Bool, peer: cepoll_address? = nil) {
+        self.descriptor = descriptor
+        self.acceptedTime = acceptedTime
+        self.isKeptAlive = isKeptAlive
+        self.peer = peer
+    }
+
+    func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        closeDescriptor(descriptor)
+    }
+
+    deinit { close() }
+}
+
+/// The worker's receive buffer: bytes of the current connection that have not been used.
+struct ReceiveBuffer {
+    /// First size, enough for nearly every request with its parameters.
+    static let initialCapacity = 32 << 10
+    /// A request that is not complete is assembled up to here; what is larger streams.
+    static let assemblyLimit = 128 << 10
+
+    private(set) var memory = UnsafeMutableRawBufferPointer.allocate(byteCount: initialCapacity, alignment: 16)
+    /// First byte in use.
+    private(set) var start = 0
+    /// First free byte.
+    private(set) var end = 0
+
+    var isEmpty: Bool { start == end }
+    var count: Int { end - start }
+    var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory[start..<end]) }
+    /// All bytes from an absolute position on.
+    func bytes(from position: Int) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory[position..<end]) }
+
+    mutating func drop(_ count: Int) {
+        start += count
+        if start == end { clear() }
+    }
+
+    /// Uses up bytes that somebody may still look at until the next reception.
+    mutating func advance(_ count: Int) { start += count }
+
+    mutating func clear() {
+        start = 0
+        end = 0
+    }
+
+    /// Puts bytes that somebody else received in front.
+    mutating func fill(_ bytes: UnsafeRawBufferPointer) {
+        clear()
+        reserve(bytes.count)
+        memory.copyMemory(from: bytes)
+        end = bytes.count
+    }
+
+    /// Free space of at least `count` bytes, keeping what is in use; moves it to the front first.
+    mutating func reserve(_ count: Int) {
+        if memory.count - end >= count { return }
+        if start > 0 {
+            memory.copyMemory(from: UnsafeRawBufferPointer(rebasing: memory[start..<end]))
+            end -= start
+            start = 0
+        }
+        guard memory.count - end < count else { return }
+        let larger = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: max(memory.count * 2, end + count), alignment: 16)
+        larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: memory[0..<end]))
+        memory.deallocate()
+        memory = larger
+    }
+
+    /// Gives memory back that only a large request needed.
+    mutating func shrink() {
+        guard isEmpty, memory.count > 4 * Self.initialCapacity else { return }
+        memory.deallocate()
+        memory = .allocate(byteCount: Self.initialCapacity, alignment: 16)
+    }
+
+    /// Receives what is there, without blocking.
+    mutating func receive(from descriptor: CInt) -> Reception {
+        if memory.count - end < 4096 { reserve(memory.count) }
+        let free = UnsafeMutableRawBufferPointer(rebasing: memory[end...])
+        guard let transfer = try? Syscalls.receive(descriptor, into: free) else { return .closed }
+        switch transfer {
+        case .bytes(let count):
+            end += count
+            return .received
+        case .wouldBlock: return .nothing
+        case .endOfStream: return .closed
+        }
+    }
+
+    enum Reception { case received, nothing, closed }
+}
+
+/// Waits until `descriptor` can be read or written; false when `milliseconds` have passed.
+func waitUntilReady(_ descriptor: CInt, for events: UInt32, milliseconds: CInt) -> Bool {
+    let deadline = MonotonicTime.now + .milliseconds(Int(milliseconds))
+    while true {
+        let left = (deadline - MonotonicTime.now).nanoseconds / 1_000_000
+        let result = cepoll_poll_one(descriptor, events, CInt(clamping: left))
+        if result > 0 { return true }
+        if result == 0 && left == 0 { return false }
+        if result < 0 && errno != EINTR { return false }
+        if cepoll_drain_requested() && milliseconds < 0 { return false }
+    }
+}

@@ -1,0 +1,256 @@
+internal import CEpoll
+internal import CPHP
+internal import CScoreboard
+internal import Channel
+internal import Configuration
+internal import FastCGI
+internal import Glibc
+internal import Scoreboard
+internal import StatusPage
+internal import Syscalls
+
+/// Runs requests: from the parameters of one to the end of its response, through PHP.
+///
+/// Built by the zygote before PHP starts, because PHP is given its callbacks then; a worker inherits it.
+public final class RequestProcessor {
+    let settings: WorkerSettings
+    let log: WorkerLog
+    let stream = ResponseStream()
+    var reader = RequestReader()
+    /// The current request's parameters. Apart from the reader: PHP looks at them while it has the body read.
+    var table = ParameterTable()
+    private let accessLog: AccessLogWriter?
+    private let pool: UnsafeMutablePointer<cscoreboard_pool>
+    private let ticksPerSecond = Double(cepoll_ticks_per_second())
+
+    // The worker's, set after the fork.
+    private(set) var slot: UnsafeMutablePointer<cscoreboard_slot>
+    private var slotIndex = 0
+
+    // The current request's.
+    private var client: Client?
+    private var keepsConnection = false
+    private var bodyLeft = 0
+    private var begin = MonotonicTime(nanoseconds: 0)
+    private var beginEpoch: Int64 = 0
+    private var cpuAtBegin = cepoll_cpu()
+    private var cpuUsed = cepoll_cpu()
+    private var wasLogged = false
+    /// The last request changed this process for good: take no further one.
+    private(set) var mustRetire = false
+
+    /// Prepares everything that does not depend on the worker.
+    public init(settings: WorkerSettings, log: WorkerLog) {
+        self.settings = settings
+        self.log = log
+        pool = settings.scoreboard.pool
+        slot = settings.scoreboard.slot(0)
+        accessLog = settings.accessFormat.flatMap { format in
+            settings.accessLog.map { AccessLogWriter(format: format, file: $0, plan: settings.plan) }
+        }
+    }
+
+    /// In the new worker: from now on this is its slot.
+    func adopt(slot index: Int) {
+        slotIndex = index
+        slot = settings.scoreboard.slot(index)
+        cepoll_cpu_ticks(&cpuAtBegin)
+    }
+
+    // MARK: - Stages
+
+    func setStage(_ stage: Scoreboard.Stage) { cscoreboard_store_word(&slot.pointee.stage, stage.rawValue) }
+
+    /// A request begins to arrive: the worker is no longer idle.
+    func requestBegins() {
+        begin = MonotonicTime.now
+        beginEpoch = wallClockSeconds()
+        cscoreboard_request_begins(pool)
+        cscoreboard_store(&slot.pointee.requests, slot.pointee.requests + 1)
+        cscoreboard_store_time(&slot.pointee.accepted_ns, begin.nanoseconds)
+        cscoreboard_store(&slot.pointee.accepted_epoch, beginEpoch)
+        setStage(.reading)
+    }
+
+    /// No request after all (a silent connection, a broken one).
+    func requestVanished() {
+        cscoreboard_store(&slot.pointee.requests, max(0, slot.pointee.requests - 1))
+        cscoreboard_request_ends(pool)
+        setStage(.accepting)
+    }
+
+    // MARK: - One request
+
+    /// What is left after a request.
+    enum Outcome {
+        /// The connection can take the next request.
+        case kept
+        /// The response is complete and so is the request: close.
+        case close
+        /// The response is complete, but the client is still sending.
+        case linger
+        /// PHP cannot go on in this process.
+        case workerLost
+    }
+
+    /// Runs the request whose parameters are in `table`.
+    ///
+    /// - Parameter mayKeep: Whether the worker would serve another request on this connection.
+    func process(_ head: RequestHead, of client: Client, mayKeep: Bool) -> Outcome {
+        self.client = client
+        keepsConnection = head.keepsConnection && mayKeep
+        bodyLeft = table.contentLength
+        wasLogged = false
+        stream.begin(requestID: head.requestID, client: client, keepsConnection: keepsConnection)
+
+        let settingsNow = ScriptResolver.Settings(
+            fixPathinfo: fpmd_php_fix_pathinfo(), discardPath: fpmd_php_discard_path(),
+            documentRoot: fpmd_php_doc_root().map { Array(UnsafeRawBufferPointer(start: $0, count: strlen($0))) } ?? [])
+        let resolution = ScriptResolver(settingsNow).resolve(
+            &table, exists: { path in withPath(path) { fpmd_php_path_exists($0) } },
+            isRegularFile: { path in withPath(path) { fpmd_php_is_regular_file($0) } })
+        let page = ownPage(resolution)
+        publish(resolution)
+        let outcome = run(resolution, page: page)
+        _ = stream.finish()
+        stream.end()
+        if !wasLogged { finished(status: 0, memoryPeak: 0) }
+        cscoreboard_request_ends(pool)
+        log.requestEnded()
+        self.client = nil
+        if outcome == FPMD_WORKER_LOST { return .workerLost }
+        mustRetire = outcome == FPMD_RETIRE
+        if stream.isAborted || client.isClosed { return .close }
+        let bodyIsOver = reader.skipBody(of: client)
+        if reader.bodyIsBroken { return .close }
+        if !bodyIsOver { return .linger }
+        return keepsConnection ? .kept : .close
+    }
+
+    private func withPath(_ path: Span<UInt8>, _ probe: (UnsafePointer<CChar>) -> Bool) -> Bool {
+        path.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return false }
+            return probe(base.assumingMemoryBound(to: CChar.self))
+        }
+    }
+
+    private func run(_ resolution: ScriptResolver.Resolution, page: OwnPage?) -> fpmd_outcome {
+        table.withEntries { entries, arena in
+            withUnsafeTemporaryAllocation(of: fpmd_parameter.self, capacity: entries.count) { parameters in
+                for (index, entry) in entries.enumerated() {
+                    (parameters.baseAddress! + index).initialize(
+                        to: fpmd_parameter(
+                            name: arena + Int(entry.nameOffset), value: arena + Int(entry.valueOffset),
+                            name_length: entry.nameLength, value_length: entry.valueLength))
+                }
+                func value(_ name: StaticString) -> UnsafePointer<CChar>? {
+                    table.value(of: name).map { arena + Int($0.offset) }
+                }
+                var request = fpmd_request()
+                request.parameters = UnsafePointer(parameters.baseAddress)
+                request.parameter_count = entries.count
+                request.method = value("REQUEST_METHOD")
+                request.query_string = value("QUERY_STRING")
+                request.content_type = value("CONTENT_TYPE")
+                request.cookies = value("HTTP_COOKIE")
+                request.authorization = value("HTTP_AUTHORIZATION")
+                request.request_uri = resolution.requestURI.map { arena + Int($0.offset) }
+                request.script = resolution.scriptPath.map { arena + Int($0.offset) }
+                request.content_length = Int64(bodyLeft)
+                request.has_script_parameter = resolution.hasScriptParameter
+                guard let page else { return fpmd_php_handle(&request) }
+                return page.withCPage { cPage in
+                    withUnsafePointer(to: cPage) { pointer in
+                        request.page = pointer
+                        return fpmd_php_handle(&request)
+                    }
+                }
+            }
+        }
+    }
+
+    // MARK: - Scoreboard and access log
+
+    /// Shows the request in the scoreboard.
+    func publish(_ resolution: ScriptResolver.Resolution) {
+        table.withEntries { _, arena in
+            func text(_ slice: Slice?) -> cscoreboard_bytes {
+                guard let slice else { return cscoreboard_bytes(text: nil, length: 0) }
+                return cscoreboard_bytes(text: arena + Int(slice.offset), length: Int(slice.length))
+            }
+            cscoreboard_publish(
+                slot, text(table.value(of: "REQUEST_METHOD")), text(resolution.requestURI),
+                text(resolution.hasScriptParameter ? table.value(of: "QUERY_STRING") : nil), text(nil),
+                text(resolution.scriptPath ?? table.value(of: "SCRIPT_FILENAME")))
+        }
+        cscoreboard_store(&slot.pointee.content_length, Int64(bodyLeft))
+        setStage(.info)
+    }
+
+    /// The script ran: figures for the scoreboard, then the access log's line.
+    private func finished(status: Int, memoryPeak: Int) {
+        wasLogged = true
+        let elapsed = MonotonicTime.now - begin
+        var cpu = cepoll_cpu()
+        cepoll_cpu_ticks(&cpu)
+        cpuUsed = cepoll_cpu(user: cpu.user - cpuAtBegin.user, system: cpu.system - cpuAtBegin.system)
+        cpuAtBegin = cpu
+        cscoreboard_store(&slot.pointee.duration_us, Int64(elapsed.nanoseconds / 1000))
+        cscoreboard_store(&slot.pointee.cpu_ticks, cpuUsed.user + cpuUsed.system)
+        cscoreboard_store(&slot.pointee.memory_peak, Int64(memoryPeak))
+        setStage(.finished)
+    }
+
+    // MARK: - What PHP asks (leaves: they never call PHP)
+
+    func readBody(_ target: UnsafeMutableRawBufferPointer) -> Int {
+        guard let client, bodyLeft > 0 else { return 0 }
+        let window = UnsafeMutableRawBufferPointer(rebasing: target[0..<min(target.count, bodyLeft)])
+        guard let count = reader.readBody(of: client, into: window) else { return -1 }
+        bodyLeft = count == 0 ? 0 : bodyLeft - count
+        return count
+    }
+
+    /// fastcgi_finish_request.
+    func finishEarly() -> Bool {
+        if stream.isFinished { return keepsConnection }
+        _ = stream.finish()
+        if !keepsConnection {
+            setStage(.finished)
+            // What the client still sends is read later only if there is a connection left to read from.
+            if let client, reader.skipBody(of: client) { client.close() }
+        }
+        return true
+    }
+
+    func executing() {
+        publishUser()
+        setStage(.executing)
+    }
+
+    private func publishUser() {
+        guard let user = fpmd_php_auth_user() else { return }
+        cscoreboard_publish_user(slot, cscoreboard_bytes(text: user, length: strlen(user)))
+    }
+
+    func executed(status: Int, memoryPeak: Int) {
+        publishUser()
+        finished(status: status, memoryPeak: memoryPeak)
+        accessLog?.write(
+            AccessLogWriter.Facts(
+                status: status, memoryPeak: memoryPeak, begin: begin, beginEpoch: beginEpoch,
+                cpuUser: Double(cpuUsed.user) / ticksPerSecond, cpuSystem: Double(cpuUsed.system) / ticksPerSecond,
+                slot: slot, peer: client.flatMap { peer(of: $0) }), table, log: log)
+    }
+
+    private func peer(of client: Client) -> cepoll_address? {
+        if client.peer == nil, settings.plan.isTCP {
+            var address = cepoll_address()
+            if cepoll_peer(client.descriptor, &address) == 0 { client.peer = address }
+        }
+        return client.peer
+    }
+}
+
+@available(*, unavailable)
+extension RequestProcessor: Sendable {}

@@ -1,0 +1,40 @@
+public import Configuration
+internal import Glibc
+internal import Logging
+
+/// A worker's own lines on its stderr: no time stamp, `LEVEL: message`, as php-fpm writes them. The master adds
+/// what it knows when it catches them.
+public struct WorkerLog {
+    /// Least severity that is written.
+    public let level: LogLevel
+    /// `log_limit`.
+    public let limit: Int
+    /// Ends a request's output: the master then writes what has no newline yet.
+    private static let flushMarker: [UInt8] = [0] + Array("fscf".utf8) + [0]
+    private let marksRequests: Bool
+
+    /// A log on stderr; `isCaught` when the master reads it.
+    public init(level: LogLevel, limit: Int, isCaught: Bool) {
+        self.level = level
+        self.limit = limit
+        marksRequests = isCaught
+    }
+
+    /// Writes one line.
+    public func write(_ severity: LogLevel, _ message: ByteString) {
+        guard severity >= level else { return }
+        put(LogLine.format(time: nil, level: severity, message: message, limit: limit))
+    }
+
+    /// After each request: text without a newline is to be logged now.
+    func requestEnded() {
+        if marksRequests { put(Self.flushMarker) }
+    }
+
+    private func put(_ bytes: [UInt8]) {
+        bytes.withUnsafeBytes { buffer in
+            guard let base = buffer.baseAddress else { return }
+            while Glibc.write(STDERR_FILENO, base, buffer.count) < 0 && errno == EINTR {}
+        }
+    }
+}

@@ -1,0 +1,96 @@
+internal import CEpoll
+internal import CPHP
+internal import Channel
+internal import Configuration
+internal import Glibc
+
+/// The engine program: a zygote, or one of the modes in which PHP only says something about itself.
+///
+/// Its arguments are the master's: a mode, then `-c PATH`, `-n`, `-e`, `-d NAME VALUE`, and for `--resolve` the
+/// names after `--`.
+public enum EngineProgram {
+    /// Runs the mode that the arguments ask for; exits 64 for anything else.
+    public static func run() -> Never {
+        cepoll_prepare_title(CommandLine.argc, CommandLine.unsafeArgv)
+        var arguments = CommandLine.arguments.dropFirst()
+        guard let word = arguments.popFirst(), let mode = EngineMode(rawValue: word) else {
+            complain("fpmd-php is started by fpmd; run fpmd --help")
+            exit(64)
+        }
+        if case .zygote = mode { Zygote.run() }
+        var plan = ZygotePlan()
+        plan.executable = ByteString(CommandLine.arguments.first ?? "fpmd-php")
+        var names: [String] = []
+        while let argument = arguments.popFirst() {
+            switch argument {
+            case "-c": plan.iniPath = arguments.popFirst().map { ByteString($0) }
+            case "-n": plan.noIni = true
+            case "-e": plan.extendedInfo = true
+            case "-d":
+                plan.defines.append(
+                    NamedValue(
+                        name: ByteString(arguments.popFirst() ?? ""), value: ByteString(arguments.popFirst() ?? "")))
+                plan.commandLineDefines += 1
+            case "-x": plan.executable = ByteString(arguments.popFirst() ?? "")
+            case "--": names = Array(arguments)
+                arguments = []
+            default:
+                complain("unknown argument \(argument)")
+                exit(64)
+            }
+        }
+        start(plan)
+        switch mode {
+        case .zygote: break
+        case .version: fpmd_php_print_version()
+        case .modules: fpmd_php_print_modules()
+        case .info: fpmd_php_print_info()
+        case .resolve: for name in names { resolve(name) }
+        }
+        fflush(nil)
+        fpmd_php_stop()
+        exit(0)
+    }
+
+    private static func start(_ plan: ZygotePlan) {
+        let host = UnsafeMutablePointer<fpmd_host>.allocate(capacity: 1)
+        let output = UnsafeMutablePointer<fpmd_output>.allocate(capacity: 1)
+        let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: 64)
+        output.initialize(to: fpmd_output(base: memory, used: 0, limit: 64))
+        host.initialize(to: silentHost(output))
+        if Engine.withOptions(plan, { fpmd_php_start($0, UnsafePointer(host)) }) < 0 { exit(70) }
+    }
+
+    /// Nobody is served here: output goes nowhere, messages to stderr.
+    private static func silentHost(_ output: UnsafeMutablePointer<fpmd_output>) -> fpmd_host {
+        fpmd_host(
+            context: nil, output: output, drain: { _, _ in false }, write_error: { _, _, _ in },
+            log: { _, _, bytes, length in
+                _ = Glibc.write(STDERR_FILENO, bytes, length)
+                _ = Glibc.write(STDERR_FILENO, "\n", 1)
+            },
+            read_body: { _, _, _ in 0 }, finish: { _ in false }, executing: { _ in }, executed: { _, _, _ in },
+            status: { _, _, _, _ in -1 })
+    }
+
+    /// One line: `=` and the value, or `-`.
+    private static func resolve(_ name: String) {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 8192) { buffer in
+            guard let base = buffer.baseAddress else { return }
+            var length = 0
+            let text = String(name.dropFirst(2))
+            let found =
+                name.hasPrefix("c:")
+                ? fpmd_php_constant(text, base, buffer.count, &length)
+                : fpmd_php_ini_setting(text, base, buffer.count, &length)
+            _ = Glibc.write(STDOUT_FILENO, found ? "=" : "-", 1)
+            if found { _ = Glibc.write(STDOUT_FILENO, base, length) }
+            _ = Glibc.write(STDOUT_FILENO, "\n", 1)
+        }
+    }
+
+    private static func complain(_ text: String) {
+        let line = text + "\n"
+        _ = Glibc.write(STDERR_FILENO, line, line.utf8.count)
+    }
+}
