@@ -63,14 +63,19 @@ final class ListenerWatch {
 
     /// Once a second, for wake-ups lost without a trace (a worker that was stopped after being woken).
     func tick() {
-        guard isStarted, settling == nil, hasConnections() else { return }
+        guard isStarted, settling == nil, hasConnections() || pool.connections.hasWaiting else { return }
         settle(after: Self.firstPause)
     }
 
-    /// Connections have been put into the queue from elsewhere.
+    /// Connections have been put into the queue from elsewhere (parked ones that have sent a request).
     func connectionsAreWaiting() {
-        guard isStarted, pool.idleWorkers() == 0 else { return }
-        _ = pool.grow(depth: max(1, pool.connections.waitingCount))
+        guard isStarted, settling == nil else { return }
+        if pool.policy.running == 0 {
+            _ = pool.grow(depth: max(1, pool.connections.waitingCount))
+            settle(after: Self.firstPause)
+        } else if pool.idleWorkers() == 0 {
+            settle(after: Self.firstPause)
+        }
     }
 
     /// Takes all that waits in the backlog: the last workers are to serve it before they leave.
@@ -103,9 +108,10 @@ final class ListenerWatch {
     private func settled() {
         settling = nil
         guard isStarted else { return }
-        guard hasConnections() else { return arm() }
+        let isQueued = pool.connections.hasWaiting
+        guard hasConnections() || isQueued else { return arm() }
         let idle = pool.idleWorkers()
-        if idle > 0 {
+        if idle > 0, !isQueued {
             // Somebody sleeps while something waits: a wake-up was lost. Bring it to them.
             accept(idle)
             return settle(after: Self.firstPause)
@@ -119,15 +125,16 @@ final class ListenerWatch {
         cepoll_poll_one(pool.listener.descriptor.rawValue, UInt32(CEPOLL_IN), 0) > 0
     }
 
-    /// Takes as many connections as workers can still be started for: that tells how many are needed.
+    /// Takes as many connections as workers will be started for: that tells how many are needed. What no new worker
+    /// would serve stays in the backlog, where its length limits it and web servers see it.
     private func growForBacklog() {
-        let room = pool.policy.room
-        guard room > 0 else {
+        let possible = min(pool.startable(), Self.acceptBatch)
+        guard possible > 0 else {
             _ = pool.grow(depth: 1)
             return
         }
-        let taken = accept(min(room, Self.acceptBatch))
-        if taken > 0 || pool.connections.waitingCount > 0 {
+        let taken = accept(max(0, possible - pool.connections.waitingCount))
+        if taken > 0 || pool.connections.hasWaiting {
             _ = pool.grow(depth: max(taken, 1) + pool.policy.starting)
         }
     }

@@ -13,11 +13,13 @@ internal import SystemPackage
 ///     parked ── a request has arrived ──► waiting ── room in the queue ──► the pool's queue (workers take it)
 ///        └── closed, silent for too long, malformed ──► closed
 ///
-/// Bounded: a parked connection holds at most ``assemblyLimit`` bytes, a lingering one none, and the oldest idle
-/// ones are closed when the master runs out of descriptors.
+/// Bounded for each pool, so that one pool's clients cost the others nothing: a number of connections (its quota), a
+/// number of bytes; beyond either the pool's own oldest connection is closed.
 final class WaitingConnections {
     /// A request that arrives slowly is assembled up to here; then a worker gets what there is.
     private static let assemblyLimit = 128 << 10
+    /// Bytes of requests that arrive slowly, over all connections of the pool.
+    private static let memoryLimit = 32 << 20
     /// A connection that sends nothing at all is closed after this time, as php-fpm does.
     private static let silentPatience = Duration.seconds(5)
     /// A request must be complete this long after its first byte.
@@ -59,13 +61,23 @@ final class WaitingConnections {
     private var order = Deque<CInt>()
     private var waiting = Deque<Waiting>()
     private var queueWatch: Reactor.Registration?
-    /// Called when something was put into the queue.
+    private var assembledBytes = 0
+    private var table = ParameterTable()
+    /// Called when something waits for a worker that did not before.
     var onDispatch: () -> Void = {}
+    /// Called when a connection was closed because there are too many.
+    var onOverflow: () -> Void = {}
+    /// Most connections under watch.
+    var quota: Int
 
-    init(reactor: Reactor, queue: MessageSocket) {
+    init(reactor: Reactor, queue: MessageSocket, quota: Int) {
         self.reactor = reactor
         self.queue = queue
+        self.quota = quota
     }
+
+    /// Whether anything waits for a worker, here or in the queue.
+    var hasWaiting: Bool { !waiting.isEmpty || cepoll_unsent(queue.descriptor) > 0 }
 
     /// Connections that wait for a worker in the master's memory.
     var waitingCount: Int { waiting.count }
@@ -102,6 +114,10 @@ final class WaitingConnections {
     }
 
     private func watch(_ connection: Parked) {
+        if parked.count >= quota {
+            closeOldest()
+            onOverflow()
+        }
         let number = connection.descriptor.rawValue
         guard
             let registration = try? reactor.watch(
@@ -110,6 +126,7 @@ final class WaitingConnections {
         connection.registration = registration
         setDeadline(of: connection)
         parked[number] = connection
+        assembledBytes += connection.bytes.count
         order.append(number)
         if order.count > 2 * parked.count + 64 { order.removeAll { parked[$0] == nil } }
     }
@@ -157,34 +174,47 @@ final class WaitingConnections {
             case .wouldBlock: return
             case .bytes(let count):
                 connection.bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: window[0..<count]))
+                assembledBytes += count
                 if isComplete(connection.bytes) {
                     release(number)
                     dispatch(
                         Waiting(
                             descriptor: connection.descriptor, flags: connection.flags,
                             acceptedTime: MonotonicTime.now.nanoseconds, bytes: connection.bytes))
-                } else if connection.purpose != .assembling {
+                    return
+                }
+                if connection.purpose != .assembling {
                     connection.purpose = .assembling
                     setDeadline(of: connection)
                 }
+                while assembledBytes > Self.memoryLimit, parked.count > 1 { closeOldest() }
             }
         }
     }
 
-    /// Whether a worker can make something of the bytes: a whole request, an error, or as much as is kept here.
+    /// Whether a worker can make something of the bytes: all that PHP will read, an error, or as much as is kept here.
     private func isComplete(_ bytes: [UInt8]) -> Bool {
         guard bytes.count < Self.assemblyLimit else { return true }
         var decoder = RequestDecoder()
         var position = 0
-        while true {
+        var bodyLeft = Int.max
+        table.reset()
+        while bodyLeft > 0 {
             guard let step = try? decoder.next(bytes.span.extracting(position...)) else { return true }
-            position += step.consumed
             switch step.event {
             case .needMore: return false
             case .endOfBody, .abort, .getValues: return true
-            case .begin, .parameters, .endOfParameters, .body, .skipped: continue
+            case .parameters(let range):
+                guard (try? table.append(bytes.span.extracting(position...).extracting(range))) != nil else { return true }
+            case .endOfParameters:
+                guard (try? table.finish()) != nil else { return true }
+                bodyLeft = table.number(of: "CONTENT_LENGTH")
+            case .body(let range): bodyLeft -= range.count
+            case .begin, .skipped: break
             }
+            position += step.consumed
         }
+        return true
     }
 
     // MARK: - Going out
@@ -192,6 +222,7 @@ final class WaitingConnections {
     private func dispatch(_ connection: Waiting) {
         waiting.append(connection)
         flush()
+        onDispatch()
     }
 
     /// Moves waiting connections into the pool's queue as far as it takes them.
@@ -206,7 +237,6 @@ final class WaitingConnections {
                 return
             }
             waiting.removeFirst()
-            onDispatch()
         }
         queueWatch = nil
     }
@@ -220,19 +250,18 @@ final class WaitingConnections {
 
     private func release(_ number: CInt) {
         guard let connection = parked.removeValue(forKey: number) else { return }
+        assembledBytes -= connection.bytes.count
         connection.registration = nil
         connection.deadline = nil
     }
 
     private func drop(_ number: CInt) { release(number) }
 
-    /// Closes the connections that have been parked longest, to get descriptors back.
-    func closeOldest(_ count: Int) {
-        var left = count
-        while left > 0, let number = order.popFirst() {
-            guard let connection = parked[number], connection.purpose != .assembling else { continue }
-            release(number)
-            left -= 1
+    /// Closes the connection that has been parked longest.
+    private func closeOldest() {
+        while let number = order.popFirst() {
+            guard parked[number] != nil else { continue }
+            return release(number)
         }
     }
 
@@ -248,6 +277,7 @@ final class WaitingConnections {
         successor.waiting.append(contentsOf: waiting)
         waiting.removeAll()
         successor.flush()
+        if successor.hasWaiting { successor.onDispatch() }
     }
 
     /// Takes back what is in the queue, for a successor or another attempt: `queue` is its reading end.

@@ -63,7 +63,7 @@ final class ZygoteLink {
         // One message a turn: level-triggered, so that no pool keeps the loop.
         guard let arrival = try? channel.receive(into: buffer) else { return handler(.gone) }
         switch arrival {
-        case .wouldBlock: return
+        case .wouldBlock, .descriptorsLost: return
         case .closed, .malformed:
             registration = nil
             handler(.gone)

@@ -163,7 +163,7 @@ public final class Worker {
                 _ = cepoll_replace(file, log.rawValue)
             }
             for descriptor in descriptors { closeDescriptor(descriptor) }
-        case .wouldBlock: return
+        case .wouldBlock, .descriptorsLost: return
         case .closed, .malformed, nil: isDraining = true
         }
     }

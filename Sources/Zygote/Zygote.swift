@@ -157,7 +157,7 @@ public enum Zygote {
             case .message(_, _, let descriptors, _):
                 for descriptor in descriptors { closeDescriptor(descriptor) }
             case .closed: _exit(0)
-            case .wouldBlock, .malformed: continue
+            case .wouldBlock, .malformed, .descriptorsLost: continue
             }
         }
     }
