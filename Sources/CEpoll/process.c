@@ -80,6 +80,9 @@ pid_t cepoll_spawn(const char *path, char *const *argv, char *const *envp, const
         }
         for (size_t i = 0; i < descriptor_count && i < 32; i++)
             if (dup2(moved[i], (int)i) < 0) { failure = errno; _exit(127); }
+        /* Whatever this process inherited without close-on-exec is not the new one's business. An old kernel
+           without the call leaves it open. */
+        (void)syscall(SYS_close_range, (unsigned)descriptor_count, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
         /* The bare calls: glibc's setuid has state of its own, which is the parent's here. */
         if ((gid != 0 || uid != 0) &&
             (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setgid, gid) < 0 || syscall(SYS_setuid, uid) < 0)) {

@@ -42,6 +42,9 @@ static void answer(const fpmd_request *request)
     }
     EG(exit_status) = 0;
     if (!request->method) {
+        if (request->has_script_parameter && !request->script) {
+            SG(sapi_headers).http_response_code = 404;
+        }
         return;
     }
     if (request->page) {

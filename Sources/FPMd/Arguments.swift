@@ -101,7 +101,7 @@ struct Arguments {
                                Specify the PID file location.
               -y, --fpm-config <file>
                                Specify alternative path to FastCGI process manager config file.
-              -t               Test FPM configuration and exit
+              -t, --test       Test FPM configuration and exit
               -D, --daemonize  force to run in background, and ignore daemonize option from config file
               -F, --nodaemonize
                                force to stay in foreground, and ignore daemonize option from config file

@@ -214,8 +214,7 @@ public final class Master<Host: ConfigurationHost> {
         log.notice("ready to handle connections")
         switch systemd.ready() {
         case .failed(let reason): log.warning("failed to notify start to systemd: \(reason)")
-        case .sent: log.debug("have notify start to systemd")
-        case .absent: return
+        case .sent, .absent: log.debug("have notify start to systemd")
         }
         scheduleSystemd()
     }
@@ -247,13 +246,12 @@ public final class Master<Host: ConfigurationHost> {
     }
 
     private func scheduleSystemd() {
-        guard let interval = systemd.interval(configuration.global.systemdInterval) else {
+        guard let interval = configuration.global.systemdInterval, interval > .zero else {
             return log.notice("systemd monitor disabled")
         }
-        if systemdDeadline == nil {
-            log.notice("systemd monitor interval set to \(interval.nanoseconds / 1_000_000)ms")
-        }
-        armSystemd(interval)
+        log.notice("systemd monitor interval set to \(interval.nanoseconds / 1_000_000)ms")
+        // Where nobody listens, nothing is said, and an idle master is not woken for it.
+        if systemd.isListening { armSystemd(interval) }
     }
 
     private func armSystemd(_ interval: Duration) {
@@ -266,7 +264,8 @@ public final class Master<Host: ConfigurationHost> {
                 figures.idle += counts.idle
                 figures.requests += Int(clamping: pool.scoreboard.acceptedRequests())
             }
-            systemd.status(figures, interval: interval)
+            systemd.status(
+                figures, interval: interval, answersWatchdog: configuration.global.answersSystemdWatchdog)
             armSystemd(interval)
         }
     }

@@ -18,31 +18,21 @@ final class SystemdNotifier {
     }
 
     private var requestsBefore = 0
-    private let watchdog: UInt64
-
-    init() {
-        watchdog = getenv("WATCHDOG_USEC").flatMap { UInt64(String(cString: $0)) } ?? 0
-    }
-
-    /// Half the watchdog's time if there is one of more than two seconds, else `systemd_interval` (10 s); nil when off.
-    func interval(_ configured: Duration?) -> Duration? {
-        if watchdog / 2000 > 1000 { return .milliseconds(Int64(clamping: watchdog / 2000)) }
-        let interval = configured ?? .seconds(10)
-        return interval > .zero ? interval : nil
-    }
+    /// Whether there is a NOTIFY_SOCKET.
+    let isListening = getenv("NOTIFY_SOCKET") != nil
 
     func ready() -> Outcome {
         notify("READY=1\nSTATUS=Ready to handle connections\nMAINPID=\(ProcessID.current)")
     }
 
-    func status(_ figures: Figures, interval: Duration) {
+    func status(_ figures: Figures, interval: Duration, answersWatchdog: Bool) {
         let seconds = Double(interval.nanoseconds) / 1e9
         let rate = Double(max(0, figures.requests - requestsBefore)) / seconds
         requestsBefore = figures.requests
         let hundredths = Int(rate * 100)
         let fraction = String(hundredths % 100)
         let traffic = "\(hundredths / 100)." + (fraction.count < 2 ? "0" : "") + fraction
-        let ping = watchdog / 2000 > 1000 ? "WATCHDOG=1\n" : ""
+        let ping = answersWatchdog ? "WATCHDOG=1\n" : ""
         _ = notify(
             "READY=1\n\(ping)STATUS=Processes active: \(figures.active), idle: \(figures.idle), Requests: \(figures.requests), slow: 0, Traffic: \(traffic)req/sec"
         )

@@ -113,7 +113,7 @@ struct AccessLogWriter {
         case .masterID: line += Array(String(getppid()).utf8)
         case .queryString: append(cscoreboard_query(facts.slot), orDash: false, to: &line)
         case .queryMark: if cscoreboard_query(facts.slot).pointee != 0 { line.append(UInt8(ascii: "?")) }
-        case .uri: append(cscoreboard_uri(facts.slot), orDash: true, to: &line)
+        case .uri: append(cscoreboard_uri(facts.slot), orDash: false, to: &line)
         case .remoteAddress: line += facts.peer.map { peerText($0).bytes } ?? [UInt8(ascii: "-")]
         case .status: line += Array(String(facts.status).utf8)
         case .acceptTime(let format): line += Array(formatLocalTime(format.description, facts.beginEpoch).utf8)

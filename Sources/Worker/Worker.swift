@@ -233,8 +233,16 @@ public final class Worker {
 
     // MARK: - Serving
 
-    /// Serves what a connection has sent; false when PHP cannot go on in this process.
+    /// Serves what a connection has sent, and requests that were sent ahead; false when PHP cannot go on in this
+    /// process.
     private func attend(_ client: Client) -> Bool {
+        repeat {
+            guard serveOne(client) else { return false }
+        } while held === client && !processor.reader.buffer.isEmpty && !isDraining
+        return true
+    }
+
+    private func serveOne(_ client: Client) -> Bool {
         processor.requestBegins()
         switch processor.reader.readHead(of: client, into: &processor.table) {
         case .idle:
@@ -339,10 +347,11 @@ public final class Worker {
     /// Gives the held connection back, serves what is left for this worker, and leaves.
     ///
     /// The kernel wakes one sleeping worker for a new connection. If that one left instead of taking it, nobody else
-    /// would be told; so it takes one. The queue is served to its end: the master may have filled it for that.
+    /// would be told; so it takes one, for the master to hand on. The queue is served to its end: the master may have
+    /// filled it for that.
     private func drain() -> CInt {
         parkHeld()
-        if let client = takeFromListener(), !attend(client) { return 70 }
+        if let client = takeFromListener() { park(client) }
         while let client = takeFromQueue() {
             guard attend(client) else { return 70 }
         }

@@ -73,7 +73,7 @@ struct LogTests {
         }
         #expect(try daemon.send(daemon.makeRequest("/hello.php", method: "HEAD")).isComplete)
         #expect(
-            accessLog(daemon).lines == [
+            try accessLog(daemon).waitForLines(8) == [
                 "GET /hello.php 200", "GET /missing.php 404", "GET /page.html 403", "GET /fatal.php 500",
                 "GET /exit.php 200", "GET /ping 200", "GET /status 200", "HEAD /hello.php 200",
             ])
@@ -93,7 +93,7 @@ struct LogTests {
         #expect(try daemon.send(daemon.makeRequest("/hello.php", method: "HEAD")).isComplete)
         #expect(try daemon.send(daemon.makeRequest("/hello.php", body: [65], contentType: "text/plain")).isComplete)
         #expect(
-            accessLog(daemon).lines
+            try accessLog(daemon).waitForLines(4)
                 == ["GET /hello.php?a=b 200", "GET /missing.php 404", "GET /pid.php 200", "POST /hello.php 200"])
     }
 
@@ -102,7 +102,7 @@ struct LogTests {
             Self.pool + "access.log = {{DIR}}/access.log\naccess.format = \"%{HTTP_X_LONG}e%{HTTP_X_LONG}e\"")
         let long = String(repeating: "x", count: 900)
         #expect(try daemon.get("/hello.php", headers: ["HTTP_X_LONG": long]).isComplete)
-        let line = try #require(accessLog(daemon).lines.first)
+        let line = try #require(try accessLog(daemon).waitForLines(1).first)
         // php-fpm cuts one byte more and writes a NUL in its place.
         #expect((1023...1024).contains(line.prefix { $0 == "x" }.count))
         #expect(line.utf8.count <= 1024)
@@ -134,7 +134,7 @@ struct LogTests {
     @Test func phpErrorLogOfThePool() throws {
         let daemon = try Daemon.startPool(Self.pool + "php_admin_value[error_log] = {{TMP}}/php.log")
         #expect(try daemon.get("/log.php").errors.isEmpty)
-        let lines = LogFile(path: daemon.scratch + "/php.log").lines
+        let lines = try LogFile(path: daemon.scratch + "/php.log").waitForLines(2)
         #expect(lines.count == 2)
         #expect(lines.first?.hasSuffix("first message") == true)
     }
@@ -158,8 +158,8 @@ struct LogTests {
         try daemon.waitForLog(try Regex("\(said) stderr: \"one\"$"))
         try daemon.waitForLog(try Regex("\(said) stderr: \"two\"$"))
         #expect(try daemon.get("/output.php", query: "stderr=three%0A&stdout=four%0A").isComplete)
-        try daemon.waitForLog(try Regex("\(said) stdout: \"four\"$"))
-        #expect(daemon.log.count(of: try Regex("\(said) stderr: \"three\"$")) == 1)
+        try daemon.log.waitAnywhere(for: try Regex("\(said) stdout: \"four\"$"))
+        try daemon.log.waitAnywhere(for: try Regex("\(said) stderr: \"three\"$"))
     }
 
     @Test func longOutputIsWrapped() throws {

@@ -360,10 +360,12 @@ struct RequestTests {
 
     @Test func statusFunction() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
-        let status = try daemon.get("/status-function.php", query: "a=b").json
+        let status = try wait(for: "both workers to be counted") {
+            let status = try daemon.get("/status-function.php", query: "a=b").json
+            return status["total-processes"] as? Int == 2 ? status : nil
+        }
         #expect(status["pool"] as? String == "www")
         #expect(status["process-manager"] as? String == "static")
-        #expect(status["total-processes"] as? Int == 2)
         #expect(status["active-processes"] as? Int == 1)
         let processes = try #require(status["procs"] as? [[String: Any]])
         #expect(processes.count == 2)

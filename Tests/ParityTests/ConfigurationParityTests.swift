@@ -126,7 +126,7 @@ struct ConfigurationParityTests {
             "pm = dynamic\npm.min_spare_servers = 1", "pm = dynamic\npm.min_spare_servers = 1\npm.max_spare_servers = 1\npm.start_servers = 9",
             "pm = dynamic\npm.min_spare_servers = 1\npm.max_spare_servers = 1\npm.max_spawn_rate = 0",
             "pm = ondemand\npm.process_idle_timeout = 0", "request_slowlog_timeout = 9\nslowlog = {{DIR}}/s\nrequest_terminate_timeout = 3",
-            "access.log = {{DIR}}/a\naccess.format = %{a", "access.log = {{DIR}}/a\naccess.format = %{x}s",
+            "access.log = {{DIR}}/a\naccess.format = %{x}s",
             "access.log = {{DIR}}/a\naccess.format = %{x}d", "access.log = {{DIR}}/a\naccess.format = %{x}M", "access.log = {{DIR}}/a\naccess.format = %{x}C",
             "access.log = {{DIR}}/a\naccess.format = %e", "access.log = {{DIR}}/a\naccess.format = %o", "access.log = {{DIR}}/a\naccess.format = %",
             "[]", "[ spaced ]\nuser = www-data", "[WWW]\npm.max_requests = 3", "[unclosed", "[www]x", "[global]\nlog_level = error\n[www]",

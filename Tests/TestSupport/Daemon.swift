@@ -28,6 +28,8 @@ public final class Daemon {
         public var environment: [String: String] = [:]
         /// Words put before the program, such as `setpriv`; the last of them must execute it in its place.
         public var wrapper: [String] = []
+        /// A configuration file that exists, used instead of one written for the test.
+        public var configurationFile: String?
         /// Whether to wait until the daemon serves.
         public var waitsUntilReady = true
 
@@ -109,7 +111,7 @@ public final class Daemon {
         global = options.global
         documentRoot = directory + "/www"
         scratch = directory + "/tmp"
-        configurationPath = directory + "/fpm.conf"
+        configurationPath = options.configurationFile ?? directory + "/fpm.conf"
         outputPath = directory + "/stdout"
         log = LogFile(path: directory + "/stderr")
         template = ConfigurationTemplate(directory: directory)
@@ -132,7 +134,9 @@ public final class Daemon {
         environment = variables
         commandLine =
             options.wrapper + [program.path] + options.mode + ["-y", configurationPath] + options.arguments
-        try Self.write(pools, global: global, to: configurationPath, filling: &template)
+        if options.configurationFile == nil {
+            try Self.write(pools, global: global, to: configurationPath, filling: &template)
+        }
         process = try ChildProcess(
             commandLine, environment: environment, output: outputPath, errors: log.path, directory: directory)
         context.adopt(self)

@@ -39,6 +39,17 @@ public final class LogFile {
         }
     }
 
+    /// Waits for a line that matches, wherever it stands.
+    public func waitAnywhere(for pattern: some RegexComponent, within limit: Duration = patience) throws {
+        try TestSupport.wait(for: "a line in \(path) that matches \(pattern)", within: limit) { count(of: pattern) > 0 }
+    }
+
+    /// Waits until there are so many lines, and returns all.
+    public func waitForLines(_ count: Int, within limit: Duration = patience) throws -> [String] {
+        try TestSupport.wait(for: "\(count) lines in \(path)", within: limit) { lines.count >= count }
+        return lines
+    }
+
     /// Forgets the lines so far: ``wait(for:within:)`` looks at later ones only.
     public func skipToEnd() {
         cursor = lines.count
