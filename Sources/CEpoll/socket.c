@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -63,6 +64,32 @@ int cepoll_accept(int listener, cepoll_address *peer) {
         }
         if (errno != EINTR && errno != ECONNABORTED) return -1;
     }
+}
+
+static void on_alarm(int number) { (void)number; }
+
+int cepoll_accept_bounded(int listener) {
+    struct sigaction action = {.sa_handler = on_alarm};     /* no SA_RESTART: accept4 returns EINTR */
+    struct itimerval patience = {.it_value = {.tv_usec = 5000}, .it_interval = {.tv_usec = 5000}}, off = {0};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &patience, NULL);
+    int descriptor = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), saved = errno;
+    setitimer(ITIMER_REAL, &off, NULL);
+    errno = descriptor < 0 && saved == EINTR ? EAGAIN : saved;
+    return descriptor;
+}
+
+static int socket_option(int descriptor, int option) {
+    int value = -1;
+    socklen_t length = sizeof value;
+    return getsockopt(descriptor, SOL_SOCKET, option, &value, &length) < 0 ? -1 : value;
+}
+
+bool cepoll_is_stream_socket(int descriptor) {
+    int domain = socket_option(descriptor, SO_DOMAIN);
+    return socket_option(descriptor, SO_TYPE) == SOCK_STREAM && socket_option(descriptor, SO_ACCEPTCONN) == 0 &&
+           (domain == AF_UNIX || domain == AF_INET || domain == AF_INET6);
 }
 
 int cepoll_peer(int socket, cepoll_address *peer) {

@@ -137,7 +137,8 @@ final class ListenerWatch {
     private func accept(_ limit: Int) -> Int {
         var taken = 0
         while taken < limit {
-            let descriptor = cepoll_accept(pool.listener.descriptor.rawValue, nil)
+            // Workers share the listener's open file, and could have made it blocking.
+            let descriptor = cepoll_accept_bounded(pool.listener.descriptor.rawValue)
             guard descriptor >= 0 else { break }
             taken += 1
             pool.connections.enqueue(descriptor)

@@ -262,7 +262,7 @@ public final class Master<Host: ConfigurationHost> {
                 let counts = pool.scoreboard.counts()
                 figures.active += counts.active
                 figures.idle += counts.idle
-                figures.requests += Int(clamping: pool.scoreboard.acceptedRequests())
+                figures.requests &+= Int(clamping: pool.scoreboard.acceptedRequests())
             }
             systemd.status(
                 figures, interval: interval, answersWatchdog: configuration.global.answersSystemdWatchdog)
@@ -534,9 +534,16 @@ extension Master: PoolOwner {
             "The maximum number of processes has been reached. Please review your configuration and consider raising 'process.max'")
     }
 
-    func register(_ process: ProcessID, as role: ChildRole) {
+    func register(_ process: ProcessID, as role: ChildRole) -> Bool {
+        switch (children[process], role) {
+        case (nil, _): break
+        case (.worker(let pool, let slot, let serial)?, .worker(let claimant, let claimedSlot, let claimedSerial)):
+            return pool === claimant && slot == claimedSlot && serial == claimedSerial
+        default: return false
+        }
         children[process] = role
         warnedProcessMax = warnedProcessMax && allowance() == 0
+        return true
     }
 
     func claimExit(of process: ProcessID) -> ProcessExit? { unclaimed.removeValue(forKey: process)?.exit }

@@ -21,7 +21,9 @@ protocol PoolOwner: AnyObject {
     /// How many more workers `process.max` allows.
     func allowance() -> Int
     func processMaxReached()
-    func register(_ process: ProcessID, as role: ChildRole)
+    /// Remembers whose a child is; false if it is known as another's.
+    @discardableResult
+    func register(_ process: ProcessID, as role: ChildRole) -> Bool
     /// The end of a child that was reaped before anybody named it.
     func claimExit(of process: ProcessID) -> ProcessExit?
     /// A pool's first worker has become ready, or its zygote if it needs no worker.
@@ -68,6 +70,8 @@ final class Pool {
     private(set) var workers: [Int: WorkerRecord] = [:]
     private var freeSlots: [Int]
     private var nextSerial: Int64 = 0
+    private var limitReachedCount: Int64 = 0
+    private var mostQueued: Int64 = 0
 
     private var zygote: ZygoteLink?
     private var zygoteRequested = false
@@ -203,8 +207,9 @@ final class Pool {
     }
 
     private func reportLimit() {
-        let page = scoreboard.pool
-        cscoreboard_store(&page.pointee.max_children_reached, cscoreboard_load(&page.pointee.max_children_reached) + 1)
+        // Counted here and only shown there: the page can be written by workers.
+        limitReachedCount += 1
+        cscoreboard_store(&scoreboard.pool.pointee.max_children_reached, limitReachedCount)
         let directive = settings.processManager == .ondemand ? "max_children" : "pm.max_children"
         owner.log.warning("[pool \(name)] server reached \(directive) setting (\(settings.maxChildren)), consider raising it")
     }
@@ -244,9 +249,8 @@ final class Pool {
         let page = scoreboard.pool
         cscoreboard_store(&page.pointee.listen_queue, Int64(queued))
         cscoreboard_store(&page.pointee.listen_queue_len, Int64(limit))
-        if Int64(queued) > cscoreboard_load(&page.pointee.max_listen_queue) {
-            cscoreboard_store(&page.pointee.max_listen_queue, Int64(queued))
-        }
+        mostQueued = max(mostQueued, Int64(queued))
+        cscoreboard_store(&page.pointee.max_listen_queue, mostQueued)
     }
 
     // MARK: - Idle workers
@@ -376,13 +380,15 @@ final class Pool {
             // The number is the zygote's word: it must name a child of ours that is not known already.
             guard let worker = workers[slot], worker.serial == serial, case .requested = worker.state else { return }
             let exit = owner.claimExit(of: process)
-            guard exit != nil || isChild(process) else { return }
+            let isOurs = exit != nil || isChild(process)
+            guard isOurs, exit != nil || owner.register(process, as: .worker(self, slot: slot, serial: serial)) else {
+                return distrustZygote("named process \(process) as a worker, which is none of its own")
+            }
             worker.state = .starting(process)
             worker.startTime = MonotonicTime.now
             let line: ByteString = "[pool \(name)] child \(process) started"
             if worker.isRespawn { owner.log.notice(line) } else { owner.log.debug(line) }
             if let exit { return workerEnded(slot: slot, serial: serial, exit) }
-            owner.register(process, as: .worker(self, slot: slot, serial: serial))
             if state == .draining { try? sendSignal(.quit, to: process) }
         case .spawnFailed(let slot, let serial, let error):
             guard let worker = workers[slot], worker.serial == serial, case .requested = worker.state else { return }
@@ -393,6 +399,12 @@ final class Pool {
             // Its death is reported by the kernel; until then nothing is asked of it.
             break
         }
+    }
+
+    private func distrustZygote(_ reason: ByteString) {
+        guard let link = zygote else { return }
+        owner.log.error("[pool \(name)] zygote \(link.process) \(reason): killed")
+        try? sendSignal(.kill, to: link.process)
     }
 
     /// The zygote's process has ended.
@@ -442,9 +454,7 @@ final class Pool {
             case .wouldBlock: return
             // The kernel reports its death; a worker that breaks the protocol is one that must go.
             case .closed: worker.registration = nil
-            case .malformed:
-                worker.registration = nil
-                if let process = worker.process { try? sendSignal(.kill, to: process) }
+            case .malformed: distrust(worker, "sent a malformed message")
             case .message(let message, let payload, let descriptors, let sender):
                 handle(message, descriptors, sender, Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload])), worker)
             }
@@ -457,24 +467,36 @@ final class Pool {
             for descriptor in descriptors { closeDescriptor(descriptor) }
             workerBecameReady(worker, ProcessID(sender))
         case .park:
-            guard let descriptor = takeOne(descriptors) else { return }
+            guard let descriptor = takeOne(descriptors, from: worker) else { return }
             (successor ?? self).connections.park(
                 descriptor, flags: message.flags.union(.peerChecked), acceptedTime: message.value, bytes: bytes)
         case .linger:
-            guard let descriptor = takeOne(descriptors) else { return }
+            guard let descriptor = takeOne(descriptors, from: worker) else { return }
             connections.linger(descriptor)
         case .kick:
             for descriptor in descriptors { closeDescriptor(descriptor) }
         case .spawn, .accessLog, .zygoteReady, .spawned, .spawnFailed, .serve:
             for descriptor in descriptors { closeDescriptor(descriptor) }
-            worker.registration = nil
-            if let process = worker.process { try? sendSignal(.kill, to: process) }
+            distrust(worker, "sent a message that is not a worker's")
         }
     }
 
-    private func takeOne(_ descriptors: [CInt]) -> CInt? {
-        for surplus in descriptors.dropFirst() { closeDescriptor(surplus) }
-        return descriptors.first
+    /// The connection that a worker gave back; nil, and the worker killed, if it is anything else.
+    private func takeOne(_ descriptors: [CInt], from worker: WorkerRecord) -> CInt? {
+        if descriptors.count == 1, let descriptor = descriptors.first, cepoll_is_stream_socket(descriptor) {
+            return descriptor
+        }
+        for descriptor in descriptors { closeDescriptor(descriptor) }
+        distrust(worker, "gave back something that is not a connection")
+        return nil
+    }
+
+    /// A worker that does not keep to the protocol is not one to keep.
+    private func distrust(_ worker: WorkerRecord, _ reason: ByteString) {
+        worker.registration = nil
+        guard let process = worker.process else { return }
+        owner.log.error("[pool \(name)] child \(process) \(reason): killed")
+        try? sendSignal(.kill, to: process)
     }
 
     /// The kernel names the sender: that is the worker's process, whatever the zygote said.
@@ -485,9 +507,9 @@ final class Pool {
         case .requested, .starting: break
         case .ready, .leaving: return
         }
-        guard isChild(process) else { return }
+        guard isChild(process), owner.register(process, as: .worker(self, slot: worker.slot, serial: worker.serial))
+        else { return distrust(worker, "says it is ready, but is another process") }
         worker.state = .ready(process)
-        owner.register(process, as: .worker(self, slot: worker.slot, serial: worker.serial))
         policy.workerReady()
         if state == .draining || !owner.mayStartWorkers {
             worker.state = .leaving(process)

@@ -27,9 +27,10 @@ final class SystemdNotifier {
 
     func status(_ figures: Figures, interval: Duration, answersWatchdog: Bool) {
         let seconds = Double(interval.nanoseconds) / 1e9
-        let rate = Double(max(0, figures.requests - requestsBefore)) / seconds
+        // The figures come from pages that workers can write: nothing here may overflow.
+        let rate = Double(max(0, figures.requests &- requestsBefore)) / seconds
         requestsBefore = figures.requests
-        let hundredths = Int(rate * 100)
+        let hundredths = Int(min(rate * 100, 1e15))
         let fraction = String(hundredths % 100)
         let traffic = "\(hundredths / 100)." + (fraction.count < 2 ? "0" : "") + fraction
         let ping = answersWatchdog ? "WATCHDOG=1\n" : ""

@@ -52,9 +52,9 @@ public final class Scoreboard {
     /// Zeroes a slot before it is given to a worker, keeping its requests in the pool's total.
     public func clear(_ index: Int) {
         let page = slot(index)
-        let requests = max(0, cscoreboard_load(&page.pointee.requests))
-        let (total, overflow) = cscoreboard_load(&pool.pointee.retired_requests).addingReportingOverflow(requests)
-        cscoreboard_store(&pool.pointee.retired_requests, overflow ? 0 : total)
+        let requests = plausible(cscoreboard_load(&page.pointee.requests))
+        let before = plausible(cscoreboard_load(&pool.pointee.retired_requests))
+        cscoreboard_store(&pool.pointee.retired_requests, plausible(before + requests))
         if isServing(stage(index)) { cscoreboard_request_ends(pool) }
         page.pointee = cscoreboard_slot()
     }
@@ -74,10 +74,13 @@ public final class Scoreboard {
 
     /// Requests begun since the pool's start: those of cleared slots and of the present ones.
     public func acceptedRequests() -> Int64 {
-        var total = cscoreboard_load(&pool.pointee.retired_requests)
-        for index in 0..<slotCount { total &+= max(0, cscoreboard_load(&slot(index).pointee.requests)) }
+        var total = plausible(cscoreboard_load(&pool.pointee.retired_requests))
+        for index in 0..<slotCount { total = plausible(total &+ plausible(cscoreboard_load(&slot(index).pointee.requests))) }
         return total
     }
+
+    /// A count that a worker may have written, within 0 … 2^53: sums of such do not overflow.
+    private func plausible(_ count: Int64) -> Int64 { min(max(0, count), 1 << 53) }
 
     private func isServing(_ stage: Stage) -> Bool {
         switch stage {

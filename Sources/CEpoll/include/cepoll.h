@@ -91,6 +91,12 @@ typedef struct cepoll_address {
 
 /* accept4(2), non-blocking and close-on-exec; EINTR and ECONNABORTED are retried. */
 int cepoll_accept(int listener, cepoll_address *_Nullable peer);
+/* The same for a listener whose open file somebody hostile shares, who may have made it blocking: gives up with
+   EAGAIN after a few milliseconds. Uses SIGALRM, whose disposition it sets. */
+int cepoll_accept_bounded(int listener);
+/* Whether a descriptor from outside is what it should be: a stream socket, and not a listening one. Asks nothing
+   that an arbitrary descriptor could make block or fail loudly. */
+bool cepoll_is_stream_socket(int descriptor);
 /* getpeername(2) in the same shape; 0 or -1. */
 int cepoll_peer(int socket, cepoll_address *peer);
 /* Listening Unix socket: mode applied by umask around bind(2), so that no wider mode ever exists. */
