@@ -21,7 +21,9 @@ struct ForwardingTests {
         let client: HTTPClient
     }
 
-    private func start(_ transport: Transport, program: Program = .underTest, _ more: String = "") throws -> Stack {
+    private func start(_ transport: Transport, program: Program = .underTest, _ more: String = "") throws
+        -> Stack
+    {
         // Kept connections must not use up php-fpm's workers: nginx keeps up to 8.
         let pool = """
             [www]
@@ -37,24 +39,38 @@ struct ForwardingTests {
         let daemon = try Daemon.start(pool, .init(program: program, ini: .distribution))
         let upstream = transport.isTCP ? "127.0.0.1:\(try daemon.port())" : "unix:\(daemon.socketPaths[0])"
         let server = try WebServer(
-            upstream: upstream, root: daemon.documentRoot, keepsConnections: transport.keeps)
+            upstream: upstream,
+            root: daemon.documentRoot,
+            keepsConnections: transport.keeps
+        )
         return Stack(daemon: daemon, server: server, client: HTTPClient(port: server.port))
     }
 
     private static let requests: [(method: String, path: String, body: String?)] = [
-        ("GET", "/hello.php", nil), ("HEAD", "/hello.php", nil), ("GET", "/missing.php", nil), ("GET", "/page.html", nil),
-        ("GET", "/server.php?a=b&c=%20d", nil), ("GET", "/server.php/path/info?x=1", nil), ("POST", "/input.php", "a=1&b=2"),
-        ("PUT", "/input.php", "bytes"), ("GET", "/headers.php?code=404", nil), ("GET", "/headers.php?code=304", nil),
-        ("GET", "/headers.php?header[]=Location:%20/x", nil), ("GET", "/headers.php?header[]=Set-Cookie:%20a=1&header[]=Set-Cookie:%20b=2", nil),
-        ("GET", "/fatal.php", nil), ("GET", "/exit.php", nil), ("GET", "/large.php?bytes=200000", nil), ("GET", "/ping", nil),
-        ("GET", "/status", nil), ("GET", "/auth.php", nil), ("GET", "/all-headers.php", nil), ("GET", "/user-ini/sub/settings.php?names=precision", nil),
+        ("GET", "/hello.php", nil), ("HEAD", "/hello.php", nil), ("GET", "/missing.php", nil),
+        ("GET", "/page.html", nil),
+        ("GET", "/server.php?a=b&c=%20d", nil), ("GET", "/server.php/path/info?x=1", nil),
+        ("POST", "/input.php", "a=1&b=2"),
+        ("PUT", "/input.php", "bytes"), ("GET", "/headers.php?code=404", nil),
+        ("GET", "/headers.php?code=304", nil),
+        ("GET", "/headers.php?header[]=Location:%20/x", nil),
+        ("GET", "/headers.php?header[]=Set-Cookie:%20a=1&header[]=Set-Cookie:%20b=2", nil),
+        ("GET", "/fatal.php", nil), ("GET", "/exit.php", nil), ("GET", "/large.php?bytes=200000", nil),
+        ("GET", "/ping", nil),
+        ("GET", "/status", nil), ("GET", "/auth.php", nil), ("GET", "/all-headers.php", nil),
+        ("GET", "/user-ini/sub/settings.php?names=precision", nil),
         ("OPTIONS", "/hello.php", nil), ("DELETE", "/server.php", nil),
     ]
 
     private func visit(_ stack: Stack) throws -> [Step] {
         try Self.requests.map { method, path, body in
             let headers = body == nil ? [:] : ["Content-Type": "application/x-www-form-urlencoded"]
-            let response = try stack.client.request(method, path, headers: headers, body: body.map { Array($0.utf8) })
+            let response = try stack.client.request(
+                method,
+                path,
+                headers: headers,
+                body: body.map { Array($0.utf8) }
+            )
             return Step(name: "\(method) \(path)", response: response)
         }
     }
@@ -66,13 +82,16 @@ struct ForwardingTests {
         expectSameVisit(try visit(reference), try visit(subject)) { text in
             [reference, subject].reduce(text) { text, stack in
                 text.replacingOccurrences(of: stack.daemon.directory, with: "DIR")
-                    .replacingOccurrences(of: stack.daemon.directory.replacingOccurrences(of: "/", with: "\\/"), with: "DIR")
+                    .replacingOccurrences(
+                        of: stack.daemon.directory.replacingOccurrences(of: "/", with: "\\/"),
+                        with: "DIR"
+                    )
                     .replacingOccurrences(of: "\(stack.server.port)", with: "PORT")
             }
             .replacing(#/"REQUEST_TIME(_FLOAT)?":[\d.]+|"REMOTE_PORT":"\d+"/#, with: "N")
             .replacing(#/start (time|since): .*/#, with: "N")
-            // An idle kept connection counts as an active process in php-fpm, not in fpmd.
-            .replacing(#/((max )?active|idle|total) processes: +\d+/#, with: "N")
+            // php-fpm counts an idle kept connection as a request begun and as an active process.
+            .replacing(#/((max )?active|idle|total) processes: +\d+|accepted conn: +\d+/#, with: "N")
         }
     }
 
@@ -80,7 +99,13 @@ struct ForwardingTests {
         let stack = try start(transport)
         let content = (0..<(1 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31 + $0 >> 10) }
         for _ in 1...3 {
-            let response = try stack.client.upload("/input.php", form: [("a", "1")], field: "f", name: "x.png", content: content)
+            let response = try stack.client.upload(
+                "/input.php",
+                form: [("a", "1")],
+                field: "f",
+                name: "x.png",
+                content: content
+            )
             #expect(response.status == 200)
             #expect(response.text.contains("\"size\":1048576"))
             #expect(response.text.contains("\"post\":{\"a\":\"1\"}"))
@@ -113,7 +138,12 @@ struct ForwardingTests {
         let held = try (1...4).map { number in
             let connection = try FastCGIConnection(.tcp("127.0.0.1", stack.server.port))
             try connection.send(
-                stack.client.head("GET", "/hold.php?dir=\(stack.daemon.scratch)&name=\(number)", bodyLength: nil))
+                stack.client.head(
+                    "GET",
+                    "/hold.php?dir=\(stack.daemon.scratch)&name=\(number)",
+                    bodyLength: nil
+                )
+            )
             return connection
         }
         try stack.daemon.waitUntilStarted((1...4).map(String.init))
@@ -133,7 +163,9 @@ struct ForwardingTests {
         #expect(stack.server.complaints.isEmpty)
     }
 
-    @Test(.fpmdOnly("loses some of them"), arguments: transports) func reloadUnderLoad(transport: Transport) throws {
+    @Test(.fpmdOnly("loses some of them"), arguments: transports) func reloadUnderLoad(transport: Transport)
+        throws
+    {
         let stack = try start(transport)
         for round in 1...3 {
             stack.daemon.signal(SIGUSR2)

@@ -17,19 +17,28 @@ struct HTTPResponse {
     /// Takes a whole answer apart: status line, header block, and a body that may come in chunks.
     init(_ bytes: [UInt8]) throws {
         let mark: [UInt8] = [13, 10, 13, 10]
-        guard let end = bytes.indices.first(where: { bytes[$0] == 13 && bytes[$0...].starts(with: mark) }) else {
-            throw TestFailure("no HTTP response in \(bytes.count) bytes: \(String(decoding: bytes.prefix(200), as: UTF8.self))")
+        guard let end = bytes.indices.first(where: { bytes[$0] == 13 && bytes[$0...].starts(with: mark) })
+        else {
+            throw TestFailure(
+                "no HTTP response in \(bytes.count) bytes: \(String(decoding: bytes.prefix(200), as: UTF8.self))"
+            )
         }
         let lines = String(decoding: bytes[..<end], as: UTF8.self).components(separatedBy: "\r\n")
         let words = lines[0].split(separator: " ")
-        guard words.count >= 2, let status = Int(words[1]) else { throw TestFailure("bad status line \(lines[0])") }
+        guard words.count >= 2, let status = Int(words[1]) else {
+            throw TestFailure("bad status line \(lines[0])")
+        }
         self.status = status
         headers = lines.dropFirst().compactMap { line in
             guard let colon = line.firstIndex(of: ":") else { return nil }
-            return (String(line[..<colon]), line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces))
+            return (
+                String(line[..<colon]), line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces)
+            )
         }
         let rest = bytes[(end + 4)...]
-        let isChunked = headers.contains { $0.name.lowercased() == "transfer-encoding" && $0.value == "chunked" }
+        let isChunked = headers.contains {
+            $0.name.lowercased() == "transfer-encoding" && $0.value == "chunked"
+        }
         body = isChunked ? try Self.joinChunks(rest) : Array(rest)
     }
 
@@ -60,9 +69,12 @@ final class HTTPClient {
 
     /// Sends a request and reads the whole answer.
     ///
-    /// - Parameter path: Path and query; the host of an absolute URL is ignored.
+    /// `path` is path and query; the host of an absolute URL is ignored.
     func request(
-        _ method: String, _ path: String, headers: [String: String] = [:], body: [UInt8]? = nil,
+        _ method: String,
+        _ path: String,
+        headers: [String: String] = [:],
+        body: [UInt8]? = nil,
         within limit: Duration = patience
     ) throws -> HTTPResponse {
         let connection = try FastCGIConnection(.tcp("127.0.0.1", port))
@@ -73,10 +85,19 @@ final class HTTPClient {
     }
 
     /// The bytes of a request up to its body.
-    func head(_ method: String, _ path: String, headers: [String: String] = [:], bodyLength: Int?) -> [UInt8] {
-        var lines = ["\(method) \(local(path)) HTTP/1.1", "Host: 127.0.0.1:\(port)", "Connection: close", "User-Agent: fpmd-test"]
+    func head(_ method: String, _ path: String, headers: [String: String] = [:], bodyLength: Int?) -> [UInt8]
+    {
+        var lines = [
+            "\(method) \(local(path)) HTTP/1.1", "Host: 127.0.0.1:\(port)", "Connection: close",
+            "User-Agent: fpmd-test",
+        ]
         if !cookies.isEmpty {
-            lines.append("Cookie: " + cookies.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: "; "))
+            lines.append(
+                "Cookie: "
+                    + cookies.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(
+                        separator: "; "
+                    )
+            )
         }
         if let bodyLength { lines.append("Content-Length: \(bodyLength)") }
         lines += headers.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }
@@ -89,7 +110,9 @@ final class HTTPClient {
     }
 
     private func keep(_ cookie: String) {
-        guard let pair = cookie.split(separator: ";").first, let equals = pair.firstIndex(of: "=") else { return }
+        guard let pair = cookie.split(separator: ";").first, let equals = pair.firstIndex(of: "=") else {
+            return
+        }
         let name = String(pair[..<equals])
         let value = String(pair[pair.index(after: equals)...])
         cookies[name] = value == "deleted" ? nil : value
@@ -103,23 +126,38 @@ final class HTTPClient {
     func post(_ path: String, form: [(String, String)]) throws -> HTTPResponse {
         let body = form.map { "\(Self.escape($0.0))=\(Self.escape($0.1))" }.joined(separator: "&")
         return try request(
-            "POST", path, headers: ["Content-Type": "application/x-www-form-urlencoded"], body: Array(body.utf8))
+            "POST",
+            path,
+            headers: ["Content-Type": "application/x-www-form-urlencoded"],
+            body: Array(body.utf8)
+        )
     }
 
     /// Sends a form with one file.
     func upload(
-        _ path: String, form: [(String, String)], field: String, name: String, content: [UInt8]
+        _ path: String,
+        form: [(String, String)],
+        field: String,
+        name: String,
+        content: [UInt8]
     ) throws -> HTTPResponse {
         let boundary = "--------------------------fpmd-test"
         var body: [UInt8] = []
         for (key, value) in form {
-            body += Array("--\(boundary)\r\nContent-Disposition: form-data; name=\"\(key)\"\r\n\r\n\(value)\r\n".utf8)
+            body += Array(
+                "--\(boundary)\r\nContent-Disposition: form-data; name=\"\(key)\"\r\n\r\n\(value)\r\n".utf8
+            )
         }
-        let head = "--\(boundary)\r\nContent-Disposition: form-data; name=\"\(field)\"; filename=\"\(name)\"\r\n"
+        let head =
+            "--\(boundary)\r\nContent-Disposition: form-data; name=\"\(field)\"; filename=\"\(name)\"\r\n"
             + "Content-Type: image/png\r\n\r\n"
         body += Array(head.utf8) + content + Array("\r\n--\(boundary)--\r\n".utf8)
         return try request(
-            "POST", path, headers: ["Content-Type": "multipart/form-data; boundary=\(boundary)"], body: body)
+            "POST",
+            path,
+            headers: ["Content-Type": "multipart/form-data; boundary=\(boundary)"],
+            body: body
+        )
     }
 
     static func escape(_ text: String) -> String {

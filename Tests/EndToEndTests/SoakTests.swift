@@ -54,7 +54,11 @@ struct SoakTests {
         let width = keeping ? 2 : 4
         let body = [UInt8](repeating: 0x61, count: load.bodySize)
         var request = daemon.makeRequest(
-            load.script, query: load.query, body: body, contentType: body.isEmpty ? "" : "application/x-bytes")
+            load.script,
+            query: load.query,
+            body: body,
+            contentType: body.isEmpty ? "" : "application/x-bytes"
+        )
         request.keepsConnection = keeping
         let bytes = request.bytes
         let kept = keeping ? try (0..<width).map { _ in try daemon.connect() } : []
@@ -75,7 +79,8 @@ struct SoakTests {
     @Test(arguments: loads, [false, true]) func load(_ load: Load, keeping: Bool) throws {
         let daemon = try Daemon.startPool(
             "pm = static\npm.max_children = 4\naccess.log = {{DIR}}/access.log\n",
-            .init(ini: .neutral("memory_limit = 16M\nlog_errors = Off")))
+            .init(ini: .neutral("memory_limit = 16M\nlog_errors = Off"))
+        )
         let workers = try daemon.waitForWorkers(4)
         let count = Self.total / load.share / 2
         try send(load, count: max(100, count / 5), to: daemon, keeping: keeping)

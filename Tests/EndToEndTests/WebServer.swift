@@ -14,16 +14,24 @@ final class WebServer {
     ///   - upstream: What `fastcgi_pass` gets: `unix:PATH` or `ADDRESS:PORT`.
     ///   - root: The document root.
     ///   - keepsConnections: Whether it keeps connections to the daemon open.
+    /// - Throws: `TestFailure` with nginx's complaints when it does not come up.
     init(upstream: String, root: String, keepsConnections: Bool) throws {
         port = try Ports.unused()
         directory = try TestContext.required().makeDirectory("nginx")
         try Self.configuration(
-            port: port, directory: directory, upstream: upstream, root: root, keepsConnections: keepsConnections
+            port: port,
+            directory: directory,
+            upstream: upstream,
+            root: root,
+            keepsConnections: keepsConnections
         ).write(toFile: directory + "/nginx.conf", atomically: false, encoding: .utf8)
         let output = directory + "/output"
         process = try ChildProcess(
             ["nginx", "-p", directory, "-c", directory + "/nginx.conf", "-e", directory + "/error.log"],
-            environment: baseEnvironment, output: output, errors: output)
+            environment: baseEnvironment,
+            output: output,
+            errors: output
+        )
         do {
             try wait(for: "nginx to listen") {
                 if !process.isRunning { throw TestFailure("nginx ended") }
@@ -49,11 +57,16 @@ final class WebServer {
         readText(directory + "/error.log").split(separator: "\n").map(String.init)
     }
 
-    static let isInstalled = baseEnvironment["PATH"]?.split(separator: ":")
+    static let isInstalled =
+        baseEnvironment["PATH"]?.split(separator: ":")
         .contains { FileManager.default.isExecutableFile(atPath: "\($0)/nginx") } ?? false
 
     private static func configuration(
-        port: UInt16, directory: String, upstream: String, root: String, keepsConnections: Bool
+        port: UInt16,
+        directory: String,
+        upstream: String,
+        root: String,
+        keepsConnections: Bool
     ) -> String {
         """
         user www-data;
@@ -117,7 +130,9 @@ struct AcceptedDifference {
     let reason: String
 }
 
-/// All of them. Whatever is not listed here must be the same.
+/// All of them.
+///
+/// Whatever is not listed here must be the same.
 let acceptedDifferences: [AcceptedDifference] = []
 
 /// Expects two visits to have seen the same: status, header names in order, body without tokens and times.
@@ -130,7 +145,8 @@ func expectSameVisit(_ expected: [Step], _ actual: [Step], normalise: (String) -
         for name in ["Content-Type", "Location", "Cache-Control", "Vary", "Status"] {
             #expect(
                 left.response.header(name).map(normalise) == right.response.header(name).map(normalise),
-                "\(left.name), \(name)")
+                "\(left.name), \(name)"
+            )
         }
         let leftLines = normalise(left.response.text).components(separatedBy: "\n")
         let rightLines = normalise(right.response.text).components(separatedBy: "\n")

@@ -7,7 +7,9 @@ import Testing
 struct CommandLineTests {
     private func invoke(_ arguments: String..., environment: [String: String] = [:]) throws -> CommandResult {
         try run(
-            [Program.underTest.path] + arguments, environment: baseEnvironment.merging(environment) { $1 })
+            [Program.underTest.path] + arguments,
+            environment: baseEnvironment.merging(environment) { $1 }
+        )
     }
 
     @Test(arguments: [["-h"], ["--help"], ["-?"], ["--usage"], ["-h", "-v"], ["-h", "--no-such-flag"]])
@@ -15,12 +17,15 @@ struct CommandLineTests {
         let result = try run([Program.underTest.path] + arguments)
         #expect(result.status == .code(0))
         #expect(result.output.hasPrefix("Usage: "))
-        #expect(result.output.contains("[-n] [-e] [-h] [-i] [-m] [-v] [-t] [-p <prefix>] [-g <pid>] [-c <file>]"))
+        #expect(
+            result.output.contains("[-n] [-e] [-h] [-i] [-m] [-v] [-t] [-p <prefix>] [-g <pid>] [-c <file>]")
+        )
         #expect(result.errors.isEmpty)
     }
 
     @Test(arguments: [
-        ["--no-such-flag"], ["-Z"], ["--memory-limit=1G"], ["stray"], ["-y"], ["-F", "stray"], ["--fpm-confi", "x"],
+        ["--no-such-flag"], ["-Z"], ["--memory-limit=1G"], ["stray"], ["-y"], ["-F", "stray"],
+        ["--fpm-confi", "x"],
     ])
     func wrongFlag(arguments: [String]) throws {
         let result = try run([Program.underTest.path] + arguments)
@@ -29,7 +34,9 @@ struct CommandLineTests {
         #expect(result.errors.isEmpty)
     }
 
-    @Test(arguments: [["-v"], ["--version"], ["-v", "-Z"], ["-nv"], ["-dmemory-limit=1G", "-v"], ["-d", "foo", "-v"]])
+    @Test(arguments: [
+        ["-v"], ["--version"], ["-v", "-Z"], ["-nv"], ["-dmemory-limit=1G", "-v"], ["-d", "foo", "-v"],
+    ])
     func version(arguments: [String]) throws {
         let result = try run([Program.underTest.path] + arguments)
         #expect(result.status == .code(0))
@@ -47,7 +54,10 @@ struct CommandLineTests {
         #expect(modules.first == "[PHP Modules]")
         #expect(modules.contains("cgi-fcgi"))
         #expect(modules.contains("standard"))
-        #expect(modules.dropFirst().map { $0.lowercased() } == modules.dropFirst().map { $0.lowercased() }.sorted())
+        #expect(
+            modules.dropFirst().map { $0.lowercased() }
+                == modules.dropFirst().map { $0.lowercased() }.sorted()
+        )
         #expect(result.output.contains("[Zend Modules]"))
     }
 
@@ -64,13 +74,16 @@ struct CommandLineTests {
         let arguments = flag == "-n" ? ["-n", "-i"] : ["-c", directory, "-i"]
         let result = try run(
             [Program.underTest.path] + arguments,
-            environment: baseEnvironment.merging(["PHPRC": directory, "PHP_INI_SCAN_DIR": ""]) { $1 })
+            environment: baseEnvironment.merging(["PHPRC": directory, "PHP_INI_SCAN_DIR": ""]) { $1 }
+        )
         #expect(result.output.contains(flag == "-n" ? "precision => 14 => 14" : "precision => 3 => 3"))
     }
 
     @Test func definesIniSettings() throws {
         let daemon = try Daemon.startPool(
-            "pm = static\npm.max_children = 1", .init(arguments: ["-d", "precision=4", "-dhtml_errors"]))
+            "pm = static\npm.max_children = 1",
+            .init(arguments: ["-d", "precision=4", "-dhtml_errors"])
+        )
         let before = try daemon.get("/settings.php", query: "names=precision,html_errors").json["before"]
         #expect(before as? [String: String] == ["precision": "4", "html_errors": "1"])
     }
@@ -90,12 +103,14 @@ struct CommandLineTests {
         #expect(
             tested.log.lines.count {
                 $0.hasSuffix("NOTICE: configuration file \(tested.configurationPath) test is successful")
-            } == 1)
+            } == 1
+        )
         #expect(tested.log.lines.last == "")
         #expect(tested.log.lines.count == 2)
     }
 
-    @Test(arguments: [["-tt"], ["-t", "-t"], ["-t", "--test"]]) func configurationDump(flags: [String]) throws {
+    @Test(arguments: [["-tt"], ["-t", "-t"], ["-t", "--test"]]) func configurationDump(flags: [String]) throws
+    {
         let more = """
             \(Self.pool)
             php_value[error_reporting] = E_ALL
@@ -107,12 +122,16 @@ struct CommandLineTests {
         let dump = tested.log.lines.compactMap { $0.firstMatch(of: #/NOTICE: (.*)$/#).map { String($0.1) } }
         for line in [
             "[global]", "\tpid = \(tested.directory)/fpm.pid", "\terror_log = \(tested.directory)/error.log",
-            "\tsyslog.ident = php-fpm", "\tsyslog.facility = 24", "\tlog_buffering = yes", "\tlog_limit = 1024",
+            "\tsyslog.ident = php-fpm", "\tsyslog.facility = 24", "\tlog_buffering = yes",
+            "\tlog_limit = 1024",
             "\tprocess_control_timeout = 0s", "\tprocess.priority = undefined", "\tdaemonize = yes",
-            "[www]", "\tprefix = undefined", "\tuser = www-data", "\tlisten.mode = undefined", "\tpm = static",
+            "[www]", "\tprefix = undefined", "\tuser = www-data", "\tlisten.mode = undefined",
+            "\tpm = static",
             "\tpm.max_children = 2", "\tpm.max_spawn_rate = 32", "\tpm.process_idle_timeout = 10",
-            "\trequest_terminate_timeout = 0s", "\tcatch_workers_output = no", "\tdecorate_workers_output = yes",
-            "\tclear_env = yes", "\tsecurity.limit_extensions = .php .phar", "\tphp_value[error_reporting] = 32767",
+            "\trequest_terminate_timeout = 0s", "\tcatch_workers_output = no",
+            "\tdecorate_workers_output = yes",
+            "\tclear_env = yes", "\tsecurity.limit_extensions = .php .phar",
+            "\tphp_value[error_reporting] = 32767",
             "\tphp_admin_value[log_errors] = 1", "\tenv[NAME] = value", "\taccess.suppress_path[] = /ping",
         ] {
             #expect(dump.contains(line), "\(line)")
@@ -129,30 +148,86 @@ struct CommandLineTests {
     }
 
     @Test(arguments: [
-        Refusal(pool: "", message: "ALERT: [pool www] the process manager is missing (static, dynamic or ondemand)"),
+        Refusal(
+            pool: "",
+            message: "ALERT: [pool www] the process manager is missing (static, dynamic or ondemand)"
+        ),
         Refusal(pool: "pm = static", message: "ALERT: [pool www] pm.max_children must be a positive value"),
-        Refusal(pool: "pm = sometimes", message: "unable to parse value for entry 'pm': invalid process manager (static, dynamic or ondemand)"),
-        Refusal(pool: "pm = static\npm.max_children = x", message: "unable to parse value for entry 'pm.max_children': is not a valid number (greater or equal than zero)"),
+        Refusal(
+            pool: "pm = sometimes",
+            message:
+                "unable to parse value for entry 'pm': invalid process manager (static, dynamic or ondemand)"
+        ),
+        Refusal(
+            pool: "pm = static\npm.max_children = x",
+            message:
+                "unable to parse value for entry 'pm.max_children': is not a valid number (greater or equal than zero)"
+        ),
         Refusal(pool: "\(pool)\nno.such = 1", message: "unknown entry 'no.such'"),
-        Refusal(pool: "\(pool)\nclear_env = perhaps", message: "unable to parse value for entry 'clear_env': invalid boolean value"),
-        Refusal(pool: "\(pool)\nrequest_terminate_timeout = 5x", message: "unknown suffix used in time value"),
-        Refusal(pool: "\(pool)\nuser = aaaaaa", message: "ERROR: [pool www] cannot get uid for user 'aaaaaa'"),
-        Refusal(pool: "\(pool)\ngroup = aaaaaa", message: "ERROR: [pool www] cannot get gid for group 'aaaaaa'"),
-        Refusal(pool: "\(pool)\nlisten.owner = aaaaaa", message: "ERROR: [pool www] cannot get uid for user 'aaaaaa'"),
-        Refusal(pool: "\(pool)\nlisten.group = aaaaaa", message: "ERROR: [pool www] cannot get gid for group 'aaaaaa'"),
+        Refusal(
+            pool: "\(pool)\nclear_env = perhaps",
+            message: "unable to parse value for entry 'clear_env': invalid boolean value"
+        ),
+        Refusal(
+            pool: "\(pool)\nrequest_terminate_timeout = 5x",
+            message: "unknown suffix used in time value"
+        ),
+        Refusal(
+            pool: "\(pool)\nuser = aaaaaa",
+            message: "ERROR: [pool www] cannot get uid for user 'aaaaaa'"
+        ),
+        Refusal(
+            pool: "\(pool)\ngroup = aaaaaa",
+            message: "ERROR: [pool www] cannot get gid for group 'aaaaaa'"
+        ),
+        Refusal(
+            pool: "\(pool)\nlisten.owner = aaaaaa",
+            message: "ERROR: [pool www] cannot get uid for user 'aaaaaa'"
+        ),
+        Refusal(
+            pool: "\(pool)\nlisten.group = aaaaaa",
+            message: "ERROR: [pool www] cannot get gid for group 'aaaaaa'"
+        ),
         Refusal(pool: "\(pool)\nlisten = 127.0.0.1:69002", message: "ERROR: invalid port value '69002'"),
         Refusal(pool: "\(pool)\nlisten =", message: "ALERT: [pool www] no listen address have been defined!"),
         Refusal(pool: "\(pool)\nchroot = relative", message: "the chroot path"),
-        Refusal(pool: "\(pool)\nchdir = /no/such", message: "[pool www] the chdir path '/no/such' does not exist or is not a directory"),
-        Refusal(pool: "\(pool)\nprefix = /no/such", message: "[pool www] the prefix '/no/such' does not exist or is not a directory"),
-        Refusal(pool: "\(pool)\nping.path = ping", message: "[pool www] the ping path 'ping' must start with a '/'"),
-        Refusal(pool: "\(pool)\npm.status_path = /st%20", message: "must contain only the following characters"),
-        Refusal(pool: "\(pool)\naccess.log = /no/such/log", message: "failed to open access log (/no/such/log): No such file or directory (2)"),
-        Refusal(pool: "\(pool)\naccess.log = {{DIR}}/a.log\naccess.format = %Z", message: "[pool www] wrong format for access.format '%Z'"),
-        Refusal(pool: "\(pool)\nrequest_slowlog_timeout = 1", message: "'slowlog' must be specified for use with 'request_slowlog_timeout'"),
+        Refusal(
+            pool: "\(pool)\nchdir = /no/such",
+            message: "[pool www] the chdir path '/no/such' does not exist or is not a directory"
+        ),
+        Refusal(
+            pool: "\(pool)\nprefix = /no/such",
+            message: "[pool www] the prefix '/no/such' does not exist or is not a directory"
+        ),
+        Refusal(
+            pool: "\(pool)\nping.path = ping",
+            message: "[pool www] the ping path 'ping' must start with a '/'"
+        ),
+        Refusal(
+            pool: "\(pool)\npm.status_path = /st%20",
+            message: "must contain only the following characters"
+        ),
+        Refusal(
+            pool: "\(pool)\naccess.log = /no/such/log",
+            message: "failed to open access log (/no/such/log): No such file or directory (2)"
+        ),
+        Refusal(
+            pool: "\(pool)\naccess.log = {{DIR}}/a.log\naccess.format = %Z",
+            message: "[pool www] wrong format for access.format '%Z'"
+        ),
+        Refusal(
+            pool: "\(pool)\nrequest_slowlog_timeout = 1",
+            message: "'slowlog' must be specified for use with 'request_slowlog_timeout'"
+        ),
         Refusal(pool: "\(pool)\nphp_value[] = 1", message: "You must provide a key for field 'php_value'"),
-        Refusal(pool: "\(pool)\naccess.suppress_path[] = ping", message: "Values provided to field 'access.suppress_path' must begin with '/'"),
-        Refusal(pool: "pm = dynamic\npm.max_children = 2\npm.min_spare_servers = 3\npm.max_spare_servers = 3", message: "cannot be greater than pm.max_children(2)"),
+        Refusal(
+            pool: "\(pool)\naccess.suppress_path[] = ping",
+            message: "Values provided to field 'access.suppress_path' must begin with '/'"
+        ),
+        Refusal(
+            pool: "pm = dynamic\npm.max_children = 2\npm.min_spare_servers = 3\npm.max_spare_servers = 3",
+            message: "cannot be greater than pm.max_children(2)"
+        ),
         Refusal(pool: "\(pool)\n[other]\npm = static", message: "[pool other] user has not been defined"),
     ])
     func refusal(test: Refusal) throws {
@@ -173,15 +248,24 @@ struct CommandLineTests {
             ("env[A] = 1", "Array are not allowed in the global section"),
         ] {
             let refused = try Daemon.startInVain(
-                line.hasPrefix("include") ? "" : Daemon.poolSection(Self.pool), .init(global: line))
-            #expect(message.split(separator: "|").contains { refused.log.lines.joined().contains($0) }, "\(line)")
+                line.hasPrefix("include") ? "" : Daemon.poolSection(Self.pool),
+                .init(global: line)
+            )
+            #expect(
+                message.split(separator: "|").contains { refused.log.lines.joined().contains($0) },
+                "\(line)"
+            )
         }
     }
 
     @Test func missingConfigurationFile() throws {
         let result = try invoke("-F", "-y", "/no/such.conf")
         #expect(result.status == .code(78))
-        #expect(result.errors.contains("ERROR: failed to open configuration file '/no/such.conf': No such file or directory (2)"))
+        #expect(
+            result.errors.contains(
+                "ERROR: failed to open configuration file '/no/such.conf': No such file or directory (2)"
+            )
+        )
         #expect(result.errors.contains("ERROR: failed to load configuration file '/no/such.conf'"))
         #expect(result.errors.contains("ERROR: FPM initialization failed"))
         #expect(result.output.isEmpty)
@@ -189,7 +273,11 @@ struct CommandLineTests {
 
     @Test func noPool() throws {
         let refused = try Daemon.startInVain("")
-        #expect(refused.log.count(of: /No pool defined. at least one pool section must be specified in config file/) == 1)
+        #expect(
+            refused.log.count(
+                of: /No pool defined. at least one pool section must be specified in config file/
+            ) == 1
+        )
     }
 
     @Test(.needsRoot) func rootIsRefusedUnlessAllowed() throws {
@@ -197,7 +285,9 @@ struct CommandLineTests {
         options.mode = ["-F", "-O"]
         let pool = "[www]\nuser = root\ngroup = root\nlisten = {{SOCKET}}\n\(Self.pool)"
         let refused = try Daemon.startInVain(pool, options)
-        #expect(refused.log.count(of: /ERROR: \[pool www\] please specify user and group other than root/) == 1)
+        #expect(
+            refused.log.count(of: /ERROR: \[pool www\] please specify user and group other than root/) == 1
+        )
         let daemon = try Daemon.start(pool)
         #expect(try daemon.get("/identity.php").json["uid"] as? Int == 0)
     }
@@ -207,7 +297,8 @@ struct CommandLineTests {
         let pools = daemon.directory + "/pools"
         try FileManager.default.createDirectory(atPath: pools, withIntermediateDirectories: false)
         for name in ["b", "a", "10"] {
-            let text = "[\(name)]\nuser = www-data\nlisten = {{SOCKET:\(name)}}\npm = static\npm.max_children = 1\n"
+            let text =
+                "[\(name)]\nuser = www-data\nlisten = {{SOCKET:\(name)}}\npm = static\npm.max_children = 1\n"
                 .replacingOccurrences(of: "{{SOCKET:\(name)}}", with: "\(daemon.directory)/\(name).sock")
             try text.write(toFile: "\(pools)/\(name).conf", atomically: false, encoding: .utf8)
         }
@@ -225,22 +316,28 @@ struct CommandLineTests {
     @Test func prefix() throws {
         let directory = try TestContext.required().makeDirectory("prefix")
         for name in ["etc", "log", "run"] {
-            try FileManager.default.createDirectory(atPath: "\(directory)/\(name)", withIntermediateDirectories: false)
+            try FileManager.default.createDirectory(
+                atPath: "\(directory)/\(name)",
+                withIntermediateDirectories: false
+            )
         }
         try """
-            [global]
-            pid = run/own.pid
-            error_log = log/own.log
-            [www]
-            user = www-data
-            listen = run/own.sock
-            access.log = log/access.log
-            \(Self.pool)
-            """.write(toFile: directory + "/etc/php-fpm.conf", atomically: false, encoding: .utf8)
+        [global]
+        pid = run/own.pid
+        error_log = log/own.log
+        [www]
+        user = www-data
+        listen = run/own.sock
+        access.log = log/access.log
+        \(Self.pool)
+        """.write(toFile: directory + "/etc/php-fpm.conf", atomically: false, encoding: .utf8)
         let output = directory + "/output"
         let process = try ChildProcess(
-            [Program.underTest.path, "-R", "-F", "-p", directory], environment: baseEnvironment, output: output,
-            errors: output)
+            [Program.underTest.path, "-R", "-F", "-p", directory],
+            environment: baseEnvironment,
+            output: output,
+            errors: output
+        )
         try LogFile(path: directory + "/log/own.log").wait(for: /ready to handle connections/)
         #expect(readText(directory + "/run/own.pid") == "\(process.pid)")
         let connection = try FastCGIConnection(.unix(directory + "/run/own.sock"))

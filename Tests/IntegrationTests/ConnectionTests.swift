@@ -42,8 +42,11 @@ struct ConnectionTests {
         var bytes: [UInt8] = []
         for number in 1...5 {
             var request = daemon.makeRequest(
-                "/input.php", query: "n=\(number)", body: Array("a=\(number)".utf8),
-                contentType: "application/x-www-form-urlencoded")
+                "/input.php",
+                query: "n=\(number)",
+                body: Array("a=\(number)".utf8),
+                contentType: "application/x-www-form-urlencoded"
+            )
             request.keepsConnection = number < 5
             bytes += request.bytes
         }
@@ -59,7 +62,10 @@ struct ConnectionTests {
         let daemon = try Daemon.startPool(Self.pool)
         let body = Array("name=value&other=\(String(repeating: "y", count: 300))".utf8)
         let request = daemon.makeRequest(
-            "/input.php", body: body, contentType: "application/x-www-form-urlencoded")
+            "/input.php",
+            body: body,
+            contentType: "application/x-www-form-urlencoded"
+        )
         let connection = try daemon.connect()
         try connection.send(request.bytes, inPiecesOf: size)
         let post = try connection.readResponse().json["post"] as? [String: String]
@@ -69,10 +75,16 @@ struct ConnectionTests {
 
     @Test(arguments: [1, 7, 8, 255]) func padding(count: Int) throws {
         let daemon = try Daemon.startPool(Self.pool)
-        let request = daemon.makeRequest("/input.php", body: Array("some bytes".utf8), contentType: "text/plain")
+        let request = daemon.makeRequest(
+            "/input.php",
+            body: Array("some bytes".utf8),
+            contentType: "text/plain"
+        )
         let connection = try daemon.connect()
         // php-fpm takes no padding behind records without content.
-        try connection.send(request.records.flatMap { $0.encoded(padding: $0.content.isEmpty ? 0 : UInt8(count)) })
+        try connection.send(
+            request.records.flatMap { $0.encoded(padding: $0.content.isEmpty ? 0 : UInt8(count)) }
+        )
         #expect(try connection.readResponse().json["length"] as? Int == 10)
     }
 
@@ -80,7 +92,11 @@ struct ConnectionTests {
         let daemon = try Daemon.startPool(Self.pool)
         let connection = try daemon.connect()
         for number in 1...3 {
-            var request = daemon.makeRequest("/input.php", body: Array("some bytes".utf8), contentType: "text/plain")
+            var request = daemon.makeRequest(
+                "/input.php",
+                body: Array("some bytes".utf8),
+                contentType: "text/plain"
+            )
             request.keepsConnection = number < 3
             try connection.send(request.records.flatMap { $0.encoded(padding: 8) })
             #expect(try connection.readResponse().json["length"] as? Int == 10)
@@ -134,7 +150,9 @@ struct ConnectionTests {
         let daemon = try Daemon.startPool(Self.pool)
         var request = daemon.makeRequest("/server.php")
         for number in 0..<40 { request.set("HTTP_X_\(number)", String(repeating: "v", count: 6000)) }
-        let pairs = request.parameters.map { Record(RecordKind.parameters, id: 1, encodePair($0.name, $0.value)) }
+        let pairs = request.parameters.map {
+            Record(RecordKind.parameters, id: 1, encodePair($0.name, $0.value))
+        }
         let records = request.records.filter { $0.kind != RecordKind.parameters || $0.content.isEmpty }
         let connection = try daemon.connect()
         try connection.send((records.prefix(1) + pairs + records.dropFirst()).flatMap { $0.encoded() })
@@ -148,8 +166,10 @@ struct ConnectionTests {
         let response = try daemon.get("/large.php", query: "bytes=\(count)")
         #expect(response.body.count == count)
         #expect(response.isComplete)
-        let expected = (0..<(count / 64)).map { String(repeating: "0", count: 63 - String($0 * 64).count) + "\($0 * 64)\n" }
-            .joined().utf8
+        let expected = (0..<(count / 64)).map {
+            String(repeating: "0", count: 63 - String($0 * 64).count) + "\($0 * 64)\n"
+        }
+        .joined().utf8
         #expect(response.body.prefix(expected.count).elementsEqual(expected))
     }
 
@@ -179,7 +199,10 @@ struct ConnectionTests {
         let daemon = try Daemon.startPool(Self.pool)
         let connection = try daemon.connect()
         let question = Record(
-            RecordKind.getValues, id: 0, encodePair("FCGI_MPXS_CONNS", "") + encodePair("UNKNOWN_NAME", ""))
+            RecordKind.getValues,
+            id: 0,
+            encodePair("FCGI_MPXS_CONNS", "") + encodePair("UNKNOWN_NAME", "")
+        )
         for _ in 1...2 {
             try connection.send(question.encoded())
             let answer = try #require(try connection.readRecord())
@@ -232,7 +255,9 @@ struct ConnectionTests {
         let daemon = try Daemon.startPool(Self.pool)
         let connection = try daemon.connect()
         let records = daemon.makeRequest("/hello.php").records.dropLast()
-        try connection.send(records.flatMap { $0.encoded() } + Record(RecordKind.abortRequest, id: 1).encoded())
+        try connection.send(
+            records.flatMap { $0.encoded() } + Record(RecordKind.abortRequest, id: 1).encoded()
+        )
         connection.finishSending()
         _ = try connection.readToEnd()
         #expect(try daemon.get("/hello.php").isComplete)

@@ -16,11 +16,27 @@ struct FailureTests {
 
     /// The script fails, the worker does not.
     @Test(arguments: [
-        Failing(script: "/fatal.php", status: 500, message: "PHP Fatal error:  Uncaught Error: Call to undefined function no_such_function()"),
-        Failing(script: "/uncaught.php", status: 500, message: "PHP Fatal error:  Uncaught RuntimeException: nobody catches this"),
-        Failing(script: "/parse-error.php", status: 500, message: "PHP Parse error:  syntax error, unexpected identifier \"is\""),
+        Failing(
+            script: "/fatal.php",
+            status: 500,
+            message: "PHP Fatal error:  Uncaught Error: Call to undefined function no_such_function()"
+        ),
+        Failing(
+            script: "/uncaught.php",
+            status: 500,
+            message: "PHP Fatal error:  Uncaught RuntimeException: nobody catches this"
+        ),
+        Failing(
+            script: "/parse-error.php",
+            status: 500,
+            message: "PHP Parse error:  syntax error, unexpected identifier \"is\""
+        ),
         Failing(script: "/memory.php", status: 500, message: "PHP Fatal error:  Allowed memory size of"),
-        Failing(script: "/time-limit.php", status: 500, message: "PHP Fatal error:  Maximum execution time of 1 second exceeded"),
+        Failing(
+            script: "/time-limit.php",
+            status: 500,
+            message: "PHP Fatal error:  Maximum execution time of 1 second exceeded"
+        ),
     ])
     func failingScript(test: Failing) throws {
         let daemon = try Daemon.startPool(Self.pool, .init(ini: .neutral("memory_limit = 32M")))
@@ -39,10 +55,16 @@ struct FailureTests {
     }
 
     @Test func displayedError() throws {
-        let daemon = try Daemon.startPool(Self.pool + "\nphp_flag[display_errors] = on\nphp_flag[html_errors] = off")
+        let daemon = try Daemon.startPool(
+            Self.pool + "\nphp_flag[display_errors] = on\nphp_flag[html_errors] = off"
+        )
         let response = try daemon.get("/fatal.php")
         #expect(response.status == 200)
-        #expect(response.text.contains("Fatal error: Uncaught Error: Call to undefined function no_such_function()"))
+        #expect(
+            response.text.contains(
+                "Fatal error: Uncaught Error: Call to undefined function no_such_function()"
+            )
+        )
     }
 
     @Test func exitStatusIsNotReported() throws {
@@ -60,7 +82,9 @@ struct FailureTests {
     @Test func failureOnAKeptConnection() throws {
         let daemon = try Daemon.startPool(Self.pool)
         let connection = try daemon.connect()
-        for script in ["/hello.php", "/fatal.php", "/exit.php", "/uncaught.php", "/missing.php", "/hello.php"] {
+        for script in [
+            "/hello.php", "/fatal.php", "/exit.php", "/uncaught.php", "/missing.php", "/hello.php",
+        ] {
             var request = daemon.makeRequest(script)
             request.keepsConnection = true
             try connection.send(request)
@@ -69,7 +93,10 @@ struct FailureTests {
     }
 
     @Test func errorHeader() throws {
-        let daemon = try Daemon.startPool(Self.pool, .init(arguments: ["-d", "fastcgi.error_header=HTTP/1.1 550 PHP Error"]))
+        let daemon = try Daemon.startPool(
+            Self.pool,
+            .init(arguments: ["-d", "fastcgi.error_header=HTTP/1.1 550 PHP Error"])
+        )
         #expect(try daemon.get("/fatal.php").header("Status") == "550 PHP Error")
         #expect(try daemon.get("/hello.php").header("Status") == nil)
     }

@@ -61,7 +61,9 @@ struct IdleConnectionTests {
         let bytes = daemon.makeRequest("/hello.php").bytes
         let slow = try (1...20).map { _ in try daemon.connect() }
         for piece in stride(from: 0, to: bytes.count, by: 100) {
-            for connection in slow { try connection.send(Array(bytes[piece..<min(piece + 100, bytes.count)])) }
+            for connection in slow {
+                try connection.send(Array(bytes[piece..<min(piece + 100, bytes.count)]))
+            }
             #expect(try daemon.get("/hello.php", within: .seconds(5)).isComplete)
         }
         for connection in slow { #expect(try connection.finalResponse().text == "hello, world\n") }

@@ -57,7 +57,9 @@ struct ListeningTests {
     @Test(.needsRoot) func socketPermissions() throws {
         let more = "listen.owner = www-data\nlisten.group = nogroup\nlisten.mode = 0604"
         let daemon = try Daemon.start(Self.pool(listen: "{{SOCKET}}", more))
-        let attributes = try FileManager.default.attributesOfItem(atPath: try #require(daemon.socketPaths.first))
+        let attributes = try FileManager.default.attributesOfItem(
+            atPath: try #require(daemon.socketPaths.first)
+        )
         #expect(attributes[.ownerAccountName] as? String == "www-data")
         #expect(attributes[.groupOwnerAccountName] as? String == "nogroup")
         #expect(attributes[.posixPermissions] as? Int == 0o604)
@@ -65,7 +67,9 @@ struct ListeningTests {
 
     @Test(.needsRoot) func socketPermissionsByDefault() throws {
         let daemon = try Daemon.start(Self.pool(listen: "{{SOCKET}}", "listen.owner = www-data"))
-        let attributes = try FileManager.default.attributesOfItem(atPath: try #require(daemon.socketPaths.first))
+        let attributes = try FileManager.default.attributesOfItem(
+            atPath: try #require(daemon.socketPaths.first)
+        )
         #expect(attributes[.ownerAccountName] as? String == "www-data")
         #expect(attributes[.groupOwnerAccountName] as? String == "www-data")
         #expect(attributes[.posixPermissions] as? Int == 0o660)
@@ -73,8 +77,11 @@ struct ListeningTests {
 
     @Test(.needsRoot) func numericOwner() throws {
         let daemon = try Daemon.start(
-            Self.pool(listen: "{{SOCKET}}", "listen.owner = 1234\nlisten.group = 1235"))
-        let attributes = try FileManager.default.attributesOfItem(atPath: try #require(daemon.socketPaths.first))
+            Self.pool(listen: "{{SOCKET}}", "listen.owner = 1234\nlisten.group = 1235")
+        )
+        let attributes = try FileManager.default.attributesOfItem(
+            atPath: try #require(daemon.socketPaths.first)
+        )
         #expect(attributes[.ownerAccountID] as? Int == 1234)
         #expect(attributes[.groupOwnerAccountID] as? Int == 1235)
     }
@@ -88,12 +95,17 @@ struct ListeningTests {
             entries == [
                 "user::rw-", "user:www-data:rw-", "user:nobody:rw-", "group::---", "group:nogroup:rw-",
                 "mask::rw-", "other::---",
-            ])
+            ]
+        )
     }
 
     @Test func allowedClients() throws {
         let daemon = try Daemon.start(
-            Self.pool(listen: "[::]:{{PORT}}", "listen.allowed_clients = 127.0.0.1\ncatch_workers_output = yes"))
+            Self.pool(
+                listen: "[::]:{{PORT}}",
+                "listen.allowed_clients = 127.0.0.1\ncatch_workers_output = yes"
+            )
+        )
         daemon.allowLog(/Connection disallowed: IP address '::1' has been dropped/)
         let port = try daemon.port()
         try expectHello(daemon, at: .tcp("127.0.0.1", port))
@@ -106,7 +118,10 @@ struct ListeningTests {
     @Test(arguments: ["not-an-address", ""]) func noValidAllowedClient(list: String) throws {
         let daemon = try Daemon.start(
             Self.pool(
-                listen: "127.0.0.1:{{PORT}}", "listen.allowed_clients = \(list)\ncatch_workers_output = yes"))
+                listen: "127.0.0.1:{{PORT}}",
+                "listen.allowed_clients = \(list)\ncatch_workers_output = yes"
+            )
+        )
         daemon.allowLog(/Wrong IP address|There are no allowed addresses|Connection disallowed/)
         let refused = try daemon.connect()
         try? refused.send(daemon.makeRequest("/hello.php"))
@@ -144,8 +159,10 @@ struct ListeningTests {
         #expect(
             second.log.lines.contains {
                 $0.contains(
-                    "ERROR: unable to bind listening socket for address '\(address)': Address already in use (98)")
-            })
+                    "ERROR: unable to bind listening socket for address '\(address)': Address already in use (98)"
+                )
+            }
+        )
         #expect(second.log.count(of: /ERROR: FPM initialization failed/) == 1)
         try expectHello(first, at: .tcp("127.0.0.1", try first.port()))
     }
@@ -153,8 +170,11 @@ struct ListeningTests {
     @Test func sameAddressTwice() throws {
         let refused = try Daemon.startInVain(
             Self.pool(listen: "{{SOCKET}}")
-                + "[other]\nuser = www-data\nlisten = {{SOCKET}}\npm = static\npm.max_children = 1\n")
-        #expect(refused.log.count(of: /unable to set listen address as it's already used in another pool/) == 1)
+                + "[other]\nuser = www-data\nlisten = {{SOCKET}}\npm = static\npm.max_children = 1\n"
+        )
+        #expect(
+            refused.log.count(of: /unable to set listen address as it's already used in another pool/) == 1
+        )
     }
 
     @Test func severalPools() throws {
@@ -178,7 +198,8 @@ struct ListeningTests {
             listen = 127.0.0.1:{{PORT:ondemand}}
             pm = ondemand
             pm.max_children = 2
-            """)
+            """
+        )
         for pool in ["static", "dynamic", "ondemand"] {
             #expect(try daemon.get("/hello.php", from: pool).text == "hello, world\n")
         }

@@ -16,10 +16,12 @@ struct LogTests {
 
     @Test func defaultFormat() throws {
         let daemon = try Daemon.start(
-            "[www]\nuser = www-data\nlisten = 127.0.0.1:{{PORT}}\n\(Self.pool)access.log = {{DIR}}/access.log")
+            "[www]\nuser = www-data\nlisten = 127.0.0.1:{{PORT}}\n\(Self.pool)access.log = {{DIR}}/access.log"
+        )
         #expect(try daemon.get("/hello.php", query: "a=b").isComplete)
         try accessLog(daemon).wait(
-            for: #/^127\.0\.0\.1 -  \d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4} "GET /hello\.php" 200$/#)
+            for: #/^127\.0\.0\.1 -  \d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4} "GET /hello\.php" 200$/#
+        )
     }
 
     struct Format: Sendable, CustomStringConvertible {
@@ -32,22 +34,45 @@ struct LogTests {
         Format(format: "%% %m %r %q%Q %s", expected: "% GET /headers.php code=201&x=%2F? 201"),
         Format(format: "%n %f", expected: "www {ROOT}/headers.php"),
         Format(format: "%l %u %R", expected: "0 jane -"),
-        Format(format: "%{HTTP_HOST}e %{NO_SUCH}e %{REQUEST_URI}e", expected: "example.test - /headers.php?code=201&x=%2F"),
+        Format(
+            format: "%{HTTP_HOST}e %{NO_SUCH}e %{REQUEST_URI}e",
+            expected: "example.test - /headers.php?code=201&x=%2F"
+        ),
         Format(format: "%{Content-type}o %{X-None}o", expected: "text/html; charset=UTF-8 -"),
         Format(format: "%p %P", expected: #"{WORKER} {MASTER}"#),
-        Format(format: "%t|%T", expected: #"~\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\|\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}"#),
-        Format(format: "%{%s}t %{%Y-%m-%dT%H:%M:%S%z}T", expected: #"~\d{10} \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}"#),
-        Format(format: "%d %{seconds}d %{milliseconds}d %{milli}d %{microseconds}d %{micro}d", expected: #"~\d+\.\d{3} \d+\.\d{3} \d+\.\d{3} \d+\.\d{3} \d+ \d+"#),
-        Format(format: "%C %{total}C %{user}C %{system}C", expected: #"~\d+\.\d\d \d+\.\d\d \d+\.\d\d \d+\.\d\d"#),
-        Format(format: "%M %{bytes}M %{kilobytes}M %{kilo}M %{megabytes}M %{mega}M", expected: #"~2097152 2097152 2048 2048 2 2"#),
+        Format(
+            format: "%t|%T",
+            expected:
+                #"~\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\|\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}"#
+        ),
+        Format(
+            format: "%{%s}t %{%Y-%m-%dT%H:%M:%S%z}T",
+            expected: #"~\d{10} \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}"#
+        ),
+        Format(
+            format: "%d %{seconds}d %{milliseconds}d %{milli}d %{microseconds}d %{micro}d",
+            expected: #"~\d+\.\d{3} \d+\.\d{3} \d+\.\d{3} \d+\.\d{3} \d+ \d+"#
+        ),
+        Format(
+            format: "%C %{total}C %{user}C %{system}C",
+            expected: #"~\d+\.\d\d \d+\.\d\d \d+\.\d\d \d+\.\d\d"#
+        ),
+        Format(
+            format: "%M %{bytes}M %{kilobytes}M %{kilo}M %{megabytes}M %{mega}M",
+            expected: #"~2097152 2097152 2048 2048 2 2"#
+        ),
     ])
     func formatSpecifier(test: Format) throws {
         let daemon = try Daemon.startPool(
-            Self.pool + "access.log = {{DIR}}/access.log\naccess.format = \"\(test.format)\"")
+            Self.pool + "access.log = {{DIR}}/access.log\naccess.format = \"\(test.format)\""
+        )
         let worker = try #require(try daemon.waitForWorkers(1).first)
         let credentials = Data("jane:secret".utf8).base64EncodedString()
         let response = try daemon.get(
-            "/headers.php", query: "code=201&x=%2F", headers: ["HTTP_AUTHORIZATION": "Basic \(credentials)"])
+            "/headers.php",
+            query: "code=201&x=%2F",
+            headers: ["HTTP_AUTHORIZATION": "Basic \(credentials)"]
+        )
         #expect(response.status == 201)
         let line = try accessLog(daemon).wait(for: /.+/)
         if test.expected.hasPrefix("~") {
@@ -67,8 +92,11 @@ struct LogTests {
                 access.format = "%m %r %s"
                 ping.path = /ping
                 pm.status_path = /status
-                """)
-        for script in ["/hello.php", "/missing.php", "/page.html", "/fatal.php", "/exit.php", "/ping", "/status"] {
+                """
+        )
+        for script in [
+            "/hello.php", "/missing.php", "/page.html", "/fatal.php", "/exit.php", "/ping", "/status",
+        ] {
             #expect(try daemon.get(script).isComplete)
         }
         #expect(try daemon.send(daemon.makeRequest("/hello.php", method: "HEAD")).isComplete)
@@ -76,7 +104,8 @@ struct LogTests {
             try accessLog(daemon).waitForLines(8) == [
                 "GET /hello.php 200", "GET /missing.php 404", "GET /page.html 403", "GET /fatal.php 500",
                 "GET /exit.php 200", "GET /ping 200", "GET /status 200", "HEAD /hello.php 200",
-            ])
+            ]
+        )
     }
 
     @Test func suppressedPaths() throws {
@@ -86,20 +115,29 @@ struct LogTests {
                 access.format = "%m %r%Q%q %s"
                 access.suppress_path[] = /hello.php
                 access.suppress_path[] = /missing.php
-                """)
+                """
+        )
         for query in ["", "a=b"] { #expect(try daemon.get("/hello.php", query: query).isComplete) }
         #expect(try daemon.get("/missing.php").isComplete)
         #expect(try daemon.get("/pid.php").isComplete)
         #expect(try daemon.send(daemon.makeRequest("/hello.php", method: "HEAD")).isComplete)
-        #expect(try daemon.send(daemon.makeRequest("/hello.php", body: [65], contentType: "text/plain")).isComplete)
+        #expect(
+            try daemon.send(daemon.makeRequest("/hello.php", body: [65], contentType: "text/plain"))
+                .isComplete
+        )
         #expect(
             try accessLog(daemon).waitForLines(4)
-                == ["GET /hello.php?a=b 200", "GET /missing.php 404", "GET /pid.php 200", "POST /hello.php 200"])
+                == [
+                    "GET /hello.php?a=b 200", "GET /missing.php 404", "GET /pid.php 200",
+                    "POST /hello.php 200",
+                ]
+        )
     }
 
     @Test func longLinesAreCut() throws {
         let daemon = try Daemon.startPool(
-            Self.pool + "access.log = {{DIR}}/access.log\naccess.format = \"%{HTTP_X_LONG}e%{HTTP_X_LONG}e\"")
+            Self.pool + "access.log = {{DIR}}/access.log\naccess.format = \"%{HTTP_X_LONG}e%{HTTP_X_LONG}e\""
+        )
         let long = String(repeating: "x", count: 900)
         #expect(try daemon.get("/hello.php", headers: ["HTTP_X_LONG": long]).isComplete)
         let line = try #require(try accessLog(daemon).waitForLines(1).first)
@@ -119,9 +157,12 @@ struct LogTests {
         let path = daemon.documentRoot + "/log.php"
         #expect(
             response.errors
-                == "PHP message: first message; PHP message: PHP Warning:  Undefined variable $undefined in \(path) on line 4")
+                == "PHP message: first message; PHP message: PHP Warning:  Undefined variable $undefined in \(path) on line 4"
+        )
         try daemon.waitForLog(/child \d+ said into stderr: "NOTICE: PHP message: first message"$/)
-        try daemon.waitForLog(/child \d+ said into stderr: "NOTICE: PHP message: PHP Warning:  Undefined variable/)
+        try daemon.waitForLog(
+            /child \d+ said into stderr: "NOTICE: PHP message: PHP Warning:  Undefined variable/
+        )
     }
 
     @Test func phpMessagesWithoutPipes() throws {
@@ -140,7 +181,9 @@ struct LogTests {
     }
 
     @Test func undecoratedOutput() throws {
-        let daemon = try Daemon.startPool(Self.pool + "catch_workers_output = yes\ndecorate_workers_output = no")
+        let daemon = try Daemon.startPool(
+            Self.pool + "catch_workers_output = yes\ndecorate_workers_output = no"
+        )
         daemon.allowLog(/^(one|two|NOTICE: PHP message: .*)$/)
         #expect(try daemon.get("/output.php", query: "stderr=one%0Atwo%0A").isComplete)
         #expect(try daemon.get("/log.php").isComplete)
@@ -164,7 +207,9 @@ struct LogTests {
 
     @Test func longOutputIsWrapped() throws {
         let daemon = try Daemon.startPool(
-            Self.pool + "catch_workers_output = yes\ndecorate_workers_output = no", .init(global: "log_limit = 600"))
+            Self.pool + "catch_workers_output = yes\ndecorate_workers_output = no",
+            .init(global: "log_limit = 600")
+        )
         daemon.allowLog(/^[a-z0-9]+$/)
         let text = (0..<3000).map { String($0 % 10) }.joined()
         #expect(try daemon.get("/output.php", query: "stderr=\(text)%0A").isComplete)
@@ -176,7 +221,9 @@ struct LogTests {
     }
 
     @Test func outputWithoutEndIsFlushedWithTheRequest() throws {
-        let daemon = try Daemon.startPool(Self.pool + "catch_workers_output = yes\ndecorate_workers_output = no")
+        let daemon = try Daemon.startPool(
+            Self.pool + "catch_workers_output = yes\ndecorate_workers_output = no"
+        )
         daemon.allowLog(/^(first|second)$/)
         #expect(try daemon.get("/output.php", query: "stderr=first").isComplete)
         #expect(try daemon.get("/output.php", query: "stderr=second").isComplete)
@@ -227,12 +274,14 @@ struct LogTests {
 
     @Test func slowLog() throws {
         let daemon = try Daemon.startPool(
-            Self.pool + "slowlog = {{DIR}}/slow.log\nrequest_slowlog_timeout = 1s\npm.status_path = /status")
+            Self.pool + "slowlog = {{DIR}}/slow.log\nrequest_slowlog_timeout = 1s\npm.status_path = /status"
+        )
         daemon.allowLog(/executing too slow/)
         let response = try daemon.get("/slow.php", query: "seconds=3")
         #expect(response.text == "slow\n")
         try daemon.waitForLog(
-            /WARNING: \[pool www\] child \d+, script '.*\/slow.php' \(request: "GET \/slow.php\?seconds=3"\) executing too slow \(\d+\.\d{6} sec\), logging$/)
+            /WARNING: \[pool www\] child \d+, script '.*\/slow.php' \(request: "GET \/slow.php\?seconds=3"\) executing too slow \(\d+\.\d{6} sec\), logging$/
+        )
         let slow = LogFile(path: daemon.directory + "/slow.log")
         let root = daemon.documentRoot
         try slow.wait(for: /^\[\d\d-\w{3}-\d{4} \d\d:\d\d:\d\d\]  \[pool www\] pid \d+$/)

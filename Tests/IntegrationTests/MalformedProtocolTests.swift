@@ -73,7 +73,8 @@ struct MalformedProtocolTests {
         let daemon = try Daemon.startPool(Self.pool)
         let workers = try daemon.waitForWorkers(2)
         daemon.markDescriptors()
-        let original = daemon.makeRequest("/hello.php", body: Array("a=1".utf8), contentType: "text/plain").bytes
+        let original = daemon.makeRequest("/hello.php", body: Array("a=1".utf8), contentType: "text/plain")
+            .bytes
         var generator = Generator(state: 0xbad)
         for _ in 0..<400 {
             var bytes = original
@@ -100,34 +101,89 @@ struct MalformedProtocolTests {
 
     @Test(arguments: [
         Corpus(description: "version 0", bytes: [0, 1, 0, 1, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]),
-        Corpus(description: "unknown role", bytes: Record(RecordKind.beginRequest, id: 1, [0, 9, 0, 0, 0, 0, 0, 0]).encoded()),
-        Corpus(description: "role 0", bytes: Record(RecordKind.beginRequest, id: 1, [0, 0, 0, 0, 0, 0, 0, 0]).encoded()),
-        Corpus(description: "short BEGIN", bytes: Record(RecordKind.beginRequest, id: 1, [0, 1, 0]).encoded()),
-        Corpus(description: "long BEGIN", bytes: Record(RecordKind.beginRequest, id: 1, [UInt8](repeating: 0, count: 64)).encoded()),
+        Corpus(
+            description: "unknown role",
+            bytes: Record(RecordKind.beginRequest, id: 1, [0, 9, 0, 0, 0, 0, 0, 0]).encoded()
+        ),
+        Corpus(
+            description: "role 0",
+            bytes: Record(RecordKind.beginRequest, id: 1, [0, 0, 0, 0, 0, 0, 0, 0]).encoded()
+        ),
+        Corpus(
+            description: "short BEGIN",
+            bytes: Record(RecordKind.beginRequest, id: 1, [0, 1, 0]).encoded()
+        ),
+        Corpus(
+            description: "long BEGIN",
+            bytes: Record(RecordKind.beginRequest, id: 1, [UInt8](repeating: 0, count: 64)).encoded()
+        ),
         Corpus(description: "unknown type", bytes: Record(99, id: 1, [1, 2, 3]).encoded()),
         Corpus(description: "unknown management type", bytes: Record(99, id: 0, [1, 2, 3]).encoded()),
-        Corpus(description: "PARAMS first", bytes: Record(RecordKind.parameters, id: 1, encodePair("A", "B")).encoded()),
+        Corpus(
+            description: "PARAMS first",
+            bytes: Record(RecordKind.parameters, id: 1, encodePair("A", "B")).encoded()
+        ),
         Corpus(description: "STDIN first", bytes: Record(RecordKind.stdin, id: 1, [65]).encoded()),
         Corpus(description: "ABORT first", bytes: Record(RecordKind.abortRequest, id: 1).encoded()),
-        Corpus(description: "END from the client", bytes: begin + Record(RecordKind.endRequest, id: 1, [0, 0, 0, 0, 0, 0, 0, 0]).encoded()),
+        Corpus(
+            description: "END from the client",
+            bytes: begin + Record(RecordKind.endRequest, id: 1, [0, 0, 0, 0, 0, 0, 0, 0]).encoded()
+        ),
         Corpus(description: "two BEGIN", bytes: begin + begin),
-        Corpus(description: "STDIN instead of PARAMS", bytes: begin + Record(RecordKind.stdin, id: 1, [65, 66]).encoded()),
+        Corpus(
+            description: "STDIN instead of PARAMS",
+            bytes: begin + Record(RecordKind.stdin, id: 1, [65, 66]).encoded()
+        ),
         Corpus(description: "name longer than the record", bytes: parameters([200, 1, 65, 66])),
         Corpus(description: "value longer than the record", bytes: parameters([1, 100, 65, 66])),
-        Corpus(description: "huge lengths", bytes: parameters([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 65])),
+        Corpus(
+            description: "huge lengths",
+            bytes: parameters([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 65])
+        ),
         Corpus(description: "length cut off", bytes: parameters([0x80, 0, 0])),
         Corpus(description: "no name", bytes: parameters([0, 1, 65])),
         Corpus(description: "NUL in a name", bytes: parameters([3, 1, 65, 0, 66, 67])),
-        Corpus(description: "largest record", bytes: begin + [1, 4, 0, 1, 0xff, 0xff, 0xff, 0] + [UInt8](repeating: 1, count: 65_790)),
-        Corpus(description: "content longer than sent", bytes: begin + [1, 4, 0, 1, 0xff, 0xf0, 0, 0, 1, 1, 65, 66]),
-        Corpus(description: "other id in PARAMS", bytes: begin + Record(RecordKind.parameters, id: 9, encodePair("A", "B")).encoded() + endOfParameters),
-        Corpus(description: "GET_VALUES cut off", bytes: [1, 9, 0, 0, 0, 20, 0, 0, 15, 0] + Array("FCGI".utf8)),
-        Corpus(description: "GET_VALUES with lying lengths", bytes: Record(RecordKind.getValues, id: 0, [0xff, 0xff, 0xff, 0xff, 1]).encoded()),
-        Corpus(description: "empty STDIN without end", bytes: [UInt8](repeating: 0, count: 0) + (0..<50).flatMap { _ in Record(RecordKind.stdin, id: 1).encoded() }),
+        Corpus(
+            description: "largest record",
+            bytes: begin + [1, 4, 0, 1, 0xff, 0xff, 0xff, 0] + [UInt8](repeating: 1, count: 65_790)
+        ),
+        Corpus(
+            description: "content longer than sent",
+            bytes: begin + [1, 4, 0, 1, 0xff, 0xf0, 0, 0, 1, 1, 65, 66]
+        ),
+        Corpus(
+            description: "other id in PARAMS",
+            bytes: begin + Record(RecordKind.parameters, id: 9, encodePair("A", "B")).encoded()
+                + endOfParameters
+        ),
+        Corpus(
+            description: "GET_VALUES cut off",
+            bytes: [1, 9, 0, 0, 0, 20, 0, 0, 15, 0] + Array("FCGI".utf8)
+        ),
+        Corpus(
+            description: "GET_VALUES with lying lengths",
+            bytes: Record(RecordKind.getValues, id: 0, [0xff, 0xff, 0xff, 0xff, 1]).encoded()
+        ),
+        Corpus(
+            description: "empty STDIN without end",
+            bytes: [UInt8](repeating: 0, count: 0)
+                + (0..<50).flatMap { _ in Record(RecordKind.stdin, id: 1).encoded() }
+        ),
         Corpus(description: "HTTP", bytes: Array("GET / HTTP/1.1\r\nHost: example.test\r\n\r\n".utf8)),
-        Corpus(description: "TLS", bytes: [0x16, 3, 1, 0, 0xa5, 1, 0, 0, 0xa1, 3, 3] + [UInt8](repeating: 7, count: 200)),
-        Corpus(description: "negative CONTENT_LENGTH", bytes: parameters(encodePair("REQUEST_METHOD", "POST") + encodePair("CONTENT_LENGTH", "-5"))),
-        Corpus(description: "huge CONTENT_LENGTH", bytes: parameters(encodePair("REQUEST_METHOD", "POST") + encodePair("CONTENT_LENGTH", "99999999999999999999"))),
+        Corpus(
+            description: "TLS",
+            bytes: [0x16, 3, 1, 0, 0xa5, 1, 0, 0, 0xa1, 3, 3] + [UInt8](repeating: 7, count: 200)
+        ),
+        Corpus(
+            description: "negative CONTENT_LENGTH",
+            bytes: parameters(encodePair("REQUEST_METHOD", "POST") + encodePair("CONTENT_LENGTH", "-5"))
+        ),
+        Corpus(
+            description: "huge CONTENT_LENGTH",
+            bytes: parameters(
+                encodePair("REQUEST_METHOD", "POST") + encodePair("CONTENT_LENGTH", "99999999999999999999")
+            )
+        ),
     ])
     func corpus(test: Corpus) throws {
         let daemon = try Daemon.startPool(Self.pool)
@@ -142,7 +198,9 @@ struct MalformedProtocolTests {
     @Test func garbageAfterARequest() throws {
         let daemon = try Daemon.startPool(Self.pool)
         let workers = try daemon.waitForWorkers(2)
-        for garbage: [UInt8] in [[1], [0xff, 0xff, 0xff], Array("garbage garbage".utf8), [UInt8](repeating: 0, count: 999)] {
+        for garbage: [UInt8] in [
+            [1], [0xff, 0xff, 0xff], Array("garbage garbage".utf8), [UInt8](repeating: 0, count: 999),
+        ] {
             var request = daemon.makeRequest("/hello.php")
             request.keepsConnection = true
             let connection = try daemon.connect()

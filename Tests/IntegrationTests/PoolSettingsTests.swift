@@ -21,7 +21,8 @@ struct PoolSettingsTests {
             group = nogroup
             listen = {{SOCKET:nobody}}
             \(Self.one)
-            """)
+            """
+        )
         let expected = [
             "web": [getpwnam("www-data").pointee.pw_uid, getpwnam("www-data").pointee.pw_gid],
             "nobody": [getpwnam("nobody").pointee.pw_uid, getgrnam("nogroup").pointee.gr_gid],
@@ -37,7 +38,8 @@ struct PoolSettingsTests {
 
     @Test(.needsRoot) func numericUser() throws {
         let daemon = try Daemon.start(
-            "[www]\nuser = 1234\ngroup = 1235\nlisten = {{SOCKET}}\n\(Self.one)")
+            "[www]\nuser = 1234\ngroup = 1235\nlisten = {{SOCKET}}\n\(Self.one)"
+        )
         let identity = try daemon.get("/identity.php").json
         #expect(identity["uid"] as? Int == 1234)
         #expect(identity["gid"] as? Int == 1235)
@@ -71,8 +73,16 @@ struct PoolSettingsTests {
             \(Self.one)
             """
         let daemon = try Daemon.start(pool, options)
-        #expect(daemon.log.count(of: /NOTICE: \[pool www\] 'user' directive is ignored when FPM is not running as root/) == 1)
-        #expect(daemon.log.count(of: /NOTICE: \[pool www\] 'group' directive is ignored when FPM is not running as root/) == 1)
+        #expect(
+            daemon.log.count(
+                of: /NOTICE: \[pool www\] 'user' directive is ignored when FPM is not running as root/
+            ) == 1
+        )
+        #expect(
+            daemon.log.count(
+                of: /NOTICE: \[pool www\] 'group' directive is ignored when FPM is not running as root/
+            ) == 1
+        )
         let connection = try FastCGIConnection(.unix(daemon.scratch + "/own.sock"))
         try connection.send(daemon.makeRequest("/identity.php"))
         let identity = try connection.finalResponse().json
@@ -89,7 +99,10 @@ struct PoolSettingsTests {
         #expect((identity["root"] as? [String])?.contains("hello.php") == true)
         #expect(identity["cwd"] as? String == "/")
         #expect(identity["uid"] as? Int == Int(getpwnam("www-data").pointee.pw_uid))
-        #expect(try daemon.send(FastCGIRequest("/user-ini/settings.php", root: "", query: "names=precision")).isComplete)
+        #expect(
+            try daemon.send(FastCGIRequest("/user-ini/settings.php", root: "", query: "names=precision"))
+                .isComplete
+        )
         #expect(try daemon.get("/hello.php").status == 404)
     }
 
@@ -98,7 +111,9 @@ struct PoolSettingsTests {
         let worker = try #require(try daemon.waitForWorkers(1).first)
         let directory = "/proc/\(worker.pid)/cwd"
         try wait(for: "the worker to change its directory") {
-            (try? FileManager.default.destinationOfSymbolicLink(atPath: directory))?.hasSuffix("/www/user-ini") == true
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: directory))?.hasSuffix(
+                "/www/user-ini"
+            ) == true
         }
         #expect(try daemon.send(FastCGIRequest("/hello.php", root: "")).text == "hello, world\n")
     }
@@ -107,7 +122,9 @@ struct PoolSettingsTests {
         let daemon = try Daemon.startPool(Self.one + "chdir = {{TMP}}")
         let worker = try #require(try daemon.waitForWorkers(1).first)
         try wait(for: "the worker to change its directory") {
-            let directory = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(worker.pid)/cwd")
+            let directory = try? FileManager.default.destinationOfSymbolicLink(
+                atPath: "/proc/\(worker.pid)/cwd"
+            )
             return directory == daemon.scratch
         }
         // A script runs in its own directory all the same.
@@ -133,12 +150,18 @@ struct PoolSettingsTests {
 
     @Test func environmentIsCleared() throws {
         let daemon = try Daemon.startPool(
-            Self.one + "env[FIRST] = one\nenv[COPIED] = $OUTER\nenv[MISSING] = $NOT_THERE\nenv[HOME] = /elsewhere",
-            .init(environment: ["OUTER": "from outside"]))
+            Self.one
+                + "env[FIRST] = one\nenv[COPIED] = $OUTER\nenv[MISSING] = $NOT_THERE\nenv[HOME] = /elsewhere",
+            .init(environment: ["OUTER": "from outside"])
+        )
         let answer = try daemon.get("/environment.php").json
         let local = try #require(answer["process"] as? [String: String])
         #expect(
-            local == ["FIRST": "one", "COPIED": "from outside", "MISSING": "", "HOME": "/elsewhere", "USER": "www-data"])
+            local == [
+                "FIRST": "one", "COPIED": "from outside", "MISSING": "", "HOME": "/elsewhere",
+                "USER": "www-data",
+            ]
+        )
         let all = try #require(answer["getenv"] as? [String: String])
         #expect(all["COPIED"] == "from outside")
         #expect(all["OUTER"] == nil)
@@ -150,7 +173,9 @@ struct PoolSettingsTests {
 
     @Test func environmentIsKept() throws {
         let daemon = try Daemon.startPool(
-            Self.one + "clear_env = no\nenv[FIRST] = one", .init(environment: ["OUTER": "from outside"]))
+            Self.one + "clear_env = no\nenv[FIRST] = one",
+            .init(environment: ["OUTER": "from outside"])
+        )
         let local = try #require(try daemon.get("/environment.php").json["process"] as? [String: String])
         #expect(local["OUTER"] == "from outside")
         #expect(local["FIRST"] == "one")
@@ -175,7 +200,10 @@ struct PoolSettingsTests {
     // MARK: PHP settings
 
     private func settings(
-        _ daemon: Daemon, _ names: String, set: String? = nil, script: String = "/settings.php",
+        _ daemon: Daemon,
+        _ names: String,
+        set: String? = nil,
+        script: String = "/settings.php",
         headers: [String: String] = [:]
     ) throws -> (before: [String: String], after: [String: String]) {
         let query = "names=\(names)" + (set.map { "&set=\($0)" } ?? "")
@@ -191,7 +219,8 @@ struct PoolSettingsTests {
                 php_admin_value[memory_limit] = 99M
                 php_admin_flag[log_errors] = off
                 php_value[error_reporting] = E_ALL & ~E_NOTICE
-                """)
+                """
+        )
         let names = "precision,html_errors,memory_limit,log_errors,error_reporting"
         for _ in 1...2 {
             let found = try settings(daemon, names, set: "33")
@@ -199,7 +228,8 @@ struct PoolSettingsTests {
                 found.before == [
                     "precision": "5", "html_errors": "1", "memory_limit": "99M", "log_errors": "0",
                     "error_reporting": "32759",
-                ])
+                ]
+            )
             #expect(found.after["precision"] == "33")
             #expect(found.after["memory_limit"] == "99M")
             #expect(found.after["log_errors"] == "0")
@@ -208,7 +238,9 @@ struct PoolSettingsTests {
 
     @Test func unknownPHPValueIsReported() throws {
         let daemon = try Daemon.startPool(
-            Self.one + "catch_workers_output = yes\nphp_value[no_such_setting] = 1\nphp_admin_value[nor_this] = 1")
+            Self.one
+                + "catch_workers_output = yes\nphp_value[no_such_setting] = 1\nphp_admin_value[nor_this] = 1"
+        )
         daemon.allowLog(/Unable to set php_(admin_)?value/)
         #expect(try daemon.get("/hello.php").isComplete)
         try daemon.log.waitAnywhere(for: /Unable to set php_value 'no_such_setting'/)
@@ -224,32 +256,44 @@ struct PoolSettingsTests {
 
     @Test func userIniFiles() throws {
         let daemon = try Daemon.startPool(
-            Self.one + "php_value[date.timezone] = Asia/Tokyo\nphp_admin_value[memory_limit] = 66M")
+            Self.one + "php_value[date.timezone] = Asia/Tokyo\nphp_admin_value[memory_limit] = 66M"
+        )
         let names = "date.timezone,memory_limit,precision"
         #expect(
             try settings(daemon, names).before
-                == ["date.timezone": "Asia/Tokyo", "memory_limit": "66M", "precision": "14"])
+                == ["date.timezone": "Asia/Tokyo", "memory_limit": "66M", "precision": "14"]
+        )
         #expect(
             try settings(daemon, names, script: "/user-ini/settings.php").before
-                == ["date.timezone": "Europe/Oslo", "memory_limit": "66M", "precision": "7"])
+                == ["date.timezone": "Europe/Oslo", "memory_limit": "66M", "precision": "7"]
+        )
         #expect(
             try settings(daemon, names, script: "/user-ini/sub/settings.php").before
-                == ["date.timezone": "Europe/Oslo", "memory_limit": "66M", "precision": "9"])
+                == ["date.timezone": "Europe/Oslo", "memory_limit": "66M", "precision": "9"]
+        )
         #expect(try settings(daemon, names).before["precision"] == "14")
     }
 
     @Test func settingsThroughParameters() throws {
         let daemon = try Daemon.startPool(Self.one + "php_value[precision] = 5")
         let found = try settings(
-            daemon, "precision,memory_limit", set: "9M",
-            headers: ["PHP_VALUE": "precision = 8\n", "PHP_ADMIN_VALUE": "memory_limit = 55M\n"])
+            daemon,
+            "precision,memory_limit",
+            set: "9M",
+            headers: ["PHP_VALUE": "precision = 8\n", "PHP_ADMIN_VALUE": "memory_limit = 55M\n"]
+        )
         #expect(found.before == ["precision": "8", "memory_limit": "55M"])
         #expect(found.after["memory_limit"] == "55M")
     }
 
-    @Test(.fpmdOnly("keeps them for the life of the worker")) func settingsThroughParametersEndWithTheRequest() throws {
-        let daemon = try Daemon.startPool(Self.one + "php_value[precision] = 5\nphp_admin_value[memory_limit] = 44M")
-        let parameters = ["PHP_VALUE": "precision = 8", "PHP_ADMIN_VALUE": "memory_limit = 55M\nhtml_errors = 1"]
+    @Test(.fpmdOnly("keeps them for the life of the worker"))
+    func settingsThroughParametersEndWithTheRequest() throws {
+        let daemon = try Daemon.startPool(
+            Self.one + "php_value[precision] = 5\nphp_admin_value[memory_limit] = 44M"
+        )
+        let parameters = [
+            "PHP_VALUE": "precision = 8", "PHP_ADMIN_VALUE": "memory_limit = 55M\nhtml_errors = 1",
+        ]
         let names = "precision,memory_limit,html_errors"
         let first = try settings(daemon, names)
         #expect(try settings(daemon, names, headers: parameters).before["memory_limit"] == "55M")
@@ -266,7 +310,9 @@ struct PoolSettingsTests {
         #expect(response.status == 403)
         #expect(response.header("Status") == "403 Forbidden")
         #expect(response.text == "Access denied.\n")
-        try daemon.waitForLog(/Access to the script '.*\/page.html' has been denied \(see security.limit_extensions\)/)
+        try daemon.waitForLog(
+            /Access to the script '.*\/page.html' has been denied \(see security.limit_extensions\)/
+        )
         daemon.allowLog(/NOTICE: Access to the script/)
     }
 

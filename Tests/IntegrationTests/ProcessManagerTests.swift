@@ -14,7 +14,10 @@ struct ProcessManagerTests {
         kill(victim.pid, SIGKILL)
         let pool = "\\[pool www\\] child"
         try daemon.waitForLog(
-            try Regex("WARNING: \(pool) \(victim.pid) exited on signal 9 \\(SIGKILL\\) after \\d+\\.\\d{6} seconds from start"))
+            try Regex(
+                "WARNING: \(pool) \(victim.pid) exited on signal 9 \\(SIGKILL\\) after \\d+\\.\\d{6} seconds from start"
+            )
+        )
         try daemon.waitForLog(try Regex("NOTICE: \(pool) \\d+ started"))
         let after = try daemon.waitForWorkers(3, pool: "www")
         #expect(!after.contains(victim))
@@ -62,8 +65,11 @@ struct ProcessManagerTests {
 
     @Test func dynamicPoolComputesItsStart() throws {
         let daemon = try Daemon.startPool(
-            "pm = dynamic\npm.max_children = 6\npm.min_spare_servers = 2\npm.max_spare_servers = 4")
-        #expect(daemon.log.count(of: /NOTICE: \[pool www\] pm.start_servers is not set. It's been set to 3./) == 1)
+            "pm = dynamic\npm.max_children = 6\npm.min_spare_servers = 2\npm.max_spare_servers = 4"
+        )
+        #expect(
+            daemon.log.count(of: /NOTICE: \[pool www\] pm.start_servers is not set. It's been set to 3./) == 1
+        )
         try daemon.waitForWorkers(3)
     }
 
@@ -76,7 +82,8 @@ struct ProcessManagerTests {
             pm.start_servers = 1
             pm.min_spare_servers = 1
             pm.max_spare_servers = 2
-            """)
+            """
+        )
         daemon.allowLog(/seems busy|server reached pm.max_children/)
         #expect(try daemon.get("/hello.php").isComplete)
         let names = (1...12).map(String.init)
@@ -95,7 +102,8 @@ struct ProcessManagerTests {
             pm.min_spare_servers = 1
             pm.max_spare_servers = 1
             pm.status_path = /status
-            """)
+            """
+        )
         let limit =
             /WARNING: \[pool www\] server reached pm.max_children setting \(1\), consider raising it/
         daemon.allowLog(limit)
@@ -148,9 +156,13 @@ struct ProcessManagerTests {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 1\npm.max_requests = 3")
         daemon.markDescriptors()
         let answers = try (1...9).map { _ in try daemon.get("/pid.php").text }
-        #expect(Set(answers).count == 3)
-        for start in stride(from: 0, to: 9, by: 3) { #expect(Set(answers[start..<(start + 3)]).count == 1) }
-        try daemon.waitForLog(/NOTICE: \[pool www\] child \d+ exited with code 0 after \d+\.\d{6} seconds from start/)
+        #expect(Set(answers).count == 3, "\(answers)")
+        for start in stride(from: 0, to: 9, by: 3) {
+            #expect(Set(answers[start..<(start + 3)]).count == 1, "\(answers)")
+        }
+        try daemon.waitForLog(
+            /NOTICE: \[pool www\] child \d+ exited with code 0 after \d+\.\d{6} seconds from start/
+        )
         try daemon.waitForLog(/NOTICE: \[pool www\] child \d+ started/)
     }
 

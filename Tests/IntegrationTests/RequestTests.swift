@@ -6,163 +6,16 @@ import Testing
 @Suite(.daemons)
 struct RequestTests {
     private static let pool = "pm = static\npm.max_children = 1"
-    private static let form = "application/x-www-form-urlencoded"
-
-    private static func md5(_ daemon: Daemon, _ bytes: [UInt8]) throws -> String {
-        let path = daemon.scratch + "/bytes"
-        try Data(bytes).write(to: URL(fileURLWithPath: path))
-        return String(try run(["md5sum", path]).output.prefix(32))
-    }
-
-    // MARK: Bodies
-
-    @Test(arguments: [0, 1, 8191, 8192, 65_536, 1_000_003]) func input(count: Int) throws {
-        let daemon = try Daemon.startPool(Self.pool)
-        let body = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7 + $0 >> 8) }
-        var request = daemon.makeRequest("/input.php", method: "PUT", body: body, contentType: "application/x-bytes")
-        request.set("CONTENT_LENGTH", "\(count)")
-        let seen = try daemon.send(request).json
-        #expect(seen["length"] as? Int == count)
-        #expect(seen["md5"] as? String == (try Self.md5(daemon, body)))
-        #expect(seen["method"] as? String == "PUT")
-    }
-
-    @Test func formFields() throws {
-        let daemon = try Daemon.startPool(Self.pool)
-        let body = "a=1&b%5B%5D=2&b%5B%5D=3&text=%C3%A4+%26&empty="
-        let request = daemon.makeRequest(
-            "/input.php", query: "q=%2B&a=query", headers: ["HTTP_COOKIE": "one=1; two=zwei%20"],
-            body: Array(body.utf8), contentType: Self.form)
-        let seen = try daemon.send(request).json
-        let post = try #require(seen["post"] as? [String: Any])
-        #expect(post["a"] as? String == "1")
-        #expect(post["b"] as? [String] == ["2", "3"])
-        #expect(post["text"] as? String == "ä &")
-        #expect(post["empty"] as? String == "")
-        #expect(seen["get"] as? [String: String] == ["q": "+", "a": "query"])
-        #expect(seen["cookie"] as? [String: String] == ["one": "1", "two": "zwei "])
-        #expect(seen["length"] as? Int == body.utf8.count)
-    }
-
-    private static func multipart(_ parts: [(head: String, content: [UInt8])]) -> (type: String, body: [UInt8]) {
-        let boundary = "----fixture5e1a"
-        var body: [UInt8] = []
-        for part in parts {
-            body += Array("--\(boundary)\r\nContent-Disposition: form-data; \(part.head)\r\n\r\n".utf8)
-            body += part.content + [13, 10]
-        }
-        return ("multipart/form-data; boundary=\(boundary)", body + Array("--\(boundary)--\r\n".utf8))
-    }
-
-    @Test func upload() throws {
-        let daemon = try Daemon.startPool(Self.pool)
-        let file = (0..<(1 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31 + $0 >> 10) }
-        let (type, body) = Self.multipart([
-            ("name=\"comment\"", Array("some text".utf8)),
-            ("name=\"upload\"; filename=\"pic ture.bin\"\r\nContent-Type: image/x-test", file),
-        ])
-        let seen = try daemon.send(daemon.makeRequest("/input.php", body: body, contentType: type)).json
-        #expect(seen["post"] as? [String: String] == ["comment": "some text"])
-        let upload = try #require((seen["files"] as? [String: [String: Any]])?["upload"])
-        #expect(upload["name"] as? String == "pic ture.bin")
-        #expect(upload["type"] as? String == "image/x-test")
-        #expect(upload["size"] as? Int == 1 << 20)
-        #expect(upload["error"] as? Int == 0)
-        #expect(upload["is_uploaded_file"] as? Bool == true)
-        #expect(upload["md5"] as? String == (try Self.md5(daemon, file)))
-    }
-
-    @Test func uploadThatIsTooLarge() throws {
-        let daemon = try Daemon.startPool(
-            Self.pool + "\nphp_admin_value[upload_max_filesize] = 1000\nphp_admin_value[post_max_size] = 5000")
-        let file = [UInt8](repeating: 65, count: 2000)
-        let (type, body) = Self.multipart([("name=\"upload\"; filename=\"a\"", file)])
-        let seen = try daemon.send(daemon.makeRequest("/input.php", body: body, contentType: type)).json
-        #expect((seen["files"] as? [String: [String: Any]])?["upload"]?["error"] as? Int == 1)
-        let (largeType, large) = Self.multipart([("name=\"upload\"; filename=\"a\"", file + file + file)])
-        let refused = try daemon.send(daemon.makeRequest("/input.php", body: large, contentType: largeType))
-        #expect((refused.json["post"] as? [Any])?.isEmpty == true)
-        #expect(refused.errors.contains("exceeds the limit of 5000 bytes"))
-        #expect(try daemon.get("/hello.php").errors.isEmpty)
-    }
-
-    @Test func unreadBodyDoesNotDisturbTheNextRequest() throws {
-        let daemon = try Daemon.startPool(Self.pool)
-        let connection = try daemon.connect()
-        for number in 1...3 {
-            var request = daemon.makeRequest(
-                "/hello.php", body: [UInt8](repeating: 1, count: 200_000), contentType: "application/x-bytes")
-            request.keepsConnection = number < 3
-            try connection.send(request)
-            #expect(try connection.readResponse().text == "hello, world\n")
-        }
-    }
-
-    @Test func declaredBodyThatNeverCame() throws {
-        let daemon = try Daemon.startPool(Self.pool)
-        var request = daemon.makeRequest("/input.php", method: "POST", contentType: Self.form)
-        request.set("CONTENT_LENGTH", "100")
-        let seen = try daemon.send(request).json
-        #expect(seen["length"] as? Int == 0)
-    }
-
-    @Test(.fpmdOnly("waits for the rest until the client closes")) func bodyShorterThanDeclared() throws {
-        let daemon = try Daemon.startPool(Self.pool)
-        var request = daemon.makeRequest("/input.php", body: Array("a=1".utf8), contentType: Self.form)
-        request.set("CONTENT_LENGTH", "100")
-        #expect(try daemon.send(request).json["length"] as? Int == 3)
-        #expect(try daemon.get("/hello.php").isComplete)
-    }
-
-    @Test func bodyShorterThanDeclaredAndClosed() throws {
-        let daemon = try Daemon.startPool(Self.pool)
-        var request = daemon.makeRequest("/input.php", body: Array("a=1".utf8), contentType: Self.form)
-        request.set("CONTENT_LENGTH", "100")
-        let connection = try daemon.connect()
-        try connection.send(request)
-        connection.close()
-        #expect(try daemon.get("/hello.php").isComplete)
-    }
-
-    @Test func bodyLongerThanDeclared() throws {
-        let daemon = try Daemon.startPool(Self.pool)
-        var request = daemon.makeRequest("/input.php", body: Array("a=1&b=2&c=3".utf8), contentType: Self.form)
-        request.set("CONTENT_LENGTH", "3")
-        request.keepsConnection = true
-        let connection = try daemon.connect()
-        try connection.send(request)
-        let first = try connection.readResponse()
-        #expect(first.json["post"] as? [String: String] == ["a": "1"])
-        // What is left over must not be taken for a request.
-        try? connection.send(daemon.makeRequest("/hello.php"))
-        if let second = try? connection.readResponse(), !second.records.isEmpty {
-            #expect(second.text == "hello, world\n")
-        }
-        connection.close()
-        #expect(try daemon.get("/hello.php").isComplete)
-    }
-
-    @Test func smuggledRequestIsNotRun() throws {
-        let daemon = try Daemon.startPool(Self.pool)
-        let hidden = daemon.makeRequest("/hold.php", query: "dir=\(daemon.scratch)&name=smuggled").bytes
-        var request = daemon.makeRequest("/input.php", body: Array("a=1".utf8) + hidden, contentType: Self.form)
-        request.set("CONTENT_LENGTH", "3")
-        request.keepsConnection = true
-        let connection = try daemon.connect()
-        try connection.send(request)
-        #expect(try connection.readResponse().json["length"] as? Int == 3)
-        connection.close()
-        #expect(try daemon.get("/hello.php").isComplete)
-        #expect(!daemon.hasStarted("smuggled"))
-    }
 
     // MARK: Variables
 
     @Test func serverVariables() throws {
         let daemon = try Daemon.startPool(Self.pool)
         let request = daemon.makeRequest(
-            "/server.php", query: "a=b&c=%20d",
-            headers: ["HTTP_X_CUSTOM": "value with \"quotes\"", "HTTP_EMPTY": "", "HTTPS": "on"])
+            "/server.php",
+            query: "a=b&c=%20d",
+            headers: ["HTTP_X_CUSTOM": "value with \"quotes\"", "HTTP_EMPTY": "", "HTTPS": "on"]
+        )
         let seen = try daemon.send(request).json
         for (name, value) in request.parameters { #expect(seen[name] as? String == value, "\(name)") }
         #expect(seen["PHP_SELF"] as? String == "/server.php")
@@ -172,7 +25,9 @@ struct RequestTests {
 
     @Test func variablesDoNotOutliveARequest() throws {
         let daemon = try Daemon.startPool(Self.pool)
-        #expect(try daemon.get("/server.php", headers: ["HTTP_X_ONCE": "1"]).json["HTTP_X_ONCE"] as? String == "1")
+        #expect(
+            try daemon.get("/server.php", headers: ["HTTP_X_ONCE": "1"]).json["HTTP_X_ONCE"] as? String == "1"
+        )
         #expect(try daemon.get("/server.php").json["HTTP_X_ONCE"] == nil)
     }
 
@@ -201,7 +56,8 @@ struct RequestTests {
         #expect(seen["password"] as? String == "se:cret")
         let next = try daemon.get("/auth.php").json
         #expect(next["user"] is NSNull)
-        let digest = try daemon.get("/auth.php", headers: ["HTTP_AUTHORIZATION": "Digest username=\"x\""]).json
+        let digest = try daemon.get("/auth.php", headers: ["HTTP_AUTHORIZATION": "Digest username=\"x\""])
+            .json
         #expect(digest["digest"] as? String == "username=\"x\"")
     }
 
@@ -218,15 +74,19 @@ struct RequestTests {
     @Test func allHeaders() throws {
         let daemon = try Daemon.startPool(Self.pool)
         let request = daemon.makeRequest(
-            "/all-headers.php", headers: ["HTTP_X_SOME_NAME": "v", "HTTP_ACCEPT": "*/*"],
-            body: Array("a".utf8), contentType: "text/plain")
+            "/all-headers.php",
+            headers: ["HTTP_X_SOME_NAME": "v", "HTTP_ACCEPT": "*/*"],
+            body: Array("a".utf8),
+            contentType: "text/plain"
+        )
         let seen = try daemon.send(request).json
         let all = try #require(seen["all"] as? [String: String])
         #expect(
             all == [
                 "X-Some-Name": "v", "Accept": "*/*", "Content-Type": "text/plain", "Content-Length": "1",
                 "Host": "example.test",
-            ])
+            ]
+        )
         #expect(seen["apache"] as? [String: String] == all)
     }
 
@@ -240,21 +100,35 @@ struct RequestTests {
 
     @Test(arguments: [
         HeaderCase(query: "", lines: ["Content-type: text/html; charset=UTF-8"]),
-        HeaderCase(query: "code=404", lines: ["Status: 404 Not Found", "Content-type: text/html; charset=UTF-8"]),
-        HeaderCase(query: "code=503", lines: ["Status: 503 Service Unavailable", "Content-type: text/html; charset=UTF-8"]),
+        HeaderCase(
+            query: "code=404",
+            lines: ["Status: 404 Not Found", "Content-type: text/html; charset=UTF-8"]
+        ),
+        HeaderCase(
+            query: "code=503",
+            lines: ["Status: 503 Service Unavailable", "Content-type: text/html; charset=UTF-8"]
+        ),
         HeaderCase(query: "code=299", lines: ["Status: 299", "Content-type: text/html; charset=UTF-8"]),
         HeaderCase(
             query: "header[]=Location:%20/x",
-            lines: ["Status: 302 Found", "Location: /x", "Content-type: text/html; charset=UTF-8"]),
+            lines: ["Status: 302 Found", "Location: /x", "Content-type: text/html; charset=UTF-8"]
+        ),
         HeaderCase(
             query: "header[]=HTTP/1.1%20201%20All%20Made",
-            lines: ["Status: 201 All Made", "Content-type: text/html; charset=UTF-8"]),
+            lines: ["Status: 201 All Made", "Content-type: text/html; charset=UTF-8"]
+        ),
         HeaderCase(
-            query: "header[]=Status:%20410%20Away", lines: ["Status: 410 Away", "Content-type: text/html; charset=UTF-8"]),
+            query: "header[]=Status:%20410%20Away",
+            lines: ["Status: 410 Away", "Content-type: text/html; charset=UTF-8"]
+        ),
         HeaderCase(
             query: "header[]=Set-Cookie:%20a=1&header[]=Set-Cookie:%20b=2&header[]=X-Y:%20z",
-            lines: ["Set-Cookie: a=1", "Set-Cookie: b=2", "X-Y: z", "Content-type: text/html; charset=UTF-8"]),
-        HeaderCase(query: "header[]=Content-Type:%20text/plain", lines: ["Content-type: text/plain;charset=UTF-8"]),
+            lines: ["Set-Cookie: a=1", "Set-Cookie: b=2", "X-Y: z", "Content-type: text/html; charset=UTF-8"]
+        ),
+        HeaderCase(
+            query: "header[]=Content-Type:%20text/plain",
+            lines: ["Content-type: text/plain;charset=UTF-8"]
+        ),
         HeaderCase(query: "header[]=Content-Type:%20image/png", lines: ["Content-Type: image/png"]),
         HeaderCase(query: "code=304&header[]=ETag:%20x", lines: ["Status: 304 Not Modified", "ETag: x"]),
     ])
@@ -306,7 +180,11 @@ struct RequestTests {
         let response = try daemon.get("/hello.php")
         #expect(response.header("Status") == "403 Forbidden")
         #expect(response.text == "Access denied.\n")
-        #expect(response.errors.contains("Unable to open primary script: \(daemon.documentRoot)/hello.php (Permission denied)"))
+        #expect(
+            response.errors.contains(
+                "Unable to open primary script: \(daemon.documentRoot)/hello.php (Permission denied)"
+            )
+        )
     }
 
     @Test func directoryTraversal() throws {
@@ -360,6 +238,8 @@ struct RequestTests {
 
     @Test func statusFunction() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
+        // php-fpm's may crash while another worker is starting.
+        if daemon.program.isReference { daemon.allowLog(/exited on signal 11/) }
         let status = try wait(for: "both workers to be counted") {
             let status = try daemon.get("/status-function.php", query: "a=b").json
             return status["total-processes"] as? Int == 2 ? status : nil
@@ -388,7 +268,10 @@ struct RequestTests {
         let id = String(try #require(parts.first))
         #expect(first.header("Set-Cookie")?.hasPrefix("PHPSESSID=\(id)") == true)
         let second = try daemon.get(
-            "/session.php", query: "dir=\(daemon.scratch)", headers: ["HTTP_COOKIE": "PHPSESSID=\(id)"])
+            "/session.php",
+            query: "dir=\(daemon.scratch)",
+            headers: ["HTTP_COOKIE": "PHPSESSID=\(id)"]
+        )
         #expect(second.text == "\(id) 2")
     }
 }

@@ -84,7 +84,8 @@ struct SignalTests {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 2\nenv[GENERATION] = one")
         let before = try daemon.waitForWorkers(2)
         try daemon.rewriteConfiguration(
-            Daemon.poolSection("pm = static\npm.max_children = 3\nenv[GENERATION] = two"))
+            Daemon.poolSection("pm = static\npm.max_children = 3\nenv[GENERATION] = two")
+        )
         daemon.signal(SIGUSR2)
         try daemon.waitForLog(/NOTICE: Reloading in progress \.\.\.$/)
         try daemon.waitForLog(/NOTICE: using inherited socket fd=\d+, "[^"]+"$/)
@@ -100,7 +101,10 @@ struct SignalTests {
     @Test func reloadReadsPHPIni() throws {
         let daemon = try Daemon.startPool(Self.pool)
         try (Daemon.neutralIni + "precision = 6\n").write(
-            toFile: daemon.directory + "/ini/php.ini", atomically: true, encoding: .utf8)
+            toFile: daemon.directory + "/ini/php.ini",
+            atomically: true,
+            encoding: .utf8
+        )
         daemon.signal(SIGUSR2)
         try waitForReload(daemon)
         let before = try daemon.get("/settings.php", query: "names=precision").json["before"]
@@ -136,7 +140,11 @@ struct SignalTests {
         #expect(try daemon.get("/hello.php").isComplete)
     }
 
-    @Test(.fpmdOnly("kills requests on reload unless process_control_timeout is set, and serves nobody meanwhile"))
+    @Test(
+        .fpmdOnly(
+            "kills requests on reload unless process_control_timeout is set, and serves nobody meanwhile"
+        )
+    )
     func reloadGoesOnServing() throws {
         let daemon = try Daemon.startPool(Self.pool)
         let connection = try daemon.startHolding("1")
@@ -214,9 +222,13 @@ struct SignalTests {
             daemon.signal(SIGUSR2)
             poll(nil, 0, Int32(gap))
         }
-        try wait(for: "an answer after the reloads", until: {
-            (try? daemon.get("/hello.php", within: .seconds(5)))?.isComplete == true && daemon.workers().count == 10
-        })
+        try wait(
+            for: "an answer after the reloads",
+            until: {
+                (try? daemon.get("/hello.php", within: .seconds(5)))?.isComplete == true
+                    && daemon.workers().count == 10
+            }
+        )
         daemon.log.skipToEnd()
         daemon.signal(SIGUSR2)
         try waitForReload(daemon)
@@ -281,7 +293,8 @@ struct SignalTests {
     @Test func pidFileOfTheCommandLine() throws {
         let daemon = try Daemon.start(
             Daemon.poolSection(Self.pool),
-            .init(arguments: ["-g", "/nonexistent/overridden-by-the-directive.pid"]))
+            .init(arguments: ["-g", "/nonexistent/overridden-by-the-directive.pid"])
+        )
         #expect(readText(daemon.directory + "/fpm.pid") == "\(daemon.master)")
     }
 
@@ -311,8 +324,13 @@ struct SignalTests {
         var options = Daemon.Options()
         options.mode = ["-D", "-R"]
         let daemon = try Daemon.startInVain(
-            "[www]\nuser = www-data\nlisten = 203.0.113.7:9\npm = static\npm.max_children = 1\n", options, status: 70)
-        #expect(readText(daemon.log.path).contains("unable to bind listening socket for address '203.0.113.7:9'"))
+            "[www]\nuser = www-data\nlisten = 203.0.113.7:9\npm = static\npm.max_children = 1\n",
+            options,
+            status: 70
+        )
+        #expect(
+            readText(daemon.log.path).contains("unable to bind listening socket for address '203.0.113.7:9'")
+        )
     }
 
     @Test func masterIgnoresBrokenPipes() throws {

@@ -5,7 +5,8 @@ import Testing
 /// Ping and status pages as monitoring uses them; their exact text is compared in ParityTests.
 @Suite(.daemons)
 struct StatusTests {
-    private static let pool = "pm = static\npm.max_children = 2\npm.status_path = /status\nping.path = /ping\n"
+    private static let pool =
+        "pm = static\npm.max_children = 2\npm.status_path = /status\nping.path = /ping\n"
 
     @Test func ping() throws {
         let daemon = try Daemon.startPool(Self.pool + "ping.response = alive")
@@ -15,7 +16,8 @@ struct StatusTests {
             response.headerLines == [
                 "Content-type: text/plain;charset=UTF-8", "Expires: Thu, 01 Jan 1970 00:00:00 GMT",
                 "Cache-Control: no-cache, no-store, must-revalidate, max-age=0",
-            ])
+            ]
+        )
     }
 
     @Test func counters() throws {
@@ -45,7 +47,9 @@ struct StatusTests {
         let status = try daemon.get("/status", query: "json&full").json
         let processes = try #require(status["processes"] as? [[String: Any]])
         #expect(processes.count == 2)
-        let running = try #require(processes.first { ($0["request uri"] as? String)?.hasPrefix("/hold.php") == true })
+        let running = try #require(
+            processes.first { ($0["request uri"] as? String)?.hasPrefix("/hold.php") == true }
+        )
         #expect(running["state"] as? String == "Running")
         #expect(running["script"] as? String == daemon.documentRoot + "/hold.php")
         #expect(running["request method"] as? String == "GET")
@@ -69,7 +73,8 @@ struct StatusTests {
 
     @Test func statusListener() throws {
         let daemon = try Daemon.startPool(
-            "pm = static\npm.max_children = 1\npm.status_path = /status\npm.status_listen = {{SOCKET:status}}\nping.path = /ping")
+            "pm = static\npm.max_children = 1\npm.status_path = /status\npm.status_listen = {{SOCKET:status}}\nping.path = /ping"
+        )
         let held = try daemon.startHolding("1")
         let status = try daemon.get("/status", query: "json", from: "status").json
         #expect(status["pool"] as? String == "www")
@@ -80,9 +85,12 @@ struct StatusTests {
         #expect(try held.finalResponse().isComplete)
     }
 
-    @Test(.fpmdOnly("runs scripts there outside the pool's confinement")) func statusListenerRunsNoScript() throws {
+    @Test(.fpmdOnly("runs scripts there outside the pool's confinement")) func statusListenerRunsNoScript()
+        throws
+    {
         let daemon = try Daemon.startPool(
-            "pm = static\npm.max_children = 1\npm.status_path = /status\npm.status_listen = {{SOCKET:status}}")
+            "pm = static\npm.max_children = 1\npm.status_path = /status\npm.status_listen = {{SOCKET:status}}"
+        )
         let response = try daemon.get("/hello.php", from: "status")
         #expect(response.isComplete)
         #expect(!response.text.contains("hello"))

@@ -5,9 +5,15 @@ import Testing
 /// Configurations good and bad: the same words and the same exit code from both programs.
 @Suite(.daemons, .needsReference)
 struct ConfigurationParityTests {
-    private static let pool = "[www]\nuser = www-data\nlisten = {{SOCKET}}\npm = static\npm.max_children = 1\n"
+    private static let pool =
+        "[www]\nuser = www-data\nlisten = {{SOCKET}}\npm = static\npm.max_children = 1\n"
 
-    private func compare(_ name: String, _ text: String, flags: [String] = ["-tt", "-R"], global: String = "") throws {
+    private func compare(
+        _ name: String,
+        _ text: String,
+        flags: [String] = ["-tt", "-R"],
+        global: String = ""
+    ) throws {
         guard let program = Program.reference else { return }
         let results = try [program, Program.underTest].map { program in
             var options = Daemon.Options(program: program, global: global, ini: .distribution)
@@ -17,7 +23,8 @@ struct ConfigurationParityTests {
             daemon.allowLog(/.*/)
             let status = try daemon.process.wait()
             daemon.expectEnd(status)
-            return "\(status)\n" + normalise(readText(daemon.log.path) + readText(daemon.outputPath), of: daemon)
+            return "\(status)\n"
+                + normalise(readText(daemon.log.path) + readText(daemon.outputPath), of: daemon)
         }
         expectSame("configuration \(name)", "text", results[0], results[1])
     }
@@ -100,37 +107,62 @@ struct ConfigurationParityTests {
                 rlimit_files = 1000
                 rlimit_core = 0
                 systemd_interval = 20
-                """)
+                """
+        )
     }
 
     @Test func values() throws {
         for line in [
-            "clear_env = ON", "clear_env = \"Yes\"", "clear_env = \"yes\"", "clear_env = none", "clear_env =", "clear_env = 2",
-            "pm.max_requests = -5", "pm.max_requests =", "pm.max_requests = 1k", "pm.max_requests = 99999999999",
-            "request_terminate_timeout = 10ms", "request_terminate_timeout = 1.5m", "request_terminate_timeout = abc5",
-            "request_terminate_timeout = -5", "request_terminate_timeout = 10M", "request_terminate_timeout = off",
-            "request_terminate_timeout = 2d", "request_terminate_timeout =", "rlimit_core = UNLIMITED", "rlimit_core = -1", "rlimit_core = x",
-            "listen.mode = 0999", "listen.mode = abc", "process.priority = 50", "process.priority = -20", "pm = STATIC", "pm =",
-            "user = \"www-data\"", "group = 'nogroup'", "chdir = ''", "chdir = relative", "ping.path = /", "ping.path = /a b",
-            "ping.path = /p;comment", "ping.response =", "access.log =", "slowlog = x", "request_slowlog_trace_depth = 3",
-            "request_slowlog_timeout = 3", "security.limit_extensions =", "security.limit_extensions = FALSE", "listen = 9000x",
-            "listen = [::1]:0", "listen = localhost:99999", "listen.backlog = -1", "listen.allowed_clients = x", "prefix =",
-            "PM.MAX_CHILDREN = 7", "Include = /x", "include = /no/such", "php_value[a]", "php_value[a] =", "php_value[] = 1",
-            "php_value = 1", "Env[A] = 1", "env[A] =", "env[] = x", "pm.max_children[a] = 1", "php_flag[x] = maybe", "php_flag[x] = On",
-            "access.suppress_path[] = /x", "access.suppress_path[a] = /x", "access.suppress_path[] = x", "no.such = 1", "no.such[x] = 1",
-            "# comment", "# a = b", "; comment", "novalue", "= value", "a = b = c", "chdir = /tmp/$pool", "chdir = ${HOME}",
-            "chroot = $prefix", "chroot = x$prefix", "chroot = /tmp", "env[A] = \"quoted \\\" text\"", "env[A] = 'single $pool'",
-            "env[A] = a b  c ; d", "env[A] = PHP_OS", "env[A] = 1|2", "env[A] = (1", "env[A] = \"unbalanced", "env[A] = !", "env[A] = ~1",
-            "pm.status_path = status", "pm.status_path = /", "pm.status_listen =", "apparmor_hat = x", "decorate_workers_output = off",
-            "pm = dynamic", "pm = ondemand", "pm = ondemand\nlisten.backlog = 5", "listen.acl_users = nobody\nlisten.owner = nobody",
-            "pm = dynamic\npm.min_spare_servers = 1", "pm = dynamic\npm.min_spare_servers = 1\npm.max_spare_servers = 1\npm.start_servers = 9",
+            "clear_env = ON", "clear_env = \"Yes\"", "clear_env = \"yes\"", "clear_env = none", "clear_env =",
+            "clear_env = 2",
+            "pm.max_requests = -5", "pm.max_requests =", "pm.max_requests = 1k",
+            "pm.max_requests = 99999999999",
+            "request_terminate_timeout = 10ms", "request_terminate_timeout = 1.5m",
+            "request_terminate_timeout = abc5",
+            "request_terminate_timeout = -5", "request_terminate_timeout = 10M",
+            "request_terminate_timeout = off",
+            "request_terminate_timeout = 2d", "request_terminate_timeout =", "rlimit_core = UNLIMITED",
+            "rlimit_core = -1", "rlimit_core = x",
+            "listen.mode = 0999", "listen.mode = abc", "process.priority = 50", "process.priority = -20",
+            "pm = STATIC", "pm =",
+            "user = \"www-data\"", "group = 'nogroup'", "chdir = ''", "chdir = relative", "ping.path = /",
+            "ping.path = /a b",
+            "ping.path = /p;comment", "ping.response =", "access.log =", "slowlog = x",
+            "request_slowlog_trace_depth = 3",
+            "request_slowlog_timeout = 3", "security.limit_extensions =", "security.limit_extensions = FALSE",
+            "listen = 9000x",
+            "listen = [::1]:0", "listen = localhost:99999", "listen.backlog = -1",
+            "listen.allowed_clients = x", "prefix =",
+            "PM.MAX_CHILDREN = 7", "Include = /x", "include = /no/such", "php_value[a]", "php_value[a] =",
+            "php_value[] = 1",
+            "php_value = 1", "Env[A] = 1", "env[A] =", "env[] = x", "pm.max_children[a] = 1",
+            "php_flag[x] = maybe", "php_flag[x] = On",
+            "access.suppress_path[] = /x", "access.suppress_path[a] = /x", "access.suppress_path[] = x",
+            "no.such = 1", "no.such[x] = 1",
+            "# comment", "# a = b", "; comment", "novalue", "= value", "a = b = c", "chdir = /tmp/$pool",
+            "chdir = ${HOME}",
+            "chroot = $prefix", "chroot = x$prefix", "chroot = /tmp", "env[A] = \"quoted \\\" text\"",
+            "env[A] = 'single $pool'",
+            "env[A] = a b  c ; d", "env[A] = PHP_OS", "env[A] = 1|2", "env[A] = (1", "env[A] = \"unbalanced",
+            "env[A] = !", "env[A] = ~1",
+            "pm.status_path = status", "pm.status_path = /", "pm.status_listen =", "apparmor_hat = x",
+            "decorate_workers_output = off",
+            "pm = dynamic", "pm = ondemand", "pm = ondemand\nlisten.backlog = 5",
+            "listen.acl_users = nobody\nlisten.owner = nobody",
+            "pm = dynamic\npm.min_spare_servers = 1",
+            "pm = dynamic\npm.min_spare_servers = 1\npm.max_spare_servers = 1\npm.start_servers = 9",
             "pm = dynamic\npm.min_spare_servers = 1\npm.max_spare_servers = 1\npm.max_spawn_rate = 0",
-            "pm = ondemand\npm.process_idle_timeout = 0", "request_slowlog_timeout = 9\nslowlog = {{DIR}}/s\nrequest_terminate_timeout = 3",
+            "pm = ondemand\npm.process_idle_timeout = 0",
+            "request_slowlog_timeout = 9\nslowlog = {{DIR}}/s\nrequest_terminate_timeout = 3",
             "access.log = {{DIR}}/a\naccess.format = %{x}s",
-            "access.log = {{DIR}}/a\naccess.format = %{x}d", "access.log = {{DIR}}/a\naccess.format = %{x}M", "access.log = {{DIR}}/a\naccess.format = %{x}C",
-            "access.log = {{DIR}}/a\naccess.format = %e", "access.log = {{DIR}}/a\naccess.format = %o", "access.log = {{DIR}}/a\naccess.format = %",
-            "[]", "[ spaced ]\nuser = www-data", "[WWW]\npm.max_requests = 3", "[unclosed", "[www]x", "[global]\nlog_level = error\n[www]",
-            "user = 1234", "user = 1234\ngroup = 1234", "user = 0", "user = root", "listen.owner = 99999", "listen.group = nosuch",
+            "access.log = {{DIR}}/a\naccess.format = %{x}d", "access.log = {{DIR}}/a\naccess.format = %{x}M",
+            "access.log = {{DIR}}/a\naccess.format = %{x}C",
+            "access.log = {{DIR}}/a\naccess.format = %e", "access.log = {{DIR}}/a\naccess.format = %o",
+            "access.log = {{DIR}}/a\naccess.format = %",
+            "[]", "[ spaced ]\nuser = www-data", "[WWW]\npm.max_requests = 3", "[unclosed", "[www]x",
+            "[global]\nlog_level = error\n[www]",
+            "user = 1234", "user = 1234\ngroup = 1234", "user = 0", "user = root", "listen.owner = 99999",
+            "listen.group = nosuch",
         ] {
             try compare(line, Self.pool + line + "\n")
         }
@@ -138,16 +170,25 @@ struct ConfigurationParityTests {
 
     @Test func globalValues() throws {
         for line in [
-            "log_level = WARN", "log_level = none", "log_level = alert", "log_limit = 512", "log_limit = 511", "syslog.facility = x",
-            "process.max = -1", "process.priority = 21", "daemonize = maybe", "events.mechanism = kqueue", "events.mechanism = EPOLL",
-            "events.mechanism = poll", "emergency_restart_interval = 1x", "error_log = /no/such/x", "error_log = {{DIR}}", "pid =",
-            "env[A] = 1", "pm = static", "include = /no/such/*.conf", "include = {{DIR}}/none*", "systemd_interval = 0", "pid = $pool",
-            "process_control_timeout = 1d", "error_log = syslog", "[global]\npid = /x", "rlimit_files = 99999999999",
+            "log_level = WARN", "log_level = none", "log_level = alert", "log_limit = 512", "log_limit = 511",
+            "syslog.facility = x",
+            "process.max = -1", "process.priority = 21", "daemonize = maybe", "events.mechanism = kqueue",
+            "events.mechanism = EPOLL",
+            "events.mechanism = poll", "emergency_restart_interval = 1x", "error_log = /no/such/x",
+            "error_log = {{DIR}}", "pid =",
+            "env[A] = 1", "pm = static", "include = /no/such/*.conf", "include = {{DIR}}/none*",
+            "systemd_interval = 0", "pid = $pool",
+            "process_control_timeout = 1d", "error_log = syslog", "[global]\npid = /x",
+            "rlimit_files = 99999999999",
         ] {
             try compare("global \(line)", Self.pool, global: line)
         }
         try compare("no pool", "")
-        try compare("empty user", "[www]\nlisten = {{SOCKET}}\npm = static\npm.max_children = 1", flags: ["-t"])
+        try compare(
+            "empty user",
+            "[www]\nlisten = {{SOCKET}}\npm = static\npm.max_children = 1",
+            flags: ["-t"]
+        )
         try compare("same listen", Self.pool + Self.pool.replacingOccurrences(of: "[www]", with: "[other]"))
         try compare("carriage returns", Self.pool.replacingOccurrences(of: "\n", with: "\r\n"))
         try compare("byte order mark", "\u{feff}" + Self.pool)
@@ -156,16 +197,24 @@ struct ConfigurationParityTests {
     @Test func commandLines() throws {
         guard let reference = Program.reference else { return }
         for arguments in [
-            ["-v"], ["-m"], ["-h"], ["--help"], ["-Z"], ["--no-such"], ["x"], ["-y"], ["-y", "/no/such"], ["-t", "-y", "/no/such"], ["-tt", "-y", "/etc"],
-            ["-p", "/no/such"], ["-t", "-p", "/tmp"], ["-c"], ["-d"], ["-d", "foo", "-v"], ["-n", "-m"], ["-vh"], ["-hv"], ["--version=1"], ["-y=/no/such"],
-            ["--fpm-config=/no/such"], ["--fpm-config", "/no/such"], ["-F", "-D", "-y", "/no/such"], ["--", "-v"], ["-g", "/x", "-y", "/no"],
+            ["-v"], ["-m"], ["-h"], ["--help"], ["-Z"], ["--no-such"], ["x"], ["-y"], ["-y", "/no/such"],
+            ["-t", "-y", "/no/such"], ["-tt", "-y", "/etc"],
+            ["-p", "/no/such"], ["-t", "-p", "/tmp"], ["-c"], ["-d"], ["-d", "foo", "-v"], ["-n", "-m"],
+            ["-vh"], ["-hv"], ["--version=1"], ["-y=/no/such"],
+            ["--fpm-config=/no/such"], ["--fpm-config", "/no/such"], ["-F", "-D", "-y", "/no/such"],
+            ["--", "-v"], ["-g", "/x", "-y", "/no"],
         ] {
             let results = try [reference, Program.underTest].map { program in
-                let environment = baseEnvironment.merging(["PHPRC": "/etc/php/8.2/fpm", "PHP_INI_SCAN_DIR": "/etc/php/8.2/fpm/conf.d"]) { $1 }
+                let environment = baseEnvironment.merging([
+                    "PHPRC": "/etc/php/8.2/fpm", "PHP_INI_SCAN_DIR": "/etc/php/8.2/fpm/conf.d",
+                ]) { $1 }
                 let result = try run([program.path] + arguments, environment: environment)
                 return ("\(result.status)\n\(result.output)--\n\(result.errors)")
                     .replacing(#/^Usage: \S+/#.anchorsMatchLineEndings(), with: "Usage: PROGRAM")
-                    .replacing(#/^\[\d\d-\w{3}-\d{4} \d\d:\d\d:\d\d\]/#.anchorsMatchLineEndings(), with: "[TIME]")
+                    .replacing(
+                        #/^\[\d\d-\w{3}-\d{4} \d\d:\d\d:\d\d\]/#.anchorsMatchLineEndings(),
+                        with: "[TIME]"
+                    )
                     .replacing(#/\(built: [^)]*\)/#, with: "(built)")
             }
             expectSame("arguments \(arguments)", "text", results[0], results[1])
@@ -174,12 +223,15 @@ struct ConfigurationParityTests {
 
     /// What phpinfo says of the build of the program, which is not php-fpm's.
     private static let ofTheBuild = [
-        "Configure Command =>", "Build Date =>", "Build System =>", "$_SERVER[", "REQUEST_TIME", "$_ENV[", "_ =>", "PHP_SELF",
+        "Configure Command =>", "Build Date =>", "Build System =>", "$_SERVER[", "REQUEST_TIME", "$_ENV[",
+        "_ =>", "PHP_SELF",
     ]
 
     @Test func phpInformation() throws {
         guard let reference = Program.reference else { return }
-        let environment = baseEnvironment.merging(["PHPRC": "/etc/php/8.2/fpm", "PHP_INI_SCAN_DIR": "/etc/php/8.2/fpm/conf.d"]) { $1 }
+        let environment = baseEnvironment.merging([
+            "PHPRC": "/etc/php/8.2/fpm", "PHP_INI_SCAN_DIR": "/etc/php/8.2/fpm/conf.d",
+        ]) { $1 }
         let texts = try [reference, Program.underTest].map { program in
             try run([program.path, "-i"], environment: environment).output.split(separator: "\n")
                 .filter { line in !Self.ofTheBuild.contains { line.hasPrefix($0) } }.joined(separator: "\n")

@@ -13,16 +13,58 @@ struct DeliberateDifference {
     }
 }
 
-/// All of them. Whatever is not listed here must be the same.
+/// All of them.
+///
+/// Whatever is not listed here must be the same.
 let deliberateDifferences: [DeliberateDifference] = [
     DeliberateDifference(
-        test: "HTTP_PROXY in getenv()", part: "body",
-        reason: "php-fpm shows the header Proxy in the array of getenv() (CVE-2016-5385 class)"),
+        test: "HTTP_PROXY in getenv()",
+        part: "body",
+        reason: "php-fpm shows the header Proxy in the array of getenv() (CVE-2016-5385 class)"
+    ),
     DeliberateDifference(
-        test: "PHP_VALUE afterwards", part: "body",
-        reason: "php-fpm keeps settings of one request's parameters for the life of the worker"),
+        test: "PHP_VALUE afterwards",
+        part: "body",
+        reason: "php-fpm keeps settings of one request's parameters for the life of the worker"
+    ),
     DeliberateDifference(
-        test: "PHP_BINARY", part: "body", reason: "the path of the program that runs PHP is another"),
+        test: "PHP_BINARY",
+        part: "body",
+        reason: "the path of the program that runs PHP is another"
+    ),
     DeliberateDifference(
-        test: "access log, long line", part: "line", reason: "php-fpm writes a NUL where it cuts a long line"),
+        test: "cgi.fix_pathinfo=1 doc_root=*",
+        part: nil,
+        reason: "with doc_root fpmd applies limit_extensions to the file that is opened, php-fpm to another"
+    ),
+    DeliberateDifference(
+        test: "worker output, control characters",
+        part: "line",
+        reason: "fpmd writes them as \\xNN, so that a script cannot control the terminal that shows the log"
+    ),
+    DeliberateDifference(
+        test: "access log, long line",
+        part: "line",
+        reason: "php-fpm writes a NUL where it cuts a long line"
+    ),
+]
+
+/// Log lines that only one of the programs writes, or both in their own words, on purpose.
+struct DeliberateLine: Sendable {
+    /// What the line contains; it is left out on both sides.
+    let text: String
+    let reason: String
+}
+
+/// All of them.
+let deliberateLines: [DeliberateLine] = [
+    DeliberateLine(
+        text: "NOTICE: systemd monitor ",
+        reason: "fpmd speaks of systemd only when it runs under it"
+    ),
+    DeliberateLine(text: "NOTICE: did you mean ", reason: "fpmd adds a hint at what was probably meant"),
+    DeliberateLine(
+        text: "NOTICE: reloading: ",
+        reason: "php-fpm executes itself anew, fpmd starts a new generation of its pools"
+    ),
 ]

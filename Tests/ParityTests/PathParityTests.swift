@@ -30,7 +30,12 @@ struct PathParityTests {
         Variant(file: "{F}/pinfo", name: "/server.php", info: "/other"),
         Variant(file: "{F}/pinfo", name: "/server.php", info: "/longer/than/pinfo"),
         Variant(file: "{F}/pinfo", name: "/server.php", info: "/p"),
-        Variant(file: "{F}/pinfo", name: "", info: "{F}/pinfo", translated: "proxy:balancer://cluster{F}/pinfo"),
+        Variant(
+            file: "{F}/pinfo",
+            name: "",
+            info: "{F}/pinfo",
+            translated: "proxy:balancer://cluster{F}/pinfo"
+        ),
         Variant(file: "{F}/" + String(repeating: "A", count: 35), name: "/server.php", info: ""),
         Variant(file: "{F}/a\nb", name: "/server.php/a\nb", info: ""),
         Variant(file: "{F}/a/b/c", name: "/server.php/a/b/c", info: "/a/b/c"),
@@ -58,9 +63,24 @@ struct PathParityTests {
         Variant(file: "{F}/pinfo", name: nil, info: "/pinfo"),
         // Apache
         Variant(file: "proxy:fcgi://127.0.0.1:9000{F}", name: "/server.php"),
-        Variant(file: "proxy:fcgi://127.0.0.1:9000{F}", name: "/server.php", info: "/pinfo", translated: "{D}/pinfo"),
-        Variant(file: "proxy:fcgi://127.0.0.1:9000{F}?q=1", name: "/server.php", info: "/pinfo", translated: "{D}/pinfo"),
-        Variant(file: "proxy:balancer://cluster{F}", name: "/server.php", info: "/pinfo", translated: "{D}/pinfo"),
+        Variant(
+            file: "proxy:fcgi://127.0.0.1:9000{F}",
+            name: "/server.php",
+            info: "/pinfo",
+            translated: "{D}/pinfo"
+        ),
+        Variant(
+            file: "proxy:fcgi://127.0.0.1:9000{F}?q=1",
+            name: "/server.php",
+            info: "/pinfo",
+            translated: "{D}/pinfo"
+        ),
+        Variant(
+            file: "proxy:balancer://cluster{F}",
+            name: "/server.php",
+            info: "/pinfo",
+            translated: "{D}/pinfo"
+        ),
         Variant(file: "PROXY:FCGI://localhost{F}", name: "/server.php"),
         Variant(file: "proxy:fcgi://127.0.0.1:9000{F}/pinfo", name: "/server.php/pinfo"),
         Variant(file: "proxy:fcgi://127.0.0.1:9000{F}/1%202", name: "/server.php/1 2"),
@@ -73,11 +93,33 @@ struct PathParityTests {
         Variant(file: "proxy:fcgi://localhost{D}/missing.php", name: "/missing.php"),
         Variant(file: "{F}?q=1", name: "/server.php"),
         // Others
-        Variant(file: "{D}/cgi-handler", name: "/cgi-handler", info: "/server.php", translated: "{F}", others: [("REDIRECT_URL", "/server.php")]),
-        Variant(file: "{F}", name: "/server.php", info: "/x", translated: "{F}", others: [("REDIRECT_URL", "/server.php")]),
+        Variant(
+            file: "{D}/cgi-handler",
+            name: "/cgi-handler",
+            info: "/server.php",
+            translated: "{F}",
+            others: [("REDIRECT_URL", "/server.php")]
+        ),
+        Variant(
+            file: "{F}",
+            name: "/server.php",
+            info: "/x",
+            translated: "{F}",
+            others: [("REDIRECT_URL", "/server.php")]
+        ),
         Variant(file: "{F}", name: "/server.php", info: "/x", others: [("REDIRECT_URL", "/elsewhere")]),
-        Variant(file: "{F}/pinfo", name: "/server.php", info: "/server.php/pinfo", others: [("SERVER_SOFTWARE", "Microsoft-IIS/10.0")]),
-        Variant(file: "{F}", name: "/server.php", info: "/server.php", others: [("SERVER_SOFTWARE", "Microsoft-IIS/10.0")]),
+        Variant(
+            file: "{F}/pinfo",
+            name: "/server.php",
+            info: "/server.php/pinfo",
+            others: [("SERVER_SOFTWARE", "Microsoft-IIS/10.0")]
+        ),
+        Variant(
+            file: "{F}",
+            name: "/server.php",
+            info: "/server.php",
+            others: [("SERVER_SOFTWARE", "Microsoft-IIS/10.0")]
+        ),
     ]
 
     @Test(arguments: [
@@ -88,7 +130,9 @@ struct PathParityTests {
         let pair = try Pair(Self.pool, settings: settings)
         for daemon in [pair.reference, pair.subject] {
             try FileManager.default.createSymbolicLink(
-                atPath: daemon.documentRoot + "/link.php", withDestinationPath: "server.php")
+                atPath: daemon.documentRoot + "/link.php",
+                withDestinationPath: "server.php"
+            )
         }
         for variant in Self.variants {
             for root in ["{D}", "{D}/", nil] {

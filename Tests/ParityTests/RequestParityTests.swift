@@ -7,32 +7,6 @@ import Testing
 struct RequestParityTests {
     private static let pool = "pm = static\npm.max_children = 1\n"
 
-    struct Case: Sendable {
-        let name: String
-        var script = "/server.php"
-        var query = ""
-        var method: String?
-        var headers: [String: String] = [:]
-        var body = ""
-        var contentType = ""
-        /// Parameters to set or, with nil, to remove.
-        var changes: [(String, String?)] = []
-
-        func request(_ daemon: Daemon) -> FastCGIRequest {
-            var request = daemon.makeRequest(
-                script, query: query, method: method, headers: headers, body: Array(body.utf8),
-                contentType: contentType)
-            for (name, value) in changes {
-                request.set(name, value?.replacingOccurrences(of: "{ROOT}", with: daemon.documentRoot))
-            }
-            return request
-        }
-    }
-
-    private func compare(_ pair: Pair, _ cases: [Case]) throws {
-        for test in cases { try pair.compare(test.name, test.request) }
-    }
-
     // MARK: Pages
 
     static let pages: [Case] = [
@@ -55,54 +29,87 @@ struct RequestParityTests {
         Case(name: "shutdown", script: "/shutdown.php"),
         Case(name: "static state", script: "/static-state.php"),
         Case(name: "large", script: "/large.php", query: "bytes=300000"),
-        Case(name: "all headers", script: "/all-headers.php", headers: ["HTTP_X_A": "1", "HTTP_ACCEPT_LANGUAGE": "de"]),
-        Case(name: "user.ini", script: "/user-ini/sub/settings.php", query: "names=precision,memory_limit,date.timezone"),
+        Case(
+            name: "all headers",
+            script: "/all-headers.php",
+            headers: ["HTTP_X_A": "1", "HTTP_ACCEPT_LANGUAGE": "de"]
+        ),
+        Case(
+            name: "user.ini",
+            script: "/user-ini/sub/settings.php",
+            query: "names=precision,memory_limit,date.timezone"
+        ),
     ]
 
     @Test func pages() throws {
         let pair = try Pair(Self.pool)
-        try compare(pair, Self.pages)
-        for code in [200, 201, 204, 206, 301, 302, 303, 304, 307, 400, 401, 403, 404, 405, 410, 418, 429, 451, 499, 500, 502, 503, 511, 599, 999] {
-            try compare(pair, [Case(name: "code \(code)", script: "/headers.php", query: "code=\(code)")])
+        try pair.compare(Self.pages)
+        for code in [
+            200, 201, 204, 206, 301, 302, 303, 304, 307, 400, 401, 403, 404, 405, 410, 418, 429, 451, 499,
+            500, 502, 503, 511, 599, 999,
+        ] {
+            try pair.compare([Case(name: "code \(code)", script: "/headers.php", query: "code=\(code)")])
         }
     }
 
     @Test func headerLines() throws {
         let pair = try Pair(Self.pool)
         for lines in [
-            ["Location: /x"], ["Location: /x", "X-A: 1"], ["X-A: 1", "X-A: 2", "X-B: 3"], ["Set-Cookie: a=b", "Set-Cookie: c=d"],
-            ["Content-Type: text/plain"], ["content-type: text/html; charset=latin1"], ["Content-Type: application/json"],
-            ["Content-Type:"], ["Content-Length: 3"], ["Status: 404 Gone Fishing"], ["Status: 200 OK"], ["Status: 404", "Status: 500"],
-            ["HTTP/1.1 201 Created by hand"], ["HTTP/1.0 404"], ["HTTP/1.1 200 OK"], ["HTTP/2 503 Busy"], ["HTTP/1.1 999 X", "X-A: 1"],
-            ["HTTP/1.1 304 Not Modified", "ETag: \"x\""], ["HTTP/1.1 201 " + String(repeating: "A", count: 1014)],
-            ["X-Long: " + String(repeating: "v", count: 9000)], ["X-Empty:"], ["X-NoValue"], [""], ["X-Umlaut: ä"],
+            ["Location: /x"], ["Location: /x", "X-A: 1"], ["X-A: 1", "X-A: 2", "X-B: 3"],
+            ["Set-Cookie: a=b", "Set-Cookie: c=d"],
+            ["Content-Type: text/plain"], ["content-type: text/html; charset=latin1"],
+            ["Content-Type: application/json"],
+            ["Content-Type:"], ["Content-Length: 3"], ["Status: 404 Gone Fishing"], ["Status: 200 OK"],
+            ["Status: 404", "Status: 500"],
+            ["HTTP/1.1 201 Created by hand"], ["HTTP/1.0 404"], ["HTTP/1.1 200 OK"], ["HTTP/2 503 Busy"],
+            ["HTTP/1.1 999 X", "X-A: 1"],
+            ["HTTP/1.1 304 Not Modified", "ETag: \"x\""],
+            ["HTTP/1.1 201 " + String(repeating: "A", count: 1014)],
+            ["X-Long: " + String(repeating: "v", count: 9000)], ["X-Empty:"], ["X-NoValue"], [""],
+            ["X-Umlaut: ä"],
             ["WWW-Authenticate: Basic realm=\"x\""], ["Transfer-Encoding: chunked"],
         ] {
-            let query = lines.map { "header[]=" + ($0.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? "") }
-                .joined(separator: "&")
+            let query = lines.map {
+                "header[]=" + ($0.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? "")
+            }
+            .joined(separator: "&")
             for code in ["", "&code=404", "&code=304"] {
-                let test = Case(name: "header \(lines.joined(separator: "|").prefix(60))\(code)", script: "/headers.php", query: query + code)
-                try compare(pair, [test])
+                let test = Case(
+                    name: "header \(lines.joined(separator: "|").prefix(60))\(code)",
+                    script: "/headers.php",
+                    query: query + code
+                )
+                try pair.compare([test])
             }
         }
     }
 
     @Test(arguments: [
-        ["cgi.nph=1"], ["cgi.rfc2616_headers=1"], ["fastcgi.logging=0"], ["fastcgi.error_header=HTTP/1.1 550 PHP Error"],
-        ["expose_php=1"], ["display_errors=1", "html_errors=0"], ["default_charset="], ["output_buffering=4096"],
-        ["implicit_flush=1"], ["zlib.output_compression=1"], ["default_mimetype=text/plain"], ["variables_order=EGPCS"],
-        ["register_argc_argv=1"], ["auto_globals_jit=0"], ["cgi.check_shebang_line=1"], ["enable_post_data_reading=0"],
+        ["cgi.nph=1"], ["cgi.rfc2616_headers=1"], ["fastcgi.logging=0"],
+        ["fastcgi.error_header=HTTP/1.1 550 PHP Error"],
+        ["expose_php=1"], ["display_errors=1", "html_errors=0"], ["default_charset="],
+        ["output_buffering=4096"],
+        ["implicit_flush=1"], ["zlib.output_compression=1"], ["default_mimetype=text/plain"],
+        ["variables_order=EGPCS"],
+        ["register_argc_argv=1"], ["auto_globals_jit=0"], ["cgi.check_shebang_line=1"],
+        ["enable_post_data_reading=0"],
     ])
     func settings(_ settings: [String]) throws {
         let pair = try Pair(Self.pool, settings: settings)
-        let pages = Self.pages.filter { !["memory", "large"].contains($0.name) } + [
-            Case(name: "code 404", script: "/headers.php", query: "code=404"),
-            Case(name: "status line", script: "/headers.php", query: "header[]=HTTP/1.1%20201%20Made"),
-            Case(name: "query", query: "a+b=c&d"),
-            Case(name: "gzip", script: "/hello.php", headers: ["HTTP_ACCEPT_ENCODING": "gzip"]),
-            Case(name: "form", script: "/input.php", body: "a=b", contentType: "application/x-www-form-urlencoded"),
-            Case(name: "environment", script: "/environment.php"),
-        ]
+        let pages =
+            Self.pages.filter { !["memory", "large"].contains($0.name) } + [
+                Case(name: "code 404", script: "/headers.php", query: "code=404"),
+                Case(name: "status line", script: "/headers.php", query: "header[]=HTTP/1.1%20201%20Made"),
+                Case(name: "query", query: "a+b=c&d"),
+                Case(name: "gzip", script: "/hello.php", headers: ["HTTP_ACCEPT_ENCODING": "gzip"]),
+                Case(
+                    name: "form",
+                    script: "/input.php",
+                    body: "a=b",
+                    contentType: "application/x-www-form-urlencoded"
+                ),
+                Case(name: "environment", script: "/environment.php"),
+            ]
         for page in pages { try pair.compare("\(settings): \(page.name)", page.request) }
     }
 
@@ -110,34 +117,60 @@ struct RequestParityTests {
 
     @Test func variables() throws {
         let pair = try Pair(
-            Self.pool + "env[ONE] = 1\nenv[TWO] = two words\nenv[HTTP_PROXY] = local\nenv[QUERY_STRING] = local\n")
-        try compare(pair, [
+            Self.pool
+                + "env[ONE] = 1\nenv[TWO] = two words\nenv[HTTP_PROXY] = local\nenv[QUERY_STRING] = local\n"
+        )
+        try pair.compare([
             Case(name: "plain"),
             Case(name: "query", query: "a=1&b[]=2&b[]=3&c.d=4&e%20f=5"),
-            Case(name: "odd names", changes: [("A.B", "1"), ("C D", "2"), ("E[F]", "3"), ("", "4"), ("=", "5"), ("G", ""), ("[H]", "6")]),
+            Case(
+                name: "odd names",
+                changes: [
+                    ("A.B", "1"), ("C D", "2"), ("E[F]", "3"), ("", "4"), ("=", "5"), ("G", ""),
+                    ("[H]", "6"),
+                ]
+            ),
             Case(name: "not UTF-8 name", changes: [("N\u{e4}me", "\u{e4}")]),
             Case(name: "NUL", changes: [("HTTP_X", "a\0b"), ("HTTP\0Y", "c")]),
             Case(name: "long", changes: [("HTTP_X", String(repeating: "y", count: 20_000))]),
             Case(name: "HTTP_PROXY", headers: ["HTTP_PROXY": "evil"]),
-            Case(name: "overridden environment", changes: [("ONE", "parameter"), ("USER", "parameter"), ("HOME", "h")]),
+            Case(
+                name: "overridden environment",
+                changes: [("ONE", "parameter"), ("USER", "parameter"), ("HOME", "h")]
+            ),
             Case(name: "PHP_SELF", changes: [("PHP_SELF", "given")]),
             Case(name: "argv", query: "a+b+c"),
             Case(name: "REQUEST_TIME", changes: [("REQUEST_TIME", "1")]),
             Case(name: "SERVER_NAME", changes: [("SERVER_NAME", "OTHER.test")]),
             Case(name: "cookies", script: "/input.php", headers: ["HTTP_COOKIE": "a=1; b=%20; c[x]=2;d"]),
             Case(name: "environment", script: "/environment.php", query: "name=ONE"),
-            Case(name: "environment of a parameter", script: "/environment.php", query: "name=REMOTE_ADDR"),
+            Case(
+                name: "environment of a parameter",
+                script: "/environment.php",
+                query: "name=REMOTE_ADDR"
+            ),
             Case(name: "environment overridden", script: "/environment.php", query: "name=QUERY_STRING"),
-            Case(name: "HTTP_PROXY in getenv()", script: "/environment.php", query: "name=HTTP_PROXY", headers: ["HTTP_PROXY": "evil"]),
-            Case(name: "no parameters but the script", changes: [
-                ("QUERY_STRING", nil), ("CONTENT_TYPE", nil), ("CONTENT_LENGTH", nil), ("SCRIPT_NAME", nil), ("REQUEST_URI", nil),
-                ("DOCUMENT_URI", nil), ("DOCUMENT_ROOT", nil), ("SERVER_NAME", nil), ("SERVER_SOFTWARE", nil),
-            ]),
+            Case(
+                name: "HTTP_PROXY in getenv()",
+                script: "/environment.php",
+                query: "name=HTTP_PROXY",
+                headers: ["HTTP_PROXY": "evil"]
+            ),
+            Case(
+                name: "no parameters but the script",
+                changes: [
+                    ("QUERY_STRING", nil), ("CONTENT_TYPE", nil), ("CONTENT_LENGTH", nil),
+                    ("SCRIPT_NAME", nil), ("REQUEST_URI", nil),
+                    ("DOCUMENT_URI", nil), ("DOCUMENT_ROOT", nil), ("SERVER_NAME", nil),
+                    ("SERVER_SOFTWARE", nil),
+                ]
+            ),
             Case(name: "no method", changes: [("REQUEST_METHOD", nil)]),
             Case(name: "empty method", changes: [("REQUEST_METHOD", "")]),
             Case(name: "no script", changes: [("SCRIPT_FILENAME", nil)]),
             Case(name: "empty script", changes: [("SCRIPT_FILENAME", "")]),
-        ])
+        ]
+        )
         try pair.compare("duplicate parameter") { daemon in
             var request = daemon.makeRequest("/server.php")
             request.parameters.append((name: "REQUEST_METHOD", value: "PUT"))
@@ -154,7 +187,9 @@ struct RequestParityTests {
     }
 
     @Test(arguments: ["clear_env = no", "clear_env = yes"]) func environment(line: String) throws {
-        let pair = try Pair(Self.pool + line + "\nenv[LAST] = $HOME\nenv[PATH] = /bin\nenv[NONE] = $NOT_SET\n")
+        let pair = try Pair(
+            Self.pool + line + "\nenv[LAST] = $HOME\nenv[PATH] = /bin\nenv[NONE] = $NOT_SET\n"
+        )
         for (name, settings) in [("server", "/server.php"), ("environment", "/environment.php")] {
             try pair.compare("\(line): \(name)") { daemon in
                 daemon.makeRequest(settings, headers: ["PHP_VALUE": "variables_order = EGPCS"])
@@ -165,105 +200,37 @@ struct RequestParityTests {
     @Test func authentication() throws {
         let pair = try Pair(Self.pool)
         for value in [
-            "Basic amFuZTpzZWNyZXQ=", "basic amFuZTpzZWNyZXQ=", "BASIC amFuZTpzZTpjcmV0", "Basic amFuZQ==", "Basic !!!", "Basic ", "Basic",
+            "Basic amFuZTpzZWNyZXQ=", "basic amFuZTpzZWNyZXQ=", "BASIC amFuZTpzZTpjcmV0", "Basic amFuZQ==",
+            "Basic !!!", "Basic ", "Basic",
             "Digest username=\"x\"", "digest a", "Digest", "Bearer token", "", "Basic  amFuZTpzZWNyZXQ=",
         ] {
-            try compare(pair, [
-                Case(name: "authorization \(value)", script: "/auth.php", headers: ["HTTP_AUTHORIZATION": value]),
-                Case(name: "authorization \(value), variables", headers: ["HTTP_AUTHORIZATION": value, "AUTH_TYPE": "x", "REMOTE_USER": "y"]),
-                Case(name: "authorization \(value), missing script", script: "/missing.php", headers: ["HTTP_AUTHORIZATION": value]),
-            ])
+            try pair.compare([
+                Case(
+                    name: "authorization \(value)",
+                    script: "/auth.php",
+                    headers: ["HTTP_AUTHORIZATION": value]
+                ),
+                Case(
+                    name: "authorization \(value), variables",
+                    headers: ["HTTP_AUTHORIZATION": value, "AUTH_TYPE": "x", "REMOTE_USER": "y"]
+                ),
+                Case(
+                    name: "authorization \(value), missing script",
+                    script: "/missing.php",
+                    headers: ["HTTP_AUTHORIZATION": value]
+                ),
+            ]
+            )
         }
-    }
-
-    // MARK: Bodies
-
-    @Test func bodies() throws {
-        let pair = try Pair(Self.pool)
-        let form = "application/x-www-form-urlencoded"
-        let boundary = "multipart/form-data; boundary=B"
-        let parts = "--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n"
-            + "--B\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x.txt\"\r\nContent-Type: text/x\r\n\r\nfile\r\n"
-        try compare(pair, [
-            Case(name: "form", script: "/input.php", body: "a=1&b[x]=2&c=%zz", contentType: form),
-            Case(name: "form with charset", script: "/input.php", body: "a=1", contentType: form + "; charset=utf-8"),
-            Case(name: "PUT form", script: "/input.php", method: "PUT", body: "a=1", contentType: form),
-            Case(name: "GET with body", script: "/input.php", method: "GET", body: "a=1", contentType: form),
-            Case(name: "JSON", script: "/input.php", body: "{\"a\":1}", contentType: "application/json"),
-            Case(name: "no type", script: "/input.php", body: "a=1"),
-            Case(name: "upload", script: "/input.php", body: parts + "--B--\r\n", contentType: boundary),
-            Case(name: "upload cut off", script: "/input.php", body: parts, contentType: boundary),
-            Case(name: "upload without boundary", script: "/input.php", body: parts, contentType: "multipart/form-data"),
-            Case(name: "empty upload", script: "/input.php", body: "--B--\r\n", contentType: boundary),
-            Case(name: "many fields", script: "/input.php", body: (0..<1200).map { "f\($0)=1" }.joined(separator: "&"), contentType: form),
-            Case(name: "too large", script: "/input.php", headers: ["PHP_ADMIN_VALUE": "post_max_size = 10"], body: "a=123456789012345", contentType: form),
-        ])
-    }
-
-    @Test func limits() throws {
-        let pair = try Pair(
-            Self.pool + "php_admin_value[post_max_size] = 200\nphp_admin_value[max_input_vars] = 3\nphp_admin_value[max_multipart_body_parts] = 2\n")
-        let form = "application/x-www-form-urlencoded"
-        let part = { (name: String) in "--B\r\nContent-Disposition: form-data; name=\"\(name)\"\r\n\r\n1\r\n" }
-        try compare(pair, [
-            Case(name: "too large", script: "/input.php", body: String(repeating: "a", count: 300), contentType: form),
-            Case(name: "too many variables", script: "/input.php", query: "a=1&b=2&c=3&d=4", body: "a=1&b=2&c=3&d=4", contentType: form),
-            Case(name: "too many parts", script: "/input.php", body: part("a") + part("b") + part("c") + "--B--\r\n", contentType: "multipart/form-data; boundary=B"),
-        ])
-    }
-
-    // MARK: Settings
-
-    @Test func settingsThroughParameters() throws {
-        let pair = try Pair(Self.pool + "php_value[precision] = 5\nphp_admin_value[memory_limit] = 64M\n")
-        let names = "names=precision,memory_limit,html_errors,disable_functions,user_agent"
-        for (name, value) in [
-            ("one", "precision = 9"), ("several", "precision = 9\nhtml_errors = on\n"), ("quoted", "user_agent = \"a b\""),
-            ("unknown", "no_such = 1"), ("section", "[a]\nprecision = 9"), ("array", "a[] = 1"), ("empty value", "precision ="),
-            ("no value", "precision"), ("comment", "; comment\nprecision = 3"), ("empty", ""), ("syntax", "precision = ="),
-            ("constant", "error_reporting = E_ALL"),
-        ] {
-            for parameter in ["PHP_VALUE", "PHP_ADMIN_VALUE"] {
-                // A pair of its own: php-fpm keeps the settings for later requests.
-                let own = name == "unknown" ? pair : try Pair(Self.pool + "php_value[precision] = 5\nphp_admin_value[memory_limit] = 64M\n")
-                try compare(own, [
-                    Case(name: "\(parameter) \(name)", script: "/settings.php", query: names + "&set=7", headers: [parameter: value]),
-                ])
-            }
-        }
-        try compare(pair, [
-            Case(name: "PHP_VALUE before", script: "/settings.php", query: names, headers: ["PHP_VALUE": "html_errors = 1"]),
-            Case(name: "PHP_VALUE afterwards", script: "/settings.php", query: names),
-        ])
-    }
-
-    @Test func whatKindOfPHPThisIs() throws {
-        let pair = try Pair(Self.pool)
-        let expected = try pair.reference.get("/server-info.php").json
-        let actual = try pair.subject.get("/server-info.php").json
-        for (key, value) in expected where key != "ini" {
-            expectSame(key == "binary" ? "PHP_BINARY" : key, "body", describe(value), describe(actual[key]))
-        }
-        let expectedIni = expected["ini"] as? [String: Any] ?? [:]
-        let actualIni = actual["ini"] as? [String: Any] ?? [:]
-        #expect(expectedIni.count > 100)
-        for name in Set(expectedIni.keys).union(actualIni.keys).sorted() {
-            expectSame("ini \(name)", "body", describe(expectedIni[name]), describe(actualIni[name]))
-        }
-    }
-
-    private func describe(_ value: Any?) -> String {
-        guard let value else { return "nothing" }
-        let data = try? JSONSerialization.data(
-            withJSONObject: value, options: [.sortedKeys, .fragmentsAllowed, .withoutEscapingSlashes])
-        return data.map { String(decoding: $0, as: UTF8.self) } ?? "\(value)"
     }
 
     // MARK: Kept connections
 
     @Test func keptConnection() throws {
         let pair = try Pair(Self.pool + "pm.max_requests = 40\n")
-        let scripts = ["/hello.php", "/missing.php", "/fatal.php", "/exit.php", "/page.html", "/input.php", "/hello.php"]
+        let scripts = [
+            "/hello.php", "/missing.php", "/fatal.php", "/exit.php", "/page.html", "/input.php", "/hello.php",
+        ]
         func exchange(_ daemon: Daemon) throws -> [String] {
             let connection = try daemon.connect()
             return try scripts.map { script in
@@ -271,11 +238,16 @@ struct RequestParityTests {
                 request.keepsConnection = true
                 try connection.send(request)
                 let response = try connection.readResponse()
-                return normalise(String(decoding: response.output, as: UTF8.self) + response.errors, of: daemon)
+                return normalise(
+                    String(decoding: response.output, as: UTF8.self) + response.errors,
+                    of: daemon
+                )
             }
         }
         let expected = try exchange(pair.reference)
         let actual = try exchange(pair.subject)
-        for (index, script) in scripts.enumerated() { expectSame("kept \(script)", "body", expected[index], actual[index]) }
+        for (index, script) in scripts.enumerated() {
+            expectSame("kept \(script)", "body", expected[index], actual[index])
+        }
     }
 }

@@ -2,7 +2,7 @@ import CTestSupport
 import Foundation
 
 /// How a process ended.
-public enum ExitStatus: Equatable, Sendable, CustomStringConvertible {
+package enum ExitStatus: Equatable, Sendable, CustomStringConvertible {
     case code(Int32)
     case signal(Int32)
 
@@ -12,7 +12,7 @@ public enum ExitStatus: Equatable, Sendable, CustomStringConvertible {
         self = signal == 0 ? .code((waitStatus >> 8) & 0xff) : .signal(signal)
     }
 
-    public var description: String {
+    package var description: String {
         switch self {
         case .code(let code): "exit status \(code)"
         case .signal(let signal): "signal \(signal)"
@@ -21,23 +21,29 @@ public enum ExitStatus: Equatable, Sendable, CustomStringConvertible {
 }
 
 /// A program started by a test, with files as its standard output and error.
-public final class ChildProcess {
+package final class ChildProcess {
     /// The process, also after its end: reaped only by ``wait(within:)``.
-    public let pid: Int32
+    package let pid: Int32
     /// How it ended, once ``wait(within:)`` has seen that.
-    public private(set) var status: ExitStatus?
+    package private(set) var status: ExitStatus?
 
-    /// Starts a program: default signal dispositions, empty mask, standard input from `/dev/null`.
+    /// Starts a program: default signal dispositions, empty mask, and the files named.
     ///
     /// - Parameters:
     ///   - arguments: The whole vector; its first element is looked up in this process's `PATH`.
     ///   - environment: The whole environment of the program; it gets it sorted by name.
     ///   - output: File that standard output is appended to; created if missing.
     ///   - errors: The same for standard error; may be the same file.
+    ///   - input: File that standard input comes from.
     ///   - directory: Its working directory; this process's if nil.
-    public init(
-        _ arguments: [String], environment: [String: String], output: String, errors: String,
-        input: String = "/dev/null", directory: String? = nil
+    /// - Throws: ``TestFailure`` when the program cannot be executed.
+    package init(
+        _ arguments: [String],
+        environment: [String: String],
+        output: String,
+        errors: String,
+        input: String = "/dev/null",
+        directory: String? = nil
     ) throws {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -71,7 +77,7 @@ public final class ChildProcess {
     }
 
     /// Takes charge of a process that has become a child of this one: the daemon that a program left.
-    public init(adopting pid: Int32) {
+    package init(adopting pid: Int32) {
         self.pid = pid
     }
 
@@ -83,12 +89,12 @@ public final class ChildProcess {
     }
 
     /// Sends a signal, unless the process has been reaped.
-    public func send(_ signal: Int32) {
+    package func send(_ signal: Int32) {
         if status == nil { kill(pid, signal) }
     }
 
     /// Tells whether the process has not ended yet; does not reap it.
-    public var isRunning: Bool {
+    package var isRunning: Bool {
         guard status == nil, let process = ProcessSnapshot(pid: pid) else { return false }
         return process.state != "Z"
     }
@@ -97,7 +103,7 @@ public final class ChildProcess {
     ///
     /// - Throws: ``TestFailure`` when it still runs after `limit`.
     @discardableResult
-    public func wait(within limit: Duration = patience) throws -> ExitStatus {
+    package func wait(within limit: Duration = patience) throws -> ExitStatus {
         if let status { return status }
         let descriptor = ctest_pidfd_open(pid)
         guard descriptor >= 0 else { throw TestFailure.systemCall("pidfd_open") }
@@ -116,10 +122,10 @@ public final class ChildProcess {
 }
 
 /// What a program that ran to its end printed.
-public struct CommandResult: Sendable {
-    public let status: ExitStatus
-    public let output: String
-    public let errors: String
+package struct CommandResult: Sendable {
+    package let status: ExitStatus
+    package let output: String
+    package let errors: String
 }
 
 /// Runs a program to its end.
@@ -127,26 +133,35 @@ public struct CommandResult: Sendable {
 /// - Parameters:
 ///   - arguments: The whole vector, program first.
 ///   - environment: The whole environment; ``baseEnvironment`` if nil.
+///   - limit: How long it may take.
+/// - Returns: Its exit status and output.
 /// - Throws: ``TestFailure`` when it cannot start or still runs after `limit` (it is killed then).
-public func run(
-    _ arguments: [String], environment: [String: String]? = nil, within limit: Duration = patience
+package func run(
+    _ arguments: [String],
+    environment: [String: String]? = nil,
+    within limit: Duration = patience
 ) throws -> CommandResult {
     let directory = try TestContext.required().makeDirectory("command")
     let output = directory + "/stdout"
     let errors = directory + "/stderr"
     let process = try ChildProcess(
-        arguments, environment: environment ?? baseEnvironment, output: output, errors: errors)
+        arguments,
+        environment: environment ?? baseEnvironment,
+        output: output,
+        errors: errors
+    )
     let status = try process.wait(within: limit)
     return CommandResult(status: status, output: readText(output), errors: readText(errors))
 }
 
 /// What every program started by a test finds in its environment.
-public let baseEnvironment = [
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/nonexistent", "LANG": "C",
+package let baseEnvironment = [
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/nonexistent",
+    "LANG": "C",
 ]
 
 /// The text of a file, bytes that are not UTF-8 replaced; empty when it cannot be read.
-public func readText(_ path: String) -> String {
+package func readText(_ path: String) -> String {
     guard let data = FileManager.default.contents(atPath: path) else { return "" }
     return String(decoding: data, as: UTF8.self)
 }

@@ -85,7 +85,8 @@ extension Daemon {
     private func logProblems() -> [String] {
         log.lines.compactMap { line in
             if isAllowed(line) { return nil }
-            guard let level = line.firstMatch(of: #/^\[[^\]]+\] (DEBUG|NOTICE|WARNING|ERROR|ALERT): /#)?.1 else {
+            guard let level = line.firstMatch(of: #/^\[[^\]]+\] (DEBUG|NOTICE|WARNING|ERROR|ALERT): /#)?.1
+            else {
                 return "log line without level: \(line)"
             }
             return level == "NOTICE" || level == "DEBUG" ? nil : "unexpected log line: \(line)"

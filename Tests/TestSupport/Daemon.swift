@@ -4,39 +4,44 @@ import Foundation
 ///
 /// The running test's context stops it in the end, unless the test has, and verifies how it went: see
 /// ``finish()``.
-public final class Daemon {
+package final class Daemon {
     /// What php.ini the daemon reads.
-    public enum Ini: Sendable {
+    package enum Ini: Sendable {
         /// A small one of the tests' own with these lines added, and the distribution's extensions.
         case neutral(String = "")
-        /// What the distribution's php-fpm reads.
+        /// What the distribution's php-fpm reads, named by variables of the environment.
         case distribution
+        /// What the program finds by itself.
+        case builtIn
     }
 
     /// How a daemon is started, beside its configuration.
-    public struct Options: Sendable {
+    package struct Options: Sendable {
         /// The program; the one under test unless told otherwise.
-        public var program = Program.underTest
+        package var program = Program.underTest
         /// Lines added to the section `[global]` of the tests' own.
-        public var global = ""
-        public var ini = Ini.neutral()
+        package var global = ""
+        package var ini = Ini.neutral()
         /// Arguments that say how to run; `-y FILE` follows.
-        public var mode = ["-F", "-O", "-R"]
+        package var mode = ["-F", "-O", "-R"]
         /// Further arguments.
-        public var arguments: [String] = []
+        package var arguments: [String] = []
         /// Variables added to ``baseEnvironment``.
-        public var environment: [String: String] = [:]
+        package var environment: [String: String] = [:]
         /// Words put before the program, such as `setpriv`; the last of them must execute it in its place.
-        public var wrapper: [String] = []
+        package var wrapper: [String] = []
         /// A configuration file that exists, used instead of one written for the test.
-        public var configurationFile: String?
+        package var configurationFile: String?
         /// Whether to wait until the daemon serves.
-        public var waitsUntilReady = true
+        package var waitsUntilReady = true
 
         /// Takes the defaults; see the properties.
-        public init(
-            program: Program = .underTest, global: String = "", ini: Ini = .neutral(),
-            arguments: [String] = [], environment: [String: String] = [:]
+        package init(
+            program: Program = .underTest,
+            global: String = "",
+            ini: Ini = .neutral(),
+            arguments: [String] = [],
+            environment: [String: String] = [:]
         ) {
             self.program = program
             self.global = global
@@ -46,23 +51,23 @@ public final class Daemon {
         }
     }
 
-    public let program: Program
+    package let program: Program
     /// Holds the configuration, logs, sockets and the document root; removed when the test passes.
-    public let directory: String
+    package let directory: String
     /// The document root with a copy of all fixtures.
-    public let documentRoot: String
+    package let documentRoot: String
     /// A directory that every user may write to.
-    public let scratch: String
+    package let scratch: String
     /// What the daemon writes to its standard error: its log.
-    public let log: LogFile
+    package let log: LogFile
     /// What the program wrote to its standard output.
-    public let outputPath: String
+    package let outputPath: String
     /// The whole command line.
-    public let commandLine: [String]
-    public let environment: [String: String]
+    package let commandLine: [String]
+    package let environment: [String: String]
     /// The configuration file.
-    public let configurationPath: String
-    public private(set) var process: ChildProcess
+    package let configurationPath: String
+    package private(set) var process: ChildProcess
 
     private let global: String
     private var template: ConfigurationTemplate
@@ -72,20 +77,20 @@ public final class Daemon {
     var isFinished = false
 
     /// Starts a daemon with one pool `www` of user www-data on ``endpoint``; `lines` are added to it.
-    public static func startPool(_ lines: String, _ options: Options = Options()) throws -> Daemon {
+    package static func startPool(_ lines: String, _ options: Options = Options()) throws -> Daemon {
         try start(poolSection(lines), options)
     }
 
     /// The section that ``startPool(_:_:)`` writes.
-    public static func poolSection(_ lines: String) -> String {
+    package static func poolSection(_ lines: String) -> String {
         "[www]\nuser = www-data\ngroup = www-data\nlisten = {{SOCKET}}\n\(lines)\n"
     }
 
     /// Starts a daemon with these pools and waits until it serves.
     ///
-    /// - Parameter pools: Sections, with placeholders as in ``ConfigurationTemplate``.
-    /// - Throws: ``TestFailure`` with the log when the daemon does not come up.
-    public static func start(_ pools: String, _ options: Options = Options()) throws -> Daemon {
+    /// `pools` are sections, with placeholders as in ``ConfigurationTemplate``. When the daemon does not come
+    /// up, the error has its log.
+    package static func start(_ pools: String, _ options: Options = Options()) throws -> Daemon {
         let daemon = try Daemon(pools, options)
         if options.waitsUntilReady { try daemon.waitUntilReady() }
         return daemon
@@ -93,9 +98,11 @@ public final class Daemon {
 
     /// Starts a daemon that is expected to refuse, and waits for its end.
     ///
-    /// - Parameter status: Its exit status; 78 is the one for a configuration that does not work.
-    public static func startInVain(
-        _ pools: String, _ options: Options = Options(), status: Int32 = 78
+    /// `status` is its exit status; 78 is the one for a configuration that does not work.
+    package static func startInVain(
+        _ pools: String,
+        _ options: Options = Options(),
+        status: Int32 = 78
     ) throws -> Daemon {
         let daemon = try Daemon(pools, options)
         daemon.expectEnd(.code(status))
@@ -125,12 +132,20 @@ public final class Daemon {
             let iniDirectory = directory + "/ini"
             try FileManager.default.createDirectory(atPath: iniDirectory, withIntermediateDirectories: false)
             try (Self.neutralIni + lines + "\n").write(
-                toFile: iniDirectory + "/php.ini", atomically: false, encoding: .utf8)
+                toFile: iniDirectory + "/php.ini",
+                atomically: false,
+                encoding: .utf8
+            )
             variables["PHPRC"] = iniDirectory
         case .distribution:
             variables["PHPRC"] = "/etc/php/8.2/fpm"
+        case .builtIn:
+            break
         }
-        variables["PHP_INI_SCAN_DIR"] = variables["PHP_INI_SCAN_DIR"] ?? "/etc/php/8.2/fpm/conf.d"
+        if case .builtIn = options.ini {
+        } else {
+            variables["PHP_INI_SCAN_DIR"] = variables["PHP_INI_SCAN_DIR"] ?? "/etc/php/8.2/fpm/conf.d"
+        }
         environment = variables
         commandLine =
             options.wrapper + [program.path] + options.mode + ["-y", configurationPath] + options.arguments
@@ -138,12 +153,17 @@ public final class Daemon {
             try Self.write(pools, global: global, to: configurationPath, filling: &template)
         }
         process = try ChildProcess(
-            commandLine, environment: environment, output: outputPath, errors: log.path, directory: directory)
+            commandLine,
+            environment: environment,
+            output: outputPath,
+            errors: log.path,
+            directory: directory
+        )
         context.adopt(self)
     }
 
     /// What php.ini says unless a test adds to it.
-    public static let neutralIni = """
+    package static let neutralIni = """
         error_reporting = E_ALL
         display_errors = Off
         log_errors = On
@@ -155,41 +175,46 @@ public final class Daemon {
         """
 
     private static func write(
-        _ pools: String, global: String, to path: String, filling template: inout ConfigurationTemplate
+        _ pools: String,
+        global: String,
+        to path: String,
+        filling template: inout ConfigurationTemplate
     ) throws {
         let head = "[global]\nerror_log = {{DIR}}/error.log\npid = {{DIR}}/fpm.pid\n\(global)\n"
         try template.fill(head + pools + "\n").write(toFile: path, atomically: true, encoding: .utf8)
     }
 
     /// Replaces the configuration file; the daemon reads it when it is told to.
-    public func rewriteConfiguration(_ pools: String, global: String? = nil) throws {
+    package func rewriteConfiguration(_ pools: String, global: String? = nil) throws {
         try Self.write(pools, global: global ?? self.global, to: configurationPath, filling: &template)
     }
 
     // MARK: Where it listens
 
     /// The address of `{{SOCKET:label}}` or else `{{PORT:label}}` on 127.0.0.1.
-    public func endpoint(_ label: String = "") throws -> Endpoint {
+    package func endpoint(_ label: String = "") throws -> Endpoint {
         if let path = template.sockets[label] { return .unix(path) }
         return .tcp("127.0.0.1", try port(label))
     }
 
     /// The number of `{{PORT:label}}`.
-    public func port(_ label: String = "") throws -> UInt16 {
-        guard let port = template.ports[label] else { throw TestFailure("no socket or port '\(label)' configured") }
+    package func port(_ label: String = "") throws -> UInt16 {
+        guard let port = template.ports[label] else {
+            throw TestFailure("no socket or port '\(label)' configured")
+        }
         return port
     }
 
     /// The paths that every `{{SOCKET}}` stands for.
-    public var socketPaths: [String] { template.sockets.values.sorted() }
+    package var socketPaths: [String] { template.sockets.values.sorted() }
 
     /// The numbers that every `{{PORT}}` stands for.
-    public var portNumbers: [UInt16] { template.ports.values.sorted() }
+    package var portNumbers: [UInt16] { template.ports.values.sorted() }
 
     // MARK: Life cycle
 
     /// Waits until the daemon says that it serves, and remembers how many descriptors it has open.
-    public func waitUntilReady(within limit: Duration = patience) throws {
+    package func waitUntilReady(within limit: Duration = patience) throws {
         do {
             try wait(for: "the daemon to be ready", within: limit) {
                 if log.count(of: /ready to handle connections/) > 0 { return true }
@@ -203,21 +228,21 @@ public final class Daemon {
     }
 
     /// The process id of the master.
-    public var master: Int32 { process.pid }
+    package var master: Int32 { process.pid }
 
     /// Continues with another process as the master: the one that daemonizing left.
-    public func adoptMaster(_ pid: Int32) {
+    package func adoptMaster(_ pid: Int32) {
         process = ChildProcess(adopting: pid)
     }
 
     /// Sends a signal to the master.
-    public func signal(_ signal: Int32) {
+    package func signal(_ signal: Int32) {
         process.send(signal)
     }
 
     /// Sends a signal that ends the daemon and waits for its end.
     @discardableResult
-    public func stop(_ signal: Int32 = 15, within limit: Duration = patience) throws -> ExitStatus {
+    package func stop(_ signal: Int32 = 15, within limit: Duration = patience) throws -> ExitStatus {
         process.send(signal)
         return try process.wait(within: limit)
     }
@@ -226,17 +251,19 @@ public final class Daemon {
 
     /// Waits for a log line after the one found last; see ``LogFile/wait(for:within:)``.
     @discardableResult
-    public func waitForLog(_ pattern: some RegexComponent, within limit: Duration = patience) throws -> String {
+    package func waitForLog(_ pattern: some RegexComponent, within limit: Duration = patience) throws
+        -> String
+    {
         try log.wait(for: pattern, within: limit)
     }
 
     /// Declares that the test provokes log lines that would otherwise fail it.
-    public func allowLog<Pattern: RegexComponent>(_ pattern: Pattern) {
+    package func allowLog<Pattern: RegexComponent>(_ pattern: Pattern) {
         allowed.append { $0.contains(pattern) }
     }
 
     /// Declares that the daemon ends in another way than with exit status 0.
-    public func expectEnd(_ status: ExitStatus) {
+    package func expectEnd(_ status: ExitStatus) {
         expectedStatus = status
     }
 
@@ -247,7 +274,7 @@ public final class Daemon {
     // MARK: Its processes
 
     /// Workers of a pool, or of all pools, without those that have ended.
-    public func workers(pool: String? = nil) -> [ProcessSnapshot] {
+    package func workers(pool: String? = nil) -> [ProcessSnapshot] {
         ProcessSnapshot.descendants(of: master)
             .filter { process in
                 guard process.state != "Z", process.title.hasPrefix("php-fpm: pool ") else { return false }
@@ -259,8 +286,10 @@ public final class Daemon {
 
     /// Waits until a pool has exactly so many workers.
     @discardableResult
-    public func waitForWorkers(
-        _ count: Int, pool: String? = nil, within limit: Duration = patience
+    package func waitForWorkers(
+        _ count: Int,
+        pool: String? = nil,
+        within limit: Duration = patience
     ) throws -> [ProcessSnapshot] {
         try wait(for: "\(count) workers, there are \(workers(pool: pool).count)", within: limit) {
             let found = workers(pool: pool)
@@ -269,7 +298,7 @@ public final class Daemon {
     }
 
     /// Remembers how many descriptors the master has open now; ``finish()`` compares.
-    public func markDescriptors() {
+    package func markDescriptors() {
         guard let master = ProcessSnapshot(pid: master), let count = master.descriptorCount else { return }
         descriptorBaseline = (ProcessSnapshot.descendants(of: master.pid).count, count)
     }

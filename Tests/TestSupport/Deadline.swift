@@ -1,19 +1,19 @@
 import Foundation
 
 /// A point on the monotonic clock that a wait must not pass.
-public struct Deadline: Sendable {
+package struct Deadline: Sendable {
     private let instant: ContinuousClock.Instant
 
     /// Sets the deadline `duration` from now.
-    public init(in duration: Duration) {
+    package init(in duration: Duration) {
         instant = .now + duration
     }
 
     /// Tells whether the deadline lies in the past.
-    public var hasPassed: Bool { ContinuousClock.now >= instant }
+    package var hasPassed: Bool { ContinuousClock.now >= instant }
 
     /// Whole milliseconds left, rounded up, never negative: the timeout argument of `poll(2)`.
-    public var millisecondsLeft: Int32 {
+    package var millisecondsLeft: Int32 {
         let left = instant - .now
         guard left > .zero else { return 0 }
         let (seconds, attoseconds) = left.components
@@ -22,14 +22,14 @@ public struct Deadline: Sendable {
 }
 
 /// How long a test waits for something that should happen at once, on a slow and busy machine.
-public let patience: Duration = .seconds(20)
+package let patience: Duration = .seconds(20)
 
 /// What a test could not get before its deadline, or could not do at all.
-public struct TestFailure: Error, CustomStringConvertible {
-    public let description: String
+package struct TestFailure: Error, CustomStringConvertible {
+    package let description: String
 
     /// Names the failure.
-    public init(_ description: String) {
+    package init(_ description: String) {
         self.description = description
     }
 
@@ -42,10 +42,11 @@ public struct TestFailure: Error, CustomStringConvertible {
 
 /// Looks at `condition` every few milliseconds until it holds.
 ///
-/// - Parameter what: Named in the failure, as in "waited in vain for …".
-/// - Throws: ``TestFailure`` once `limit` has passed, and whatever `condition` throws.
-public func wait(
-    for what: @autoclosure () -> String, within limit: Duration = patience, until condition: () throws -> Bool
+/// `what` is named in the failure, as in "waited in vain for …".
+package func wait(
+    for what: @autoclosure () -> String,
+    within limit: Duration = patience,
+    until condition: () throws -> Bool
 ) throws {
     let deadline = Deadline(in: limit)
     while true {
@@ -57,16 +58,21 @@ public func wait(
 
 /// Waits until `value` returns something.
 ///
-/// - Returns: The first result that is not nil.
-/// - Throws: ``TestFailure`` once `limit` has passed, and whatever `value` throws.
-public func wait<Value>(
-    for what: @autoclosure () -> String, within limit: Duration = patience, value: () throws -> Value?
+/// The result is the first that is not nil; ``TestFailure`` is thrown once `limit` has passed.
+package func wait<Value>(
+    for what: @autoclosure () -> String,
+    within limit: Duration = patience,
+    value: () throws -> Value?
 ) throws -> Value {
     var found: Value?
-    try wait(for: what(), within: limit, until: {
-        found = try value()
-        return found != nil
-    })
+    try wait(
+        for: what(),
+        within: limit,
+        until: {
+            found = try value()
+            return found != nil
+        }
+    )
     guard let found else { throw TestFailure("waited in vain for \(what())") }
     return found
 }

@@ -1,14 +1,14 @@
 import Foundation
 
 /// Where a daemon listens.
-public enum Endpoint: Sendable, Hashable {
+package enum Endpoint: Sendable, Hashable {
     case unix(String)
     /// A numeric IPv4 or IPv6 address, and a port.
     case tcp(String, UInt16)
 }
 
 /// The result of a read.
-public enum ReadResult: Equatable, Sendable {
+package enum ReadResult: Equatable, Sendable {
     case bytes([UInt8])
     /// The peer has closed its side in good order.
     case end
@@ -17,7 +17,7 @@ public enum ReadResult: Equatable, Sendable {
 }
 
 /// A client's connection: blocking in effect, yet every call ends before its deadline.
-public final class FastCGIConnection {
+package final class FastCGIConnection {
     private let descriptor: Int32
     private var received: [UInt8] = []
     private var isClosed = false
@@ -25,11 +25,14 @@ public final class FastCGIConnection {
     /// Connects.
     ///
     /// - Throws: ``TestFailure`` when the address is refused, or not accepted within `limit`.
-    public init(_ endpoint: Endpoint, within limit: Duration = patience) throws {
+    package init(_ endpoint: Endpoint, within limit: Duration = patience) throws {
         let deadline = Deadline(in: limit)
         let (family, address) = try endpoint.socketAddress()
         descriptor = socket(
-            family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
+            family,
+            Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue),
+            0
+        )
         guard descriptor >= 0 else { throw TestFailure.systemCall("socket") }
         while true {
             let result = address.withUnsafeBytes { raw in
@@ -52,28 +55,28 @@ public final class FastCGIConnection {
     }
 
     /// Closes the connection, unless it is.
-    public func close() {
+    package func close() {
         guard !isClosed else { return }
         isClosed = true
         Glibc.close(descriptor)
     }
 
     /// Closes with a reset: what the peer has sent and sends is thrown away.
-    public func abort() {
+    package func abort() {
         var option = linger(l_onoff: 1, l_linger: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
         close()
     }
 
     /// Says that nothing more will be sent.
-    public func finishSending() {
+    package func finishSending() {
         shutdown(descriptor, Int32(SHUT_WR))
     }
 
     /// Sends all bytes.
     ///
     /// - Throws: ``TestFailure`` when the peer has gone, or does not take them within `limit`.
-    public func send(_ bytes: [UInt8], within limit: Duration = patience) throws {
+    package func send(_ bytes: [UInt8], within limit: Duration = patience) throws {
         let deadline = Deadline(in: limit)
         var offset = 0
         while offset < bytes.count {
@@ -91,19 +94,19 @@ public final class FastCGIConnection {
     }
 
     /// Sends all bytes in pieces of `size`, each in a call of its own.
-    public func send(_ bytes: [UInt8], inPiecesOf size: Int) throws {
+    package func send(_ bytes: [UInt8], inPiecesOf size: Int) throws {
         for start in stride(from: 0, to: bytes.count, by: size) {
             try send(Array(bytes[start..<min(start + size, bytes.count)]))
         }
     }
 
     /// Sends a request.
-    public func send(_ request: FastCGIRequest) throws {
+    package func send(_ request: FastCGIRequest) throws {
         try send(request.bytes)
     }
 
     /// Reads whatever there is, at least one byte.
-    public func read(within limit: Duration = patience) throws -> ReadResult {
+    package func read(within limit: Duration = patience) throws -> ReadResult {
         let deadline = Deadline(in: limit)
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
@@ -120,7 +123,7 @@ public final class FastCGIConnection {
     }
 
     /// Whether something to read, or the end, comes within `limit`.
-    public func isReadable(within limit: Duration) -> Bool {
+    package func isReadable(within limit: Duration) -> Bool {
         var item = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         return !received.isEmpty || poll(&item, 1, Deadline(in: limit).millisecondsLeft) > 0
     }
@@ -129,7 +132,7 @@ public final class FastCGIConnection {
     ///
     /// - Returns: All bytes before that.
     @discardableResult
-    public func readToEnd(within limit: Duration = patience) throws -> [UInt8] {
+    package func readToEnd(within limit: Duration = patience) throws -> [UInt8] {
         let deadline = Deadline(in: limit)
         var all = received
         received = []
@@ -140,7 +143,7 @@ public final class FastCGIConnection {
     }
 
     /// Reads the next record; nil when the connection ends instead, be it in the midst of a record.
-    public func readRecord(within limit: Duration = patience) throws -> Record? {
+    package func readRecord(within limit: Duration = patience) throws -> Record? {
         let deadline = Deadline(in: limit)
         while true {
             if let record = takeRecord() { return record }
@@ -156,7 +159,10 @@ public final class FastCGIConnection {
         let whole = 8 + length + Int(received[6])
         guard received.count >= whole else { return nil }
         let record = Record(
-            received[1], id: UInt16(received[2]) << 8 | UInt16(received[3]), Array(received[8..<(8 + length)]))
+            received[1],
+            id: UInt16(received[2]) << 8 | UInt16(received[3]),
+            Array(received[8..<(8 + length)])
+        )
         received.removeFirst(whole)
         return record
     }
@@ -164,13 +170,15 @@ public final class FastCGIConnection {
     /// Reads records up to END_REQUEST or the end of the connection.
     ///
     /// - Throws: ``TestFailure`` when neither comes within `limit`.
-    public func readResponse(within limit: Duration = patience) throws -> FastCGIResponse {
+    package func readResponse(within limit: Duration = patience) throws -> FastCGIResponse {
         let deadline = Deadline(in: limit)
         var response = FastCGIResponse()
         while let record = try readRecord(within: .milliseconds(Int64(deadline.millisecondsLeft))) {
             response.records.append(record)
             guard record.kind == RecordKind.endRequest else { continue }
-            guard record.content.count == 8 else { throw TestFailure("END_REQUEST of \(record.content.count) bytes") }
+            guard record.content.count == 8 else {
+                throw TestFailure("END_REQUEST of \(record.content.count) bytes")
+            }
             response.applicationStatus = record.content[..<4].reduce(0) { $0 << 8 | UInt32($1) }
             response.protocolStatus = record.content[4]
             break
@@ -181,7 +189,7 @@ public final class FastCGIConnection {
     /// Reads the answer to the only request on this connection, and closes it.
     ///
     /// Until the client closes, php-fpm holds the worker.
-    public func finalResponse(within limit: Duration = patience) throws -> FastCGIResponse {
+    package func finalResponse(within limit: Duration = patience) throws -> FastCGIResponse {
         defer { close() }
         return try readResponse(within: limit)
     }
@@ -208,13 +216,17 @@ extension Endpoint {
             var address = sockaddr_in6()
             address.sin6_family = sa_family_t(AF_INET6)
             address.sin6_port = port.bigEndian
-            guard inet_pton(AF_INET6, host, &address.sin6_addr) == 1 else { throw TestFailure("bad address \(host)") }
+            guard inet_pton(AF_INET6, host, &address.sin6_addr) == 1 else {
+                throw TestFailure("bad address \(host)")
+            }
             return (AF_INET6, withUnsafeBytes(of: address) { Array($0) })
         case .tcp(let host, let port):
             var address = sockaddr_in()
             address.sin_family = sa_family_t(AF_INET)
             address.sin_port = port.bigEndian
-            guard inet_pton(AF_INET, host, &address.sin_addr) == 1 else { throw TestFailure("bad address \(host)") }
+            guard inet_pton(AF_INET, host, &address.sin_addr) == 1 else {
+                throw TestFailure("bad address \(host)")
+            }
             return (AF_INET, withUnsafeBytes(of: address) { Array($0) })
         }
     }

@@ -1,34 +1,32 @@
 /// The kinds of FastCGI records (FastCGI specification 1.0, section 8).
-public enum RecordKind {
-    public static let beginRequest: UInt8 = 1
-    public static let abortRequest: UInt8 = 2
-    public static let endRequest: UInt8 = 3
-    public static let parameters: UInt8 = 4
-    public static let stdin: UInt8 = 5
-    public static let stdout: UInt8 = 6
-    public static let stderr: UInt8 = 7
-    public static let data: UInt8 = 8
-    public static let getValues: UInt8 = 9
-    public static let getValuesResult: UInt8 = 10
+package enum RecordKind {
+    package static let beginRequest: UInt8 = 1
+    package static let abortRequest: UInt8 = 2
+    package static let endRequest: UInt8 = 3
+    package static let parameters: UInt8 = 4
+    package static let stdin: UInt8 = 5
+    package static let stdout: UInt8 = 6
+    package static let stderr: UInt8 = 7
+    package static let data: UInt8 = 8
+    package static let getValues: UInt8 = 9
+    package static let getValuesResult: UInt8 = 10
 }
 
 /// One FastCGI record without its padding.
-public struct Record: Equatable, Sendable {
-    public var kind: UInt8
-    public var id: UInt16
-    public var content: [UInt8]
+package struct Record: Equatable, Sendable {
+    package var kind: UInt8
+    package var id: UInt16
+    package var content: [UInt8]
 
     /// Makes a record; `content` is at most 65535 bytes.
-    public init(_ kind: UInt8, id: UInt16, _ content: [UInt8] = []) {
+    package init(_ kind: UInt8, id: UInt16, _ content: [UInt8] = []) {
         self.kind = kind
         self.id = id
         self.content = content
     }
 
-    /// The record as it is sent.
-    ///
-    /// - Parameter padding: Number of zero bytes after the content.
-    public func encoded(padding: UInt8 = 0) -> [UInt8] {
+    /// The record as it is sent, with so many zero bytes after the content.
+    package func encoded(padding: UInt8 = 0) -> [UInt8] {
         let length = UInt16(truncatingIfNeeded: content.count)
         return [
             1, kind, UInt8(id >> 8), UInt8(id & 0xff), UInt8(length >> 8), UInt8(length & 0xff), padding, 0,
@@ -36,8 +34,11 @@ public struct Record: Equatable, Sendable {
     }
 
     /// Cuts `content` into records of at most `limit` bytes; none for empty content.
-    public static func split(
-        _ kind: UInt8, id: UInt16, _ content: [UInt8], limit: Int = 65_528
+    package static func split(
+        _ kind: UInt8,
+        id: UInt16,
+        _ content: [UInt8],
+        limit: Int = 65_528
     ) -> [Record] {
         stride(from: 0, to: content.count, by: limit).map {
             Record(kind, id: id, Array(content[$0..<min($0 + limit, content.count)]))
@@ -46,11 +47,14 @@ public struct Record: Equatable, Sendable {
 }
 
 /// Encodes a name/value pair as PARAMS and GET_VALUES carry it.
-public func encodePair(_ name: String, _ value: String) -> [UInt8] {
+package func encodePair(_ name: String, _ value: String) -> [UInt8] {
     func length(_ count: Int) -> [UInt8] {
         count < 128
             ? [UInt8(count)]
-            : [UInt8(count >> 24) | 0x80, UInt8(count >> 16 & 0xff), UInt8(count >> 8 & 0xff), UInt8(count & 0xff)]
+            : [
+                UInt8(count >> 24) | 0x80, UInt8(count >> 16 & 0xff), UInt8(count >> 8 & 0xff),
+                UInt8(count & 0xff),
+            ]
     }
     let nameBytes = Array(name.utf8)
     let valueBytes = Array(value.utf8)
@@ -58,7 +62,7 @@ public func encodePair(_ name: String, _ value: String) -> [UInt8] {
 }
 
 /// Decodes the pairs of a GET_VALUES_RESULT record; stops at the first that is cut off.
-public func decodePairs(_ bytes: [UInt8]) -> [(name: String, value: String)] {
+package func decodePairs(_ bytes: [UInt8]) -> [(name: String, value: String)] {
     var rest = bytes[...]
     func length() -> Int? {
         guard let first = rest.popFirst() else { return nil }

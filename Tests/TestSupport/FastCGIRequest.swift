@@ -1,22 +1,25 @@
 /// One request as a web server would send it, with every part open to change.
-public struct FastCGIRequest: Sendable {
-    public var id: UInt16 = 1
+package struct FastCGIRequest: Sendable {
+    package var id: UInt16 = 1
     /// 1 responder, 2 authorizer, 3 filter.
-    public var role: UInt16 = 1
-    public var keepsConnection = false
+    package var role: UInt16 = 1
+    package var keepsConnection = false
     /// Parameters in the order they are sent in.
-    public var parameters: [(name: String, value: String)]
-    public var body: [UInt8]
+    package var parameters: [(name: String, value: String)]
+    package var body: [UInt8]
 
     /// Makes a request with the parameters that nginx sends.
     ///
-    /// - Parameters:
-    ///   - script: SCRIPT_NAME, also the path below `root` that is SCRIPT_FILENAME.
-    ///   - root: DOCUMENT_ROOT; the daemon's unless the pool sees other paths.
-    ///   - headers: Further parameters, such as `HTTP_COOKIE`; one of the same name replaces the default.
-    public init(
-        _ script: String, root: String, method: String? = nil, query: String = "",
-        headers: [String: String] = [:], body: [UInt8] = [], contentType: String = ""
+    /// `script` is SCRIPT_NAME, also the path below `root` that is SCRIPT_FILENAME; `root` is DOCUMENT_ROOT.
+    /// `headers` are further parameters, such as `HTTP_COOKIE`; one of the same name replaces the default.
+    package init(
+        _ script: String,
+        root: String,
+        method: String? = nil,
+        query: String = "",
+        headers: [String: String] = [:],
+        body: [UInt8] = [],
+        contentType: String = ""
     ) {
         self.body = body
         parameters = [
@@ -45,13 +48,13 @@ public struct FastCGIRequest: Sendable {
     }
 
     /// Makes a request with no parameters but these.
-    public init(parameters: [(name: String, value: String)], body: [UInt8] = []) {
+    package init(parameters: [(name: String, value: String)], body: [UInt8] = []) {
         self.parameters = parameters
         self.body = body
     }
 
     /// Sets a parameter in its place, or at the end if there is none of that name; nil removes it.
-    public mutating func set(_ name: String, _ value: String?) {
+    package mutating func set(_ name: String, _ value: String?) {
         let index = parameters.firstIndex { $0.name == name }
         switch (index, value) {
         case (let index?, let value?): parameters[index].value = value
@@ -62,18 +65,20 @@ public struct FastCGIRequest: Sendable {
     }
 
     /// BEGIN_REQUEST, PARAMS with its end, STDIN with its end.
-    public var records: [Record] {
+    package var records: [Record] {
         let pairs = parameters.flatMap { encodePair($0.name, $0.value) }
         let begin = Record(
-            RecordKind.beginRequest, id: id,
-            [UInt8(role >> 8), UInt8(role & 0xff), keepsConnection ? 1 : 0, 0, 0, 0, 0, 0])
+            RecordKind.beginRequest,
+            id: id,
+            [UInt8(role >> 8), UInt8(role & 0xff), keepsConnection ? 1 : 0, 0, 0, 0, 0, 0]
+        )
         return [begin] + Record.split(RecordKind.parameters, id: id, pairs)
             + [Record(RecordKind.parameters, id: id)]
             + Record.split(RecordKind.stdin, id: id, body) + [Record(RecordKind.stdin, id: id)]
     }
 
     /// The whole request as bytes.
-    public var bytes: [UInt8] {
+    package var bytes: [UInt8] {
         records.flatMap { $0.encoded() }
     }
 }

@@ -1,22 +1,22 @@
 import Foundation
 
 /// What came back for one request.
-public struct FastCGIResponse: Sendable {
+package struct FastCGIResponse: Sendable {
     /// All records in the order of arrival, END_REQUEST last if it came.
-    public internal(set) var records: [Record] = []
+    package internal(set) var records: [Record] = []
     /// The application status of END_REQUEST; nil when the connection ended without one.
-    public internal(set) var applicationStatus: UInt32?
+    package internal(set) var applicationStatus: UInt32?
     /// The protocol status of END_REQUEST; 0 is "request complete".
-    public internal(set) var protocolStatus: UInt8?
+    package internal(set) var protocolStatus: UInt8?
 
     /// Whether END_REQUEST came.
-    public var isComplete: Bool { protocolStatus != nil }
+    package var isComplete: Bool { protocolStatus != nil }
 
     /// The joined STDOUT records: header block and body.
-    public var output: [UInt8] { joined(RecordKind.stdout) }
+    package var output: [UInt8] { joined(RecordKind.stdout) }
 
     /// The joined STDERR records as text.
-    public var errors: String { String(decoding: joined(RecordKind.stderr), as: UTF8.self) }
+    package var errors: String { String(decoding: joined(RecordKind.stderr), as: UTF8.self) }
 
     private func joined(_ kind: UInt8) -> [UInt8] {
         records.filter { $0.kind == kind }.flatMap(\.content)
@@ -30,36 +30,36 @@ public struct FastCGIResponse: Sendable {
     }
 
     /// The header lines in order, without line ends.
-    public var headerLines: [String] {
+    package var headerLines: [String] {
         guard let offset = bodyOffset else { return [] }
         return String(decoding: output[..<(offset - 4)], as: UTF8.self)
             .components(separatedBy: "\r\n").filter { !$0.isEmpty }
     }
 
     /// The value of the first header with that name, letter case ignored.
-    public func header(_ name: String) -> String? {
+    package func header(_ name: String) -> String? {
         let prefix = name.lowercased() + ":"
         return headerLines.first { $0.lowercased().hasPrefix(prefix) }
             .map { $0.dropFirst(prefix.count).trimmingCharacters(in: .whitespaces) }
     }
 
     /// The HTTP status: of the Status header, 200 without one, nil when there is no header block.
-    public var status: Int? {
+    package var status: Int? {
         guard bodyOffset != nil else { return nil }
         guard let line = header("Status") else { return 200 }
         return Int(line.prefix(3))
     }
 
     /// Everything after the header block.
-    public var body: [UInt8] {
+    package var body: [UInt8] {
         bodyOffset.map { Array(output[$0...]) } ?? []
     }
 
     /// The body as text.
-    public var text: String { String(decoding: body, as: UTF8.self) }
+    package var text: String { String(decoding: body, as: UTF8.self) }
 
     /// The body as a JSON object, empty if it is something else.
-    public var json: [String: Any] {
+    package var json: [String: Any] {
         (try? JSONSerialization.jsonObject(with: Data(body))) as? [String: Any] ?? [:]
     }
 }

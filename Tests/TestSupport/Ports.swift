@@ -4,11 +4,11 @@ import Synchronization
 /// Hands out TCP ports that nothing on this machine listens on.
 ///
 /// They lie below the range from which the kernel takes the local ports of outgoing connections.
-public enum Ports {
+package enum Ports {
     private static let next = Mutex<UInt16>(UInt16.random(in: 20_000..<31_000))
 
     /// A port that could be bound just now on every address; never handed out twice in a run.
-    public static func unused() throws -> UInt16 {
+    package static func unused() throws -> UInt16 {
         try next.withLock { port in
             for _ in 0..<1000 {
                 port = port >= 31_999 ? 20_000 : port + 1

@@ -1,22 +1,22 @@
 import Foundation
 
 /// One process as `/proc` showed it at one moment.
-public struct ProcessSnapshot: Sendable, Hashable {
-    public let pid: Int32
-    public let parent: Int32
+package struct ProcessSnapshot: Sendable, Hashable {
+    package let pid: Int32
+    package let parent: Int32
     /// The session: the process id of the daemon's master for everything that it started.
-    public let session: Int32
-    /// The state letter of proc(5): `R`, `S`, `Z` …
-    public let state: Character
+    package let session: Int32
+    /// The state letter of proc(5), such as `Z` for a zombie.
+    package let state: Character
     /// The nice value, -20 to 19.
-    public let niceness: Int
+    package let niceness: Int
     /// Clock ticks between boot and start: tells a process from a later one with the same number.
-    public let startTime: UInt64
+    package let startTime: UInt64
     /// The command line with blanks between the arguments; the title if the program set one.
-    public let title: String
+    package let title: String
 
     /// Reads `/proc/PID`; nil when there is no such process.
-    public init?(pid: Int32) {
+    package init?(pid: Int32) {
         guard let stat = Self.read("/proc/\(pid)/stat"),
             let nameEnd = stat.lastIndex(of: ")")
         else { return nil }
@@ -35,25 +35,25 @@ public struct ProcessSnapshot: Sendable, Hashable {
             .split(separator: "\0", omittingEmptySubsequences: true).joined(separator: " ")
     }
 
-    public static func == (left: Self, right: Self) -> Bool {
+    package static func == (left: Self, right: Self) -> Bool {
         left.pid == right.pid && left.startTime == right.startTime
     }
 
-    public func hash(into hasher: inout Hasher) {
+    package func hash(into hasher: inout Hasher) {
         hasher.combine(pid)
         hasher.combine(startTime)
     }
 
     /// Tells whether this very process exists, be it as a zombie.
-    public var exists: Bool { ProcessSnapshot(pid: pid) == self }
+    package var exists: Bool { ProcessSnapshot(pid: pid) == self }
 
     /// Number of open descriptors; nil once the process has ended.
-    public var descriptorCount: Int? {
+    package var descriptorCount: Int? {
         try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count
     }
 
-    /// What its open descriptors are: path, `socket:[inode]`, `pipe:[inode]` …
-    public var descriptors: [String] {
+    /// What its open descriptors are: paths, sockets and pipes with their inodes.
+    package var descriptors: [String] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd")) ?? []
         return names.sorted().compactMap {
             try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/fd/\($0)")
@@ -61,19 +61,19 @@ public struct ProcessSnapshot: Sendable, Hashable {
     }
 
     /// Resident memory that no file backs, in kibibytes; nil once the process has ended.
-    public var anonymousKiB: Int? { statusNumber("RssAnon") }
+    package var anonymousKiB: Int? { statusNumber("RssAnon") }
 
     /// Resident memory in kibibytes; nil once the process has ended.
-    public var residentKiB: Int? { statusNumber("VmRSS") }
+    package var residentKiB: Int? { statusNumber("VmRSS") }
 
     /// The real user id.
-    public var user: Int? { statusNumber("Uid") }
+    package var user: Int? { statusNumber("Uid") }
 
     /// The real group id.
-    public var group: Int? { statusNumber("Gid") }
+    package var group: Int? { statusNumber("Gid") }
 
     /// The supplementary groups, ascending.
-    public var supplementaryGroups: [Int] {
+    package var supplementaryGroups: [Int] {
         statusField("Groups")?.split(separator: " ").compactMap { Int($0) }.sorted() ?? []
     }
 
@@ -84,20 +84,20 @@ public struct ProcessSnapshot: Sendable, Hashable {
     }
 
     /// Text after `name:` in `/proc/PID/status`.
-    public func statusField(_ name: String) -> String? {
+    package func statusField(_ name: String) -> String? {
         guard let status = Self.read("/proc/\(pid)/status") else { return nil }
         return status.split(separator: "\n").first { $0.hasPrefix(name + ":") }
             .map { $0.dropFirst(name.count + 1).trimmingCharacters(in: .whitespaces) }
     }
 
     /// Every process there is.
-    public static func all() -> [ProcessSnapshot] {
+    package static func all() -> [ProcessSnapshot] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
         return names.compactMap { pid_t($0) }.compactMap { ProcessSnapshot(pid: $0) }
     }
 
     /// All descendants of a process, parents before their children.
-    public static func descendants(of pid: Int32) -> [ProcessSnapshot] {
+    package static func descendants(of pid: Int32) -> [ProcessSnapshot] {
         let byParent = Dictionary(grouping: all(), by: \.parent)
         var found: [ProcessSnapshot] = []
         var parents = [pid]

@@ -1,12 +1,12 @@
 import CTestSupport
 import Foundation
 import Synchronization
-public import Testing
+package import Testing
 
 /// What one running test owns: a directory and the daemons it started.
 ///
 /// Unchecked: everything but `hasFailed` is used by the test's own thread of execution only.
-public final class TestContext: @unchecked Sendable {
+package final class TestContext: @unchecked Sendable {
     @TaskLocal static var current: TestContext?
 
     private let name: String
@@ -22,7 +22,7 @@ public final class TestContext: @unchecked Sendable {
     /// The context of the running test.
     ///
     /// - Throws: ``TestFailure`` in a test whose suite lacks the trait ``Testing/Trait/daemons``.
-    public static func required() throws -> TestContext {
+    package static func required() throws -> TestContext {
         guard let current else { throw TestFailure("the suite lacks the trait .daemons") }
         return current
     }
@@ -38,7 +38,7 @@ public final class TestContext: @unchecked Sendable {
     /// Makes a new directory that every user may enter, removed after the test unless it fails.
     ///
     /// The path stays short: a Unix socket's must fit into 107 bytes.
-    public func makeDirectory(_ label: String) throws -> String {
+    package func makeDirectory(_ label: String) throws -> String {
         let parent: String
         if let root {
             parent = root
@@ -75,11 +75,13 @@ public final class TestContext: @unchecked Sendable {
 }
 
 /// Gives each test a ``TestContext``, and checks its daemons when it has ended.
-public struct DaemonTrait: TestTrait, SuiteTrait, TestScoping {
-    public var isRecursive: Bool { true }
+package struct DaemonTrait: TestTrait, SuiteTrait, TestScoping {
+    package var isRecursive: Bool { true }
 
-    public func provideScope(
-        for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
+    package func provideScope(
+        for test: Test,
+        testCase: Test.Case?,
+        performing function: @Sendable () async throws -> Void
     ) async throws {
         _ = Self.subreaper
         let context = TestContext(name: test.name)
@@ -108,5 +110,5 @@ public struct DaemonTrait: TestTrait, SuiteTrait, TestScoping {
 
 extension Trait where Self == DaemonTrait {
     /// Lets the tests of a suite start daemons, and verifies after each test how they ended.
-    public static var daemons: Self { DaemonTrait() }
+    package static var daemons: Self { DaemonTrait() }
 }
