@@ -309,10 +309,10 @@ public final class Master<Host: ConfigurationHost> {
         case .quit:
             log.notice("Finishing ...")
             stop(graceful: true)
-        case .user1: reopenLogs()
+        case .user1: log.withOriginalStandardError { reopenLogs() }
         case .user2, .hangup:
             log.notice("Reloading in progress ...")
-            startReload()
+            log.withOriginalStandardError { startReload() }
         default: break
         }
     }
@@ -362,7 +362,6 @@ public final class Master<Host: ConfigurationHost> {
             let descriptor = cepoll_open_append(text)
             if descriptor >= 0 {
                 log.use(.file(path: path, descriptor: SharedDescriptor(adopting: descriptor)))
-                log.tieStandardError()
                 log.notice("error log file re-opened")
             } else {
                 log.error("unable to re-opened error log file: \(describe(currentErrno))")
@@ -487,7 +486,7 @@ public final class Master<Host: ConfigurationHost> {
         let former = pools
         pools = done.pools
         configuration = done.configuration
-        applyGlobals()
+        log.withOriginalStandardError { applyGlobals() }
         for old in former { old.drain() }
         for pool in pools {
             for old in former where old.listener === pool.listener { pool.takeOver(from: old) }
@@ -524,7 +523,6 @@ public final class Master<Host: ConfigurationHost> {
             let descriptor = cepoll_open_append(path.description)
             if descriptor >= 0 {
                 log.use(.file(path: path, descriptor: SharedDescriptor(adopting: descriptor)))
-                log.tieStandardError()
             }
         }
     }

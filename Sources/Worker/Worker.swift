@@ -73,7 +73,6 @@ public final class Worker {
         cepoll_set_title("php-fpm: pool \(settings.plan.pool)")
         processor.adopt(slot: slot)
         fpmd_php_worker_init()
-        for problem in settings.allowedPeersProblems { log.write(.error, problem) }
         let page = processor.slot
         page.pointee.pid = Int64(getpid())
         cscoreboard_store(&page.pointee.start_epoch, wallClockSeconds())
@@ -83,6 +82,8 @@ public final class Worker {
         try watch(settings.listener, .listener, exclusive: true)
         becomeIdle()
         guard case .bytes = try channel.send(Message(.workerReady, slot: UInt32(slot))) else { throw .brokenPipe }
+        // After the message: the first worker's complaints follow the line that says that the service is ready.
+        for problem in settings.allowedPeersProblems { log.write(.error, problem) }
     }
 
     private func watch(_ descriptor: CInt, _ source: Source, exclusive: Bool = false) throws(Errno) {
