@@ -38,6 +38,11 @@ let deliberateDifferences: [DeliberateDifference] = [
         reason: "with doc_root fpmd applies limit_extensions to the file that is opened, php-fpm to another"
     ),
     DeliberateDifference(
+        test: "empty script",
+        part: nil,
+        reason: "an empty SCRIPT_FILENAME is no script: 404; php-fpm says 403, and its worker ends without a list"
+    ),
+    DeliberateDifference(
         test: "worker output, control characters",
         part: "line",
         reason: "fpmd writes them as \\xNN, so that a script cannot control the terminal that shows the log"
