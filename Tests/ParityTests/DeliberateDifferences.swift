@@ -72,7 +72,7 @@ let deliberateLines: [DeliberateLine] = [
         text: "NOTICE: systemd monitor ",
         reason: "fpmd speaks of systemd only when it runs under it"
     ),
-    DeliberateLine(text: "NOTICE: did you mean ", reason: "fpmd adds a hint at what was probably meant"),
+    DeliberateLine(text: "NOTICE: hint: ", reason: "fpmd adds a hint at what was probably meant"),
     DeliberateLine(
         text: "NOTICE: reloading: ",
         reason: "php-fpm executes itself anew, fpmd starts a new generation of its pools"
