@@ -14,6 +14,8 @@ final class ResponseStream {
     private let buffer: UnsafeMutableRawBufferPointer
     private var framer = ResponseFramer(requestID: 0)
     private var client: Client?
+    /// What is owed to the client if this process dies; a signal handler looks at it.
+    private let pending = cepoll_pending_answer()
     private var keepsConnection = false
     private var hasErrorText = false
     private var errorText = 0
@@ -39,6 +41,9 @@ final class ResponseStream {
         framer = ResponseFramer(requestID: requestID)
         self.client = client
         self.keepsConnection = keepsConnection
+        pending.pointee.request_id = requestID
+        pending.pointee.has_begun = false
+        pending.pointee.descriptor = client.descriptor
         isAborted = false
         isFinished = false
         hasErrorText = false
@@ -81,7 +86,10 @@ final class ResponseStream {
     }
 
     /// Lets go of the client after the request.
-    func end() { client = nil }
+    func end() {
+        pending.pointee.descriptor = -1
+        client = nil
+    }
 
     private func append(_ text: StaticString) {
         text.withUTF8Buffer { append(UnsafeRawBufferPointer($0)) }
@@ -124,6 +132,7 @@ final class ResponseStream {
         let length = framer.count
         framer.bufferSent()
         guard length > 0, !isAborted, let client, !client.isClosed else { return !isAborted }
+        pending.pointee.has_begun = true
         if !sendAll(UnsafeRawBufferPointer(rebasing: buffer[0..<length]), to: client.descriptor) { isAborted = true }
         return !isAborted
     }

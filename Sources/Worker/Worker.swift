@@ -69,6 +69,7 @@ public final class Worker {
         control = OwnedDescriptor(adopting: try retryingOnInterrupt { cepoll_eventfd() })
         epoll = OwnedDescriptor(adopting: try retryingOnInterrupt { cepoll_create() })
         cepoll_drain_on_quit(control.rawValue)
+        _ = try retryingOnInterrupt { cepoll_answer_on_death() }
         cepoll_unblock_all_signals()
         cepoll_set_title("php-fpm: pool \(settings.plan.pool)")
         processor.adopt(slot: slot)

@@ -174,6 +174,18 @@ void cepoll_ignore_signals(const int *signals, size_t count);
 /* Worker: SIGQUIT adds to `eventfd` and sets the flag; system calls are restarted. */
 void cepoll_drain_on_quit(int eventfd);
 bool cepoll_drain_requested(void);
+/* What a dying process owes its client. */
+typedef struct cepoll_pending {
+    volatile int descriptor;        /* -1: nobody waits for an answer */
+    volatile uint16_t request_id;
+    volatile bool has_begun;        /* a part of the answer has been sent: nothing can be added */
+} cepoll_pending;
+cepoll_pending *cepoll_pending_answer(void);
+/* Worker: dying by SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT or SIGTERM it first answers the request it serves, if
+   nothing has been sent: 500; 504 after cepoll_terminate_late; 503 after another SIGTERM. It dies all the same. */
+int cepoll_answer_on_death(void);
+/* SIGTERM because a request took too long. */
+int cepoll_terminate_late(pid_t pid);
 /* Blocks `signals`; unblocks all. */
 void cepoll_block_signals(const int *signals, size_t count);
 void cepoll_unblock_all_signals(void);

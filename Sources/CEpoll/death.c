@@ -1,0 +1,73 @@
+/* The last answer of a dying process. */
+#include "cepoll.h"
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { STACK = 64 << 10, HEADER = 8, END = 16 };
+
+static cepoll_pending pending = {.descriptor = -1};
+
+cepoll_pending *cepoll_pending_answer(void) { return &pending; }
+
+static void put_header(unsigned char *at, unsigned char type, unsigned id, size_t length, size_t padding) {
+    const unsigned char header[HEADER] = {1, type, (unsigned char)(id >> 8), (unsigned char)id,
+                                          (unsigned char)(length >> 8), (unsigned char)length, (unsigned char)padding, 0};
+    memcpy(at, header, sizeof header);
+}
+
+/* Only what signal-safety(7) allows, and no memory but this stack. */
+static void answer(const char *text) {
+    unsigned char bytes[512] = {0};
+    size_t length = strlen(text), padding = -length & 7, total = HEADER + length + padding;
+    if (total + END > sizeof bytes) return;
+    put_header(bytes, 6, pending.request_id, length, padding);
+    memcpy(bytes + HEADER, text, length);
+    put_header(bytes + total, 3, pending.request_id, 8, 0);
+    ssize_t ignored = send(pending.descriptor, bytes, total + END, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)ignored;
+}
+
+static void on_death(int number, siginfo_t *info, void *context) {
+    (void)context;
+    int saved = errno;
+    if (pending.descriptor >= 0 && !pending.has_begun) {
+        pending.has_begun = true;
+        if (number != SIGTERM)
+            answer("Status: 500 Internal Server Error\r\nContent-type: text/html; charset=UTF-8\r\n\r\n"
+                   "The script ended unexpectedly.\n");
+        else if (info->si_code == SI_QUEUE)
+            answer("Status: 504 Gateway Timeout\r\nContent-type: text/html; charset=UTF-8\r\n\r\n"
+                   "The script took too long.\n");
+        else
+            answer("Status: 503 Service Unavailable\r\nContent-type: text/html; charset=UTF-8\r\n\r\n"
+                   "The service is stopping.\n");
+    }
+    /* The same death as without this handler: by the same signal, with the same core. */
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigaction(number, &action, NULL);
+    if (info->si_code <= 0 || number == SIGTERM) kill(getpid(), number);
+    errno = saved;
+}
+
+int cepoll_answer_on_death(void) {
+    static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM};
+    /* A script that has used up its stack leaves none for a handler. */
+    void *memory = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return -1;
+    stack_t stack = {.ss_sp = memory, .ss_size = STACK};
+    if (sigaltstack(&stack, NULL) < 0) return -1;
+    struct sigaction action = {.sa_sigaction = on_death, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
+        if (sigaction(deadly[i], &action, NULL) < 0) return -1;
+    return 0;
+}
+
+int cepoll_terminate_late(pid_t pid) {
+    union sigval value = {.sival_int = 1};
+    return sigqueue(pid, SIGTERM, value);
+}
