@@ -101,6 +101,8 @@ public final class MessageSocket {
     /// Creates a connected pair.
     ///
     /// - Parameter bufferBytes: Send buffer to ask for on both ends; 0 keeps the system's.
+    /// - Returns: The two ends.
+    /// - Throws: `Errno` of `socketpair(2)`.
     public static func pair(bufferBytes: Int = 0) throws(Errno) -> (MessageSocket, MessageSocket) {
         var first: CInt = -1
         var second: CInt = -1
@@ -167,6 +169,8 @@ public final class MessageSocket {
     /// - Parameters:
     ///   - buffer: Memory for the fixed part and the payload; the payload is moved to its start.
     ///   - wait: Block until something comes.
+    /// - Returns: What came in.
+    /// - Throws: `Errno` of `recvmsg(2)` other than would-block and reset.
     public func receive(into buffer: UnsafeMutableRawBufferPointer, wait: Bool = false) throws(Errno) -> Arrival {
         guard let base = buffer.baseAddress else { return .malformed }
         var received = cepoll_received()

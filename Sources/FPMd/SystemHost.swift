@@ -14,7 +14,12 @@ final class SystemHost: ConfigurationHost {
     private let opensLogs: Bool
     private var answers: [ByteString: ByteString?] = [:]
 
-    /// - Parameter opensLogs: Whether logs are opened where the evaluation reaches them, and used; a reload only
+    /// Answers for a start or a reload.
+    ///
+    /// - Parameters:
+    ///   - engine: Knows PHP's constants and settings.
+    ///   - log: Where opened logs go.
+    ///   - opensLogs: Whether logs are opened where the evaluation reaches them, and used; a reload only
     ///   checks that they can be.
     init(engine: EngineQuery, log: Log, opensLogs: Bool) {
         self.engine = engine

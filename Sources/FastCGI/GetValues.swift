@@ -8,7 +8,9 @@ public enum GetValues {
     /// Only `FCGI_MPXS_CONNS` is known, as in php-fpm, and its answer is `0`: one request at a time per
     /// connection. Other names are left out, so that the answer may have no content.
     ///
-    /// - Parameter buffer: At least ``maximumResult`` bytes.
+    /// - Parameters:
+    ///   - content: Content of the GET_VALUES record.
+    ///   - buffer: At least ``maximumResult`` bytes.
     /// - Returns: Length of the record in bytes.
     /// - Throws: ``ProtocolViolation/truncatedPair`` when a pair goes beyond the content.
     public static func writeResult(

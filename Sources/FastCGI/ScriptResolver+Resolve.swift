@@ -8,6 +8,7 @@ extension ScriptResolver {
     ///   - table: The request's parameters.
     ///   - exists: Whether the path can be resolved to anything that exists, as realpath(3) does.
     ///   - isRegularFile: Whether the path is a regular file, symbolic links followed.
+    /// - Returns: What was found; the table has changed accordingly.
     public func resolve(
         _ table: inout ParameterTable, exists: (Span<UInt8>) -> Bool, isRegularFile: (Span<UInt8>) -> Bool
     ) -> Resolution {

@@ -9,7 +9,10 @@ public enum LogLine {
     ///
     /// - Parameters:
     ///   - time: The formatted time, without brackets; nil leaves it out (worker lines).
+    ///   - level: Its severity.
+    ///   - message: The text.
     ///   - limit: `log_limit`, in bytes with the newline; applies up to ``maximumMessage``.
+    /// - Returns: The line.
     public static func format(time: String?, level: LogLevel, message: ByteString, limit: Int) -> [UInt8] {
         var line: [UInt8] = []
         line.reserveCapacity(message.count + 48)

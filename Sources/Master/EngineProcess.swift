@@ -66,11 +66,16 @@ public struct EngineProgram {
     }
 }
 
-/// Starts a program with exactly `descriptors` as 0, 1, 2 …
+/// Starts a program with the given descriptors as 0, 1, 2 and so on, and no others.
 ///
 /// - Parameters:
+///   - path: The program.
+///   - arguments: Its arguments, the first of them its name.
+///   - descriptors: What it gets; the caller keeps its own.
 ///   - fileLimit: Soft RLIMIT_NOFILE of the new process; 0 inherits.
-///   - userID: Identity of the new process, with `groupID`; 0 inherits.
+///   - userID: Identity of the new process; 0 inherits.
+///   - groupID: Its group; 0 inherits.
+/// - Returns: The new process.
 /// - Throws: `Errno` of vfork(2), dup2(2), setuid(2) or execve(2).
 public func spawnProgram(
     _ path: String, _ arguments: [ByteString], descriptors: [CInt], fileLimit: UInt64 = 0, userID: UInt32 = 0,

@@ -48,6 +48,7 @@ public final class Master<Host: ConfigurationHost> {
     }
 
     let reactor: Reactor
+    /// The service's log.
     public let log: Log
     let options: MasterOptions
     let host: Host

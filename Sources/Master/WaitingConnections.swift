@@ -109,6 +109,8 @@ final class WaitingConnections {
     ///
     /// - Parameters:
     ///   - descriptor: Owned from now on.
+    ///   - flags: What the worker knows of it.
+    ///   - acceptedTime: Monotonic nanoseconds.
     ///   - bytes: What has been received of its request.
     func park(_ descriptor: CInt, flags: Message.Flags, acceptedTime: UInt64, bytes: [UInt8]) {
         let purpose: Purpose = !bytes.isEmpty ? .assembling : flags.contains(.keptAlive) ? .idle : .silent

@@ -155,6 +155,8 @@ public struct PoolPolicy: Sendable {
     ///   - wasRetired: It had been told to leave, and left: nobody replaces it.
     ///   - wasReady: It had become ready.
     ///   - failure: How it failed, if it did.
+    ///   - now: The time.
+    /// - Returns: What replaces it, or how long nothing does.
     public mutating func workerEnded(
         wasRetired: Bool, wasReady: Bool, failure: Failure, at now: UInt64
     ) -> [Action] {

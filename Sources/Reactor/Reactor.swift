@@ -96,8 +96,13 @@ public final class Reactor {
 
     /// Watches `descriptor`, which the reactor borrows.
     ///
-    /// - Parameter exclusive: EPOLLEXCLUSIVE: wake this loop only if no earlier exclusive waiter (in any
-    ///   process) takes the event.
+    /// - Parameters:
+    ///   - descriptor: Open until the registration is dropped.
+    ///   - interest: What to watch for; a hangup is always reported.
+    ///   - exclusive: EPOLLEXCLUSIVE: wake this loop only if no earlier exclusive waiter (in any process) takes the
+    ///     event.
+    ///   - handler: Runs on the loop; may drop this registration or others.
+    /// - Returns: The registration; dropping it ends the watch.
     /// - Throws: `Errno` from `epoll_ctl(2)`: `ENOSPC` at the watch limit, `EPERM` for a file.
     public func watch(
         _ descriptor: CInt, for interest: Readiness, exclusive: Bool = false,
@@ -162,6 +167,7 @@ public final class Reactor {
     /// One turn: fires what is due, then waits for events and delivers them.
     ///
     /// - Parameter limit: Wait no longer than this.
+    /// - Throws: `Errno` from `epoll_wait(2)` other than EINTR.
     public func turn(limit: Duration? = nil) throws(Errno) {
         fireDue()
         if stopped { return }

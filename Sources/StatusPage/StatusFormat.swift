@@ -31,8 +31,10 @@ public struct StatusQuery: Equatable, Sendable {
         self.isFull = isFull
     }
 
-    /// Reads a query string the way `$_GET` is built from it: a key asks for every word it is a prefix of, so
-    /// `?j`, `?json` and `?json=1` are the same. html goes before xml, json and openmetrics.
+    /// Reads a query string as `$_GET` would be built from it.
+    ///
+    /// A key asks for every word it is a prefix of, so `?j`, `?json` and `?json=1` are the same. html goes before xml,
+    /// json and openmetrics.
     public init(_ query: Span<UInt8>) {
         self.init()
         var wanted: (html: Bool, xml: Bool, json: Bool, openMetrics: Bool) = (false, false, false, false)

@@ -4,6 +4,7 @@ public import SystemPackage
 /// Runs one system call, again whenever a signal interrupts it.
 ///
 /// - Parameter call: That call and nothing else, so that nothing can change `errno` before it is read.
+/// - Returns: What the call returned, never -1.
 /// - Throws: The `errno` of the call. `EBADF` and `EFAULT` are our own bugs and trap.
 @inline(__always)
 public func retryingOnInterrupt<Value: FixedWidthInteger>(_ call: () -> Value) throws(Errno) -> Value {

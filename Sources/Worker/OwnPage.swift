@@ -22,8 +22,7 @@ struct OwnPage {
     /// Lends the page to C.
     func withCPage<Result>(_ body: (fpmd_page) -> Result) -> Result {
         self.body.withUnsafeBufferPointer { bytes in
-            withUnsafeTemporaryAllocation(of: CChar.self, capacity: 1) { empty in
-                empty.initialize(repeating: 0)
+            withUnsafePointer(to: CChar(0)) { empty in
                 func header(_ index: Int) -> UnsafePointer<CChar>? {
                     index < headers.count ? Self.text(headers[index]) : nil
                 }
@@ -31,7 +30,7 @@ struct OwnPage {
                 return body(
                     fpmd_page(
                         headers: (header(0), header(1), header(2), nil), status: 0,
-                        body: base ?? UnsafePointer(empty.baseAddress!), body_length: bytes.count))
+                        body: base ?? empty, body_length: bytes.count))
             }
         }
     }

@@ -95,7 +95,11 @@ public final class RequestProcessor {
 
     /// Runs the request whose parameters are in `table`.
     ///
-    /// - Parameter mayKeep: Whether the worker would serve another request on this connection.
+    /// - Parameters:
+    ///   - head: Its id, role and whether the client wants to keep the connection.
+    ///   - client: The connection it came on.
+    ///   - mayKeep: Whether the worker would serve another request on this connection.
+    /// - Returns: What is left to do with the connection.
     func process(_ head: RequestHead, of client: Client, mayKeep: Bool) -> Outcome {
         self.client = client
         keepsConnection = head.keepsConnection && mayKeep
@@ -141,7 +145,8 @@ public final class RequestProcessor {
         table.withEntries { entries, arena in
             withUnsafeTemporaryAllocation(of: fpmd_parameter.self, capacity: entries.count) { parameters in
                 for (index, entry) in entries.enumerated() {
-                    (parameters.baseAddress! + index).initialize(
+                    parameters.initializeElement(
+                        at: index,
                         to: fpmd_parameter(
                             name: arena + Int(entry.nameOffset), value: arena + Int(entry.valueOffset),
                             name_length: entry.nameLength, value_length: entry.valueLength))

@@ -114,6 +114,8 @@ struct RequestReader {
     /// Waits for a body that fits the buffer; a larger one is left to ``readBody(of:into:)``.
     ///
     /// - Parameters:
+    ///   - client: The connection.
+    ///   - decoder: Its decoder after the parameters.
     ///   - offset: Where the body's records start, from the start of what is buffered.
     ///   - announced: CONTENT_LENGTH.
     /// - Returns: Nil when PHP can start, else why it cannot.

@@ -12,6 +12,7 @@ final class ResponseStream {
     /// What PHP writes into; lives as long as the worker.
     let output: UnsafeMutablePointer<fpmd_output>
     private let buffer: UnsafeMutableRawBufferPointer
+    private let memory: UnsafeMutableRawPointer
     private var framer = ResponseFramer(requestID: 0)
     private var client: Client?
     /// What is owed to the client if this process dies; a signal handler looks at it.
@@ -26,13 +27,14 @@ final class ResponseStream {
     private(set) var isFinished = false
 
     init() {
-        buffer = .allocate(byteCount: Self.capacity, alignment: 16)
+        memory = .allocate(byteCount: Self.capacity, alignment: 16)
+        buffer = UnsafeMutableRawBufferPointer(start: memory, count: Self.capacity)
         output = .allocate(capacity: 1)
-        output.initialize(to: fpmd_output(base: buffer.baseAddress!.assumingMemoryBound(to: UInt8.self), used: 0, limit: 0))
+        output.initialize(to: fpmd_output(base: memory.assumingMemoryBound(to: UInt8.self), used: 0, limit: 0))
     }
 
     deinit {
-        buffer.deallocate()
+        memory.deallocate()
         output.deallocate()
     }
 
