@@ -2,6 +2,7 @@
 #include "cepoll.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -216,4 +217,23 @@ bool cepoll_parse_address(const char *text, cepoll_address *address) {
         address->family = 6;
     }
     return address->family != 0;
+}
+
+int cepoll_adopt_listener(int descriptor) {
+    struct stat info;
+    int listens = 0;
+    socklen_t length = sizeof listens;
+    if (fstat(descriptor, &info) < 0) return -1;
+    if (!S_ISSOCK(info.st_mode)) {
+        errno = ENOTSOCK;
+        return -1;
+    }
+    if (getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) < 0) return -1;
+    if (!listens) {
+        errno = EINVAL;
+        return -1;
+    }
+    int flags = fcntl(descriptor, F_GETFL);
+    if (flags < 0 || fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) < 0) return -1;
+    return fcntl(descriptor, F_SETFD, FD_CLOEXEC);
 }

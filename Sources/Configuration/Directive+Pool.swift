@@ -35,8 +35,7 @@ extension PoolSettings {
         row("pm.max_requests", .integer(\.maxRequests), "0", "Requests of a worker; 0 is unlimited."),
         row("pm.status_path", .text(\.statusPath), "none", "URI that answers with the pool's status."),
         row(
-            "pm.status_listen", .text(\.statusListenText), "none", "Extra address for status and ping.",
-            .notYet(issue: 3)),
+            "pm.status_listen", .text(\.statusListenText), "none", "Extra address for status and ping."),
         row("ping.path", .text(\.pingPath), "none", "URI that answers with `ping.response`."),
         row("ping.response", .text(\.pingResponse), "pong", "Answer to a ping."),
     ]

@@ -19,19 +19,22 @@ public struct MasterOptions {
     public var loadOptions: LoadOptions
     /// Real user id, for USER and HOME when not root.
     public var realUserID: UInt32
+    /// What PHP adds to the headers of pages; asked for when the master answers pages itself.
+    public var pageFacts: () -> PageFacts
     /// Called once when the service runs; a daemon's parent waits for it.
     public var onRunning: () -> Void
 
     /// Options with everything the master needs.
     public init(
         program: EngineProgram, configurationPath: ByteString, loadOptions: LoadOptions, realUserID: UInt32,
-        reload: @escaping () -> LoadOutcome, onRunning: @escaping () -> Void
+        reload: @escaping () -> LoadOutcome, pageFacts: @escaping () -> PageFacts, onRunning: @escaping () -> Void
     ) {
         self.program = program
         self.configurationPath = configurationPath
         self.loadOptions = loadOptions
         self.realUserID = realUserID
         self.reload = reload
+        self.pageFacts = pageFacts
         self.onRunning = onRunning
     }
 }
@@ -108,8 +111,9 @@ public final class Master<Host: ConfigurationHost> {
             return fail()
         }
         do {
-            pools = try makePools(configuration, reusing: [])
+            pools = try makePools(configuration, reusing: InheritedSockets.take(log: log))
         } catch { return fail() }
+        dropUnusedListeners()
         guard writePIDFile() else { return fail() }
         if let files = configuration.global.rlimitFiles as Int?, files > 0, cepoll_set_file_limit(UInt64(files)) < 0 {
             log.warning("rlimit_files (\(files)) does not apply: \(describe(currentErrno))")
@@ -135,31 +139,35 @@ public final class Master<Host: ConfigurationHost> {
     /// - Throws: ``Listener/Unavailable`` after logging the reason; what was bound here is closed again.
     func makePools(_ configuration: ServiceConfiguration, reusing existing: [Listener]) throws(Listener.Unavailable) -> [Pool] {
         var made: [Pool] = []
-        var bound: [Listener] = []
-        var used: [Listener] = []
+        var source = ListenerSource(existing: existing)
         do throws(Listener.Unavailable) {
             for settings in configuration.pools {
                 let (identity, diagnostics) = settings.resolveIdentity(
                     options: options.loadOptions, realUserID: options.realUserID, host: host)
                 for line in diagnostics { log.write(line.level, line.message) }
                 guard let identity else { throw Listener.Unavailable() }
-                let listener: Listener
-                if let kept = reusable(existing, for: settings) {
-                    listener = kept
-                    log.notice("using inherited socket fd=\(kept.descriptor.rawValue), \"\(kept.name)\"")
-                } else {
-                    listener = try Listener.open(settings, log: log, users: host)
-                    bound.append(listener)
+                let listener = try source.listener(for: settings, log: log, users: host)
+                let pool = try makePool(settings, configuration.global, identity, listener)
+                if let extra = settings.statusListenerSettings {
+                    pool.statusListener = StatusListener(
+                        listener: try source.listener(for: extra, log: log, users: host), pool: pool,
+                        facts: options.pageFacts(), reactor: reactor, log: log)
                 }
-                used.append(listener)
-                made.append(try makePool(settings, configuration.global, identity, listener))
+                made.append(pool)
             }
         } catch {
-            for listener in bound { listener.unlinkPath() }
+            source.withdraw()
             throw error
         }
-        listeners = existing + bound
+        listeners = source.all
         return made
+    }
+
+    /// Closes the listeners that no pool has, and removes their files.
+    private func dropUnusedListeners() {
+        let used = pools.flatMap(\.listeners)
+        for listener in listeners where !used.contains(where: { $0 === listener }) { listener.unlinkPath() }
+        listeners = listeners.filter { listener in used.contains { $0 === listener } }
     }
 
     private func makePool(
@@ -178,16 +186,6 @@ public final class Master<Host: ConfigurationHost> {
         } catch {
             log.error("[pool \(settings.name)] cannot be set up: \(describe(error))")
             throw Listener.Unavailable()
-        }
-    }
-
-    private func reusable(_ existing: [Listener], for settings: PoolSettings) -> Listener? {
-        switch settings.listen {
-        case .unix(let path): existing.first { $0.path == path }
-        case .port(let port): existing.first { $0.name == ":::\(port)" || $0.name == "0.0.0.0:\(port)" }
-        case .host(let host, let port):
-            existing.first { listener in Listener.names(host, port).contains(listener.name) }
-        case .invalidPort: nil
         }
     }
 
@@ -425,6 +423,7 @@ public final class Master<Host: ConfigurationHost> {
         let former = listeners
         do {
             let made = try makePools(fresh, reusing: former)
+            for listener in former { listener.announce(to: log) }
             reload = Reload(configuration: fresh, pools: made, formerListeners: former)
             for pool in made { pool.begin() }
             reload?.deadline = reactor.after(.seconds(60)) { [weak self] in
@@ -479,9 +478,7 @@ public final class Master<Host: ConfigurationHost> {
             for old in former where old.listener === pool.listener { pool.takeOver(from: old) }
         }
         drainingPools += former
-        let used = pools.map(\.listener)
-        for listener in listeners where !used.contains(where: { $0 === listener }) { listener.unlinkPath() }
-        listeners = listeners.filter { listener in used.contains { $0 === listener } }
+        dropUnusedListeners()
         let configured = configuration.global.processControlTimeout
         drainEscalation = Escalation(
             first: .quit, patience: configured > .zero ? configured : Reload.defaultDrainPatience, reactor: reactor

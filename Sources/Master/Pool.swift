@@ -58,6 +58,8 @@ final class Pool {
     let connections: WaitingConnections
     private(set) var state = State.created
     private(set) var isReady = false
+    /// Answers on `pm.status_listen`, if the pool has one.
+    var statusListener: StatusListener?
     /// The pool of the next generation on the same listener, once that serves.
     private weak var successor: Pool?
 
@@ -99,6 +101,8 @@ final class Pool {
         cscoreboard_store(&page.pointee.start_epoch, wallClockSeconds())
     }
 
+    /// All listeners of the pool.
+    var listeners: [Listener] { [listener] + (statusListener.map { [$0.listener] } ?? []) }
     /// The real numbers of workers, for process.max.
     var runningWorkers: Int { policy.running }
     /// Whether there is any process left.
@@ -109,6 +113,7 @@ final class Pool {
     /// Starts what the style asks for: nothing for ondemand, else the zygote and the first workers.
     func begin() {
         state = .serving
+        statusListener?.start()
         perform(policy.begin())
         if settings.processManager == .ondemand {
             watch.start()
@@ -129,6 +134,7 @@ final class Pool {
     func drain(servesWaiting: Bool = false) {
         guard state != .draining else { return }
         state = .draining
+        statusListener?.stop()
         watch.stop()
         if servesWaiting { watch.acceptAll() } else { connections.reclaim(from: queueReader) }
         backoffDeadline = nil

@@ -108,6 +108,8 @@ int cepoll_listen_tcp(const cepoll_address *address, int backlog);
 /* getaddrinfo(3), stream sockets: how many of `found` were filled, or -1 with the text of gai_strerror. */
 int cepoll_resolve(const char *host, uint16_t port, cepoll_address *found, int capacity,
                    const char *_Nullable *_Nonnull error);
+/* Makes an inherited listening socket non-blocking and close-on-exec; fails if it is anything else. */
+int cepoll_adopt_listener(int descriptor);
 /* The kernel's accept queue of a TCP listener (TCP_INFO): 0 or -1. */
 int cepoll_tcp_queue(int listener, unsigned *queued, unsigned *limit);
 /* The address a listening socket is bound to, in php-fpm's spelling of FPM_SOCKETS ("127.0.0.1:9000",
