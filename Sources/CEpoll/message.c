@@ -66,7 +66,8 @@ int cepoll_receive_message(int socket, void *buffer, size_t capacity, bool wait,
         }
         return -1;
     }
-    received->truncated = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+    received->truncated = (message.msg_flags & MSG_TRUNC) != 0;
+    received->descriptors_lost = (message.msg_flags & MSG_CTRUNC) != 0;
     for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
         if (header->cmsg_level != SOL_SOCKET) continue;
         if (header->cmsg_type == SCM_RIGHTS) {
@@ -76,8 +77,10 @@ int cepoll_receive_message(int socket, void *buffer, size_t capacity, bool wait,
                 memcpy(&descriptor, CMSG_DATA(header) + i * sizeof(int), sizeof descriptor);
                 if (received->descriptor_count < CEPOLL_MAX_DESCRIPTORS)
                     received->descriptors[received->descriptor_count++] = descriptor;
-                else
+                else {
                     close(descriptor);
+                    received->descriptors_lost = true;
+                }
             }
         } else if (header->cmsg_type == SCM_CREDENTIALS) {
             struct ucred credentials;

@@ -3,12 +3,14 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -67,6 +69,12 @@ int cepoll_accept(int listener, cepoll_address *peer) {
     }
 }
 
+void cepoll_close_connection(int socket) {
+    struct linger none = {0};
+    (void)setsockopt(socket, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    close(socket);
+}
+
 static void on_alarm(int number) { (void)number; }
 
 int cepoll_accept_bounded(int listener) {
@@ -123,6 +131,32 @@ int cepoll_listen_unix(const char *path, size_t path_length, unsigned mode, int 
     errno = saved;
     if (bound < 0 || listen(listener, backlog) < 0) return close_with_errno(listener);
     return listener;
+}
+
+int cepoll_socket_path(const char *path) {
+    struct stat info;
+    int descriptor = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (descriptor < 0) return -1;
+    if (fstat(descriptor, &info) == 0 && S_ISSOCK(info.st_mode) && info.st_uid == geteuid()) return descriptor;
+    errno = EPERM;
+    return close_with_errno(descriptor);
+}
+
+int cepoll_own_socket(const char *path, uid_t uid, gid_t gid) {
+    int descriptor = cepoll_socket_path(path);
+    if (descriptor < 0) return -1;
+    if (fchownat(descriptor, "", uid, gid, AT_EMPTY_PATH) < 0) return close_with_errno(descriptor);
+    return close(descriptor);
+}
+
+int cepoll_create_file(const char *path, unsigned mode) {
+    if (unlink(path) < 0 && errno != ENOENT) return -1;
+    return open(path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, mode);
+}
+
+int cepoll_unsent(int socket) {
+    int bytes = 0;
+    return ioctl(socket, SIOCOUTQ, &bytes) < 0 ? -1 : bytes;
 }
 
 int cepoll_unix_in_use(const char *path, size_t path_length) {

@@ -25,8 +25,6 @@ public enum MessageKind: UInt8 {
     case park = 33
     /// The response is complete: read until the client closes, then close.
     case linger = 34
-    /// Something was taken from the queue while the master had asked to be told.
-    case kick = 35
     // Master to worker, through the pool's queue.
     /// Serve this connection; bytes already read are the payload.
     case serve = 48
@@ -158,6 +156,8 @@ public final class MessageSocket {
         case wouldBlock
         /// The other end has closed.
         case closed
+        /// A message whose descriptors this process could not take: it has no more numbers. What came was closed.
+        case descriptorsLost
         /// Not a message of ours: an unknown kind, too short, or cut off. Its descriptors were closed.
         case malformed
     }
@@ -183,6 +183,10 @@ public final class MessageSocket {
             withUnsafeBytes(of: &received.descriptors) { raw in
                 descriptors = Array(raw.assumingMemoryBound(to: CInt.self).prefix(Int(received.descriptor_count)))
             }
+        }
+        if received.descriptors_lost {
+            for descriptor in descriptors { closeDescriptor(descriptor) }
+            return .descriptorsLost
         }
         guard !received.truncated,
             let message = Message(UnsafeRawBufferPointer(start: base, count: received.length))

@@ -198,7 +198,7 @@ public final class Listener {
             }
         }
         if uid == uid_t.max && gid == gid_t.max { return true }
-        guard chown(path.description, uid, gid) == 0 else {
+        guard cepoll_own_socket(path.description, uid, gid) == 0 else {
             log.error("[pool \(pool.name)] failed to chown() the socket '\(path)': \(describe(currentErrno))")
             return false
         }
@@ -226,7 +226,13 @@ public final class Listener {
             gids.append(id)
         }
         var step: UnsafePointer<CChar>? = nil
-        guard cacl_allow(path.description, uids, uids.count, gids, gids.count, &step) == 0 else {
+        let handle = cepoll_socket_path(path.description)
+        guard handle >= 0 else {
+            log.error("[pool \(pool.name)] failed to read the ACL of the socket '\(path)': \(describe(currentErrno))")
+            return false
+        }
+        defer { close(handle) }
+        guard cacl_allow("/proc/self/fd/\(handle)", uids, uids.count, gids, gids.count, &step) == 0 else {
             let what = step.map { String(cString: $0) } ?? "change"
             log.error("[pool \(pool.name)] failed to \(what) the ACL of the socket '\(path)': \(describe(currentErrno))")
             return false

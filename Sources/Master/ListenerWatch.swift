@@ -63,14 +63,19 @@ final class ListenerWatch {
 
     /// Once a second, for wake-ups lost without a trace (a worker that was stopped after being woken).
     func tick() {
-        guard isStarted, settling == nil, hasConnections() else { return }
+        guard isStarted, settling == nil, hasConnections() || pool.connections.waitingTotal > 0 else { return }
         settle(after: Self.firstPause)
     }
 
-    /// Connections have been put into the queue from elsewhere.
+    /// Connections have been put into the queue from elsewhere (parked ones that have sent a request).
     func connectionsAreWaiting() {
-        guard isStarted, pool.idleWorkers() == 0 else { return }
-        _ = pool.grow(depth: max(1, pool.connections.waitingCount))
+        guard isStarted, settling == nil else { return }
+        if pool.policy.running == 0 {
+            _ = pool.grow(depth: max(1, pool.connections.waitingTotal))
+            settle(after: Self.firstPause)
+        } else if pool.idleWorkers() == 0 {
+            settle(after: Self.firstPause)
+        }
     }
 
     /// Takes all that waits in the backlog: the last workers are to serve it before they leave.
@@ -82,6 +87,8 @@ final class ListenerWatch {
         registration = try? reactor.watch(
             pool.listener.descriptor.rawValue, for: .readable, exclusive: true,
             handler: { [weak self] _ in self?.becameReadable() })
+        // Another generation still watches the same listener, or there is no memory: look again soon.
+        if registration == nil { settle(after: .milliseconds(100)) }
     }
 
     private func becameReadable() {
@@ -103,9 +110,10 @@ final class ListenerWatch {
     private func settled() {
         settling = nil
         guard isStarted else { return }
-        guard hasConnections() else { return arm() }
+        let isQueued = pool.connections.waitingTotal > 0
+        guard hasConnections() || isQueued else { return arm() }
         let idle = pool.idleWorkers()
-        if idle > 0 {
+        if idle > 0, !isQueued {
             // Somebody sleeps while something waits: a wake-up was lost. Bring it to them.
             accept(idle)
             return settle(after: Self.firstPause)
@@ -119,17 +127,14 @@ final class ListenerWatch {
         cepoll_poll_one(pool.listener.descriptor.rawValue, UInt32(CEPOLL_IN), 0) > 0
     }
 
-    /// Takes as many connections as workers can still be started for: that tells how many are needed.
+    /// Takes as many connections as workers will be started for: that tells how many are needed. What no new worker
+    /// would serve stays in the backlog, where its length limits it and web servers see it.
     private func growForBacklog() {
-        let room = pool.policy.room
-        guard room > 0 else {
-            _ = pool.grow(depth: 1)
-            return
-        }
-        let taken = accept(min(room, Self.acceptBatch))
-        if taken > 0 || pool.connections.waitingCount > 0 {
-            _ = pool.grow(depth: max(taken, 1) + pool.policy.starting)
-        }
+        let possible = min(pool.startable(), Self.acceptBatch)
+        let starting = pool.policy.starting
+        accept(max(0, possible + starting - pool.connections.waitingTotal))
+        let depth = pool.connections.waitingTotal + (hasConnections() ? 1 : 0)
+        if depth > starting { _ = pool.grow(depth: depth) }
     }
 
     /// Accepts up to `limit` connections into the pool's queue.
@@ -139,7 +144,10 @@ final class ListenerWatch {
         while taken < limit {
             // Workers share the listener's open file, and could have made it blocking.
             let descriptor = cepoll_accept_bounded(pool.listener.descriptor.rawValue)
-            guard descriptor >= 0 else { break }
+            guard descriptor >= 0 else {
+                if currentErrno != .wouldBlock { pool.reportAcceptFailure(currentErrno) }
+                break
+            }
             taken += 1
             pool.connections.enqueue(descriptor)
         }

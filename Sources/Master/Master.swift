@@ -72,11 +72,16 @@ public final class Master<Host: ConfigurationHost> {
     private let signals: OwnedDescriptor
     private var signalWatch: Reactor.Registration?
     private var tickDeadline: Reactor.Deadline?
+    /// Output of other processes is kept back no longer than this: it may say why nothing gets ready.
+    private static var longestHold: Duration { .seconds(5) }
+    private var holdDeadline: Reactor.Deadline?
     private var systemdDeadline: Reactor.Deadline?
     private let systemd = SystemdNotifier()
-    private var escalation: Escalation?
-    private var drainEscalation: Escalation?
+    private static var reapedAtOnce: Int { 128 }
+    private var reapDeadline: Reactor.Deadline?
     private var reload: Reload?
+    /// SIGUSR2 came while a reload was under way: another one follows.
+    private var reloadsAgain = false
     private var exitStatus: CInt = 0
     private var hasFinished = false
 
@@ -101,7 +106,7 @@ public final class Master<Host: ConfigurationHost> {
     ///
     /// - Returns: The exit status: 0, or 78 when the start failed.
     public func run() -> CInt {
-        inheritedFileLimit = cepoll_raise_file_limit(&fileLimit)
+        guard applyLimits() else { return fail() }
         _ = setsid()
         cepoll_set_title("php-fpm: master process (\(options.configurationPath))")
         do {
@@ -115,18 +120,43 @@ public final class Master<Host: ConfigurationHost> {
         } catch { return fail() }
         dropUnusedListeners()
         guard writePIDFile() else { return fail() }
-        if let files = configuration.global.rlimitFiles as Int?, files > 0, cepoll_set_file_limit(UInt64(files)) < 0 {
-            log.warning("rlimit_files (\(files)) does not apply: \(describe(currentErrno))")
-        }
         log.finishStartup()
         log.notice("fpm is running, pid \(ProcessID.current)")
         options.onRunning()
+        log.holdOutput()
+        holdDeadline = reactor.after(Self.longestHold) { [weak self] in self?.log.releaseOutput() }
         for pool in pools { pool.begin() }
         checkReady()
         do {
             try reactor.run()
         } catch { log.error("epoll_wait: \(describe(error)); the master cannot go on") }
         return exitStatus
+    }
+
+    /// `rlimit_files` and `rlimit_core`, for the master and all it starts; without the former the master takes what it
+    /// may have, and its children get what it was given.
+    private func applyLimits() -> Bool {
+        let global = configuration.global
+        if global.rlimitFiles > 0 {
+            guard cepoll_set_file_limit(UInt64(global.rlimitFiles)) == 0 else {
+                log.error(limitMessage("rlimit_files", "RLIMIT_NOFILE", global.rlimitFiles))
+                return false
+            }
+            (inheritedFileLimit, fileLimit) = (UInt64(global.rlimitFiles), UInt64(global.rlimitFiles))
+        } else {
+            inheritedFileLimit = cepoll_raise_file_limit(&fileLimit)
+        }
+        if global.rlimitCore != 0, cepoll_set_core_limit(Int64(global.rlimitCore)) < 0 {
+            log.error(limitMessage("rlimit_core", "RLIMIT_CORE", global.rlimitCore))
+            return false
+        }
+        return true
+    }
+
+    private func limitMessage(_ directive: String, _ limit: String, _ value: Int) -> ByteString {
+        ByteString(
+            "failed to set \(directive) for this pool. Please check your system limits or decrease \(directive). "
+                + "setrlimit(\(limit), \(value)): \(describe(currentErrno))")
     }
 
     private func fail() -> CInt {
@@ -192,8 +222,7 @@ public final class Master<Host: ConfigurationHost> {
     private func writePIDFile() -> Bool {
         guard let path = configuration.global.pidFile else { return true }
         let text = path.description
-        unlink(text)
-        let descriptor = open(text, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0o644)
+        let descriptor = cepoll_create_file(text, 0o644)
         let digits = ProcessID.current.description
         let isWritten = descriptor >= 0 && write(descriptor, digits, digits.utf8.count) == digits.utf8.count
         if !isWritten { log.error("Unable to create the PID file (\(path)).: \(describe(currentErrno))") }
@@ -206,10 +235,12 @@ public final class Master<Host: ConfigurationHost> {
         state = .serving
         announceReady()
         scheduleTick()
+        reloadAgain()
     }
 
     private func announceReady() {
         log.notice("ready to handle connections")
+        log.releaseOutput()
         switch systemd.ready() {
         case .failed(let reason): log.warning("failed to notify start to systemd: \(reason)")
         case .sent, .absent: log.debug("have notify start to systemd")
@@ -227,19 +258,7 @@ public final class Master<Host: ConfigurationHost> {
             tickDeadline = nil
             guard state == .serving || state == .reloading else { return }
             for pool in pools { pool.tick() }
-            relieveDescriptors()
-            if pools.contains(where: \.hasProcesses) { scheduleTick() }
-        }
-    }
-
-    /// Near the limit of descriptors the connections that have been idle longest are closed.
-    private func relieveDescriptors() {
-        let parked = pools.reduce(0) { $0 + $1.connections.parkedCount }
-        let allowed = max(64, Int(clamping: fileLimit) - 256 - 8 * pools.count)
-        guard parked > allowed else { return }
-        log.warning("\(parked) idle connections are more than the file limit (\(fileLimit)) allows: the oldest are closed")
-        for pool in pools {
-            pool.connections.closeOldest(max(0, pool.connections.parkedCount * (parked - allowed) / max(1, parked)))
+            if pools.contains(where: { $0.hasProcesses || $0.connections.parkedCount > 0 }) { scheduleTick() }
         }
     }
 
@@ -303,16 +322,20 @@ public final class Master<Host: ConfigurationHost> {
     }
 
     private func reap() {
-        while let exit = reapChild() {
+        for _ in 0..<Self.reapedAtOnce {
+            guard let exit = reapChild() else { return finishStopping() }
             guard let role = children.removeValue(forKey: exit.process) else {
                 keepUnclaimed(exit)
                 continue
             }
             switch role {
+            case .helper: break
             case .zygote(let pool): pool.zygoteEnded(exit)
             case .worker(let pool, let slot, let serial): pool.workerEnded(slot: slot, serial: serial, exit)
             }
         }
+        // There may be more; the loop's other work comes first.
+        reapDeadline = reactor.after(.zero) { [weak self] in self?.reap() }
         finishStopping()
     }
 
@@ -350,7 +373,7 @@ public final class Master<Host: ConfigurationHost> {
         } else {
             log.notice("error log file re-opened")
         }
-        for pool in pools {
+        for pool in pools + drainingPools + (reload?.pools ?? []) {
             switch pool.reopenAccessLog() {
             case .success(false): continue
             case .success(true): log.notice("access log file re-opened")
@@ -367,6 +390,7 @@ public final class Master<Host: ConfigurationHost> {
         case .stopping(graceful: true) where graceful: return
         case .starting, .serving, .reloading, .stopping: break
         }
+        log.releaseOutput()
         abandonReload("the service stops", isStopping: true)
         let isFirst: Bool
         if case .stopping = state { isFirst = false } else { isFirst = true }
@@ -378,23 +402,16 @@ public final class Master<Host: ConfigurationHost> {
         for pool in pools { pool.drain(servesWaiting: graceful && patience > .zero) }
         drainingPools += pools
         pools = []
-        escalation = Escalation(
-            first: graceful ? .quit : .terminate, patience: patience, reactor: reactor
-        ) { [weak self] signal in
-            guard let self else { return }
-            for pool in drainingPools { pool.signalWorkers(signal) }
-            log.debug("\(children.count) child(ren) still alive")
-        }
-        escalation?.start()
+        // Web servers see at once that nobody listens here any more.
+        for listener in listeners { listener.unlinkPath() }
+        for pool in drainingPools { pool.end(graceful ? .quit : .terminate, patience: patience) }
         finishStopping()
     }
 
     private func finishStopping() {
         drainingPools.removeAll { !$0.hasProcesses }
-        if drainingPools.isEmpty { drainEscalation = nil }
         guard case .stopping = state, drainingPools.isEmpty, !hasFinished else { return }
         hasFinished = true
-        escalation = nil
         log.notice("exiting, bye-bye!")
         if let path = configuration.global.pidFile, unlink(path.description) != 0 {
             log.warning("Unable to remove the PID file (\(path)).: \(describe(currentErrno))")
@@ -407,9 +424,11 @@ public final class Master<Host: ConfigurationHost> {
 
     private func startReload() {
         switch state {
-        case .reloading, .stopping: return
-        case .starting:
-            return log.warning("reload refused: the service is still starting")
+        case .stopping: return
+        case .starting, .reloading:
+            if !reloadsAgain { log.notice("a reload follows as soon as the service is ready") }
+            reloadsAgain = true
+            return
         case .serving: break
         }
         let outcome = options.reload()
@@ -441,6 +460,7 @@ public final class Master<Host: ConfigurationHost> {
         log.error("reload refused: \(reason); the old configuration goes on serving")
         systemd.reloadRefused(reason.description)
         scheduleTick()
+        reloadAgain()
     }
 
     /// Gives a reload up; what was started for it drains, what served before goes on.
@@ -449,7 +469,7 @@ public final class Master<Host: ConfigurationHost> {
         reload = nil
         for pool in given.pools {
             pool.drain()
-            pool.signalWorkers(.quit)
+            pool.end(.quit, patience: drainPatience)
         }
         drainingPools += given.pools
         for listener in listeners where !given.formerListeners.contains(where: { $0 === listener }) { listener.unlinkPath() }
@@ -479,18 +499,24 @@ public final class Master<Host: ConfigurationHost> {
         }
         drainingPools += former
         dropUnusedListeners()
-        let configured = configuration.global.processControlTimeout
-        drainEscalation = Escalation(
-            first: .quit, patience: configured > .zero ? configured : Reload.defaultDrainPatience, reactor: reactor
-        ) { [weak self] signal in
-            guard let self else { return }
-            for pool in drainingPools { pool.signalWorkers(signal) }
-        }
-        drainEscalation?.start()
+        for old in former { old.end(.quit, patience: drainPatience) }
         state = .serving
         log.notice("fpm is running, pid \(ProcessID.current)")
         announceReady()
         scheduleTick()
+        reloadAgain()
+    }
+
+    private var drainPatience: Duration {
+        let configured = configuration.global.processControlTimeout
+        return configured > .zero ? configured : Reload.defaultDrainPatience
+    }
+
+    /// A signal that came during a reload is not lost: what changed meanwhile is read now.
+    private func reloadAgain() {
+        guard reloadsAgain else { return }
+        reloadsAgain = false
+        startReload()
     }
 
     private func applyGlobals() {
@@ -516,11 +542,27 @@ extension Master: PoolOwner {
         }
     }
 
-    func allowance() -> Int {
-        let limit = configuration.global.processMax
+    /// `process.max` holds for each generation: while a reload drains the old one, both may have as many.
+    func allowance(for pool: Pool) -> Int {
+        let isNew = reload?.pools.contains { $0 === pool } ?? false
+        let limit = (isNew ? reload?.configuration : configuration)?.global.processMax ?? 0
         guard limit > 0 else { return .max }
-        return max(0, limit - pools.reduce(0) { $0 + $1.runningWorkers })
+        let generation = isNew ? reload?.pools ?? [] : pools
+        return max(0, limit - generation.reduce(0) { $0 + $1.runningWorkers })
     }
+
+    /// An equal share for each pool of what the master may have open, a reserve for itself left out.
+    var parkingQuota: Int {
+        let free = Int(clamping: fileLimit) - 128 - 16 * configuration.pools.count
+        return max(64, free / max(1, configuration.pools.count))
+    }
+
+    func closeElsewhere(_ descriptor: CInt) {
+        let pid = cepoll_close_elsewhere(descriptor)
+        if pid > 0 { children[ProcessID(pid)] = .helper } else { closeDescriptor(descriptor) }
+    }
+
+    func currentPool(on listener: Listener) -> Pool? { pools.first { $0.listener === listener } }
 
     func processMaxReached() {
         guard !warnedProcessMax else { return }
@@ -537,7 +579,8 @@ extension Master: PoolOwner {
         default: return false
         }
         children[process] = role
-        warnedProcessMax = warnedProcessMax && allowance() == 0
+        warnedProcessMax = false
+        if state == .serving { scheduleTick() }
         return true
     }
 
@@ -550,6 +593,7 @@ extension Master: PoolOwner {
     }
 
     func poolFailed(_ pool: Pool, _ reason: ByteString) {
+        log.releaseOutput()
         log.error("[pool \(pool.name)] cannot start: \(reason)")
         switch state {
         case .starting:

@@ -18,8 +18,14 @@ protocol PoolOwner: AnyObject {
     var inheritedFileLimit: UInt64 { get }
     /// Whether workers are started at all (not while stopping).
     var mayStartWorkers: Bool { get }
-    /// How many more workers `process.max` allows.
-    func allowance() -> Int
+    /// Closes a descriptor of unknown kind without waiting for that.
+    func closeElsewhere(_ descriptor: CInt)
+    /// How many more workers `process.max` allows the pool's generation.
+    func allowance(for pool: Pool) -> Int
+    /// Most parked connections a pool may have.
+    var parkingQuota: Int { get }
+    /// The serving pool on a listener, after any number of reloads.
+    func currentPool(on listener: Listener) -> Pool?
     func processMaxReached()
     /// Remembers whose a child is; false if it is known as another's.
     @discardableResult
@@ -41,6 +47,8 @@ protocol PoolOwner: AnyObject {
 enum ChildRole {
     case zygote(Pool)
     case worker(Pool, slot: Int, serial: Int64)
+    /// Closes a descriptor, and ends.
+    case helper
 }
 
 /// One pool of one generation: its zygote, its workers, its waiting connections.
@@ -60,8 +68,6 @@ final class Pool {
     private(set) var isReady = false
     /// Answers on `pm.status_listen`, if the pool has one.
     var statusListener: StatusListener?
-    /// The pool of the next generation on the same listener, once that serves.
-    private weak var successor: Pool?
 
     private unowned let owner: any PoolOwner
     private let plan: ZygotePlan
@@ -73,6 +79,11 @@ final class Pool {
     private var freeSlots: [Int]
     private var nextSerial: Int64 = 0
     private var limitReachedCount: Int64 = 0
+    private var lastOverflowReport = MonotonicTime(nanoseconds: 0)
+    private var lastAcceptReport = MonotonicTime(nanoseconds: 0)
+    /// Ends the processes of a pool that drains, one harsher signal after the other.
+    private var escalation: Escalation?
+    private var zygoteDeadline: Reactor.Deadline?
     private var mostQueued: Int64 = 0
 
     private var zygote: ZygoteLink?
@@ -94,11 +105,30 @@ final class Pool {
         scoreboard = try Scoreboard(slotCount: settings.maxChildren)
         let (writer, reader) = try MessageSocket.pair(bufferBytes: 1 << 20)
         queueReader = reader
-        connections = WaitingConnections(reactor: owner.reactor, queue: writer)
+        connections = WaitingConnections(reactor: owner.reactor, queue: writer, quota: owner.parkingQuota)
         policy = PoolPolicy(limits: PoolLimits(settings))
         freeSlots = Array((0..<settings.maxChildren).reversed())
         let page = scoreboard.pool
         cscoreboard_store(&page.pointee.start_epoch, wallClockSeconds())
+        connections.onDispatch = { [weak self] in self?.watch.connectionsAreWaiting() }
+        connections.taken = { [scoreboard] in cscoreboard_load(&scoreboard.pool.pointee.taken) }
+        connections.onOverflow = { [weak self] in self?.reportOverflow() }
+    }
+
+    /// Said at most once a minute: it is the line that explains why nobody is served.
+    func reportAcceptFailure(_ error: Errno) {
+        let now = MonotonicTime.now
+        guard now - lastAcceptReport > .seconds(60) else { return }
+        lastAcceptReport = now
+        owner.log.error("[pool \(name)] accept() failed: \(describe(error))")
+    }
+
+    private func reportOverflow() {
+        let now = MonotonicTime.now
+        guard now - lastOverflowReport > .seconds(60) else { return }
+        lastOverflowReport = now
+        owner.log.warning(
+            "[pool \(name)] \(connections.quota) idle connections are all that the file limit allows this pool: the oldest are closed")
     }
 
     /// All listeners of the pool.
@@ -115,10 +145,14 @@ final class Pool {
         state = .serving
         statusListener?.start()
         perform(policy.begin())
-        if settings.processManager == .ondemand {
-            watch.start()
-            becomeReady()
-        }
+        becomeReadyIfStarted()
+    }
+
+    /// Ready is: none of the first workers is still on its way. That may be none at all (ondemand, process.max).
+    private func becomeReadyIfStarted() {
+        guard policy.starting == 0, wantedSpawns.isEmpty else { return }
+        watch.start()
+        becomeReady()
     }
 
     private func becomeReady() {
@@ -145,25 +179,30 @@ final class Pool {
 
     /// Takes over the connections of the generation before.
     func takeOver(from predecessor: Pool) {
-        predecessor.successor = self
+        watch.recheck()
         predecessor.connections.move(to: connections)
-        watch.connectionsAreWaiting()
+    }
+
+    /// Tells the processes of a draining pool to end: `first` now, harsher signals when `patience` is over. A second
+    /// call replaces the first (a stop while a reload drains).
+    func end(_ first: Signal, patience: Duration) {
+        escalation = Escalation(first: first, patience: patience, reactor: owner.reactor) { [weak self] in self?.signalAll($0) }
+        escalation?.start()
     }
 
     private func closeZygote() {
-        guard let link = zygote else { return }
-        // Its channel closes with the link; it exits by itself, and is reaped as an unknown child otherwise.
-        try? sendSignal(.terminate, to: link.process)
+        zygoteDeadline = nil
+        if let link = zygote { try? sendSignal(.terminate, to: link.process) }
     }
 
-    /// Signals every worker.
-    func signalWorkers(_ signal: Signal) {
+    private func signalAll(_ signal: Signal) {
         for worker in workers.values {
             guard let process = worker.process else { continue }
             owner.log.debug("[pool \(name)] sending signal \(signal.rawValue) \(signal.name) to child \(process)")
             try? sendSignal(signal, to: process)
             if signal == .quit { worker.state = .leaving(process) }
         }
+        if signal == .kill, let link = zygote { try? sendSignal(.kill, to: link.process) }
     }
 
     /// Opens the access log anew and gives it to the zygote and the workers, who hold the old file.
@@ -288,12 +327,18 @@ final class Pool {
         workers.values.count { $0.isReady && scoreboard.stage($0.slot) == .accepting }
     }
 
+    /// How many workers would be started if they were asked for now.
+    func startable() -> Int {
+        guard owner.mayStartWorkers, state == .serving, policy.heldBack(at: MonotonicTime.now.nanoseconds) == nil else { return 0 }
+        return min(policy.room, owner.allowance(for: self), freeSlots.count - wantedSpawns.count)
+    }
+
     // MARK: - Spawning
 
     private func spawn(_ count: Int, isRespawn: Bool) {
         guard owner.mayStartWorkers, state == .serving else { return }
-        let allowed = min(count, owner.allowance(), freeSlots.count - wantedSpawns.count)
-        if allowed < count, owner.allowance() < count { owner.processMaxReached() }
+        let allowed = min(count, owner.allowance(for: self), freeSlots.count - wantedSpawns.count)
+        if allowed < count, owner.allowance(for: self) < count { owner.processMaxReached() }
         guard allowed > 0 else { return }
         policy.spawnRequested(allowed)
         for _ in 0..<allowed { wantedSpawns.append(isRespawn) }
@@ -310,8 +355,10 @@ final class Pool {
                 try requestWorker(zygote, slot: slot, isRespawn: isRespawn)
             } catch {
                 freeSlots.append(slot)
-                policy.spawnFailed()
-                owner.log.error("[pool \(name)] cannot start a worker: \(describe(error)); retried at the next occasion")
+                owner.log.error("[pool \(name)] cannot start a worker: \(describe(error)); tried again later")
+                for _ in wantedSpawns { policy.spawnFailed() }
+                wantedSpawns = []
+                return perform(policy.forkFailed(at: MonotonicTime.now.nanoseconds))
             }
         }
     }
@@ -370,6 +417,9 @@ final class Pool {
             ) { [weak self] event in self?.handle(event) }
             zygote = link
             owner.register(link.process, as: .zygote(self))
+            zygoteDeadline = owner.reactor.after(.seconds(60)) { [weak self] in
+                self?.distrustZygote("has not started PHP within 60 s")
+            }
         } catch {
             owner.zygoteFinishedStarting()
             zygoteFailed("cannot start \(owner.program.path): \(describe(error))")
@@ -379,6 +429,7 @@ final class Pool {
     private func handle(_ event: ZygoteLink.Event) {
         switch event {
         case .ready:
+            zygoteDeadline = nil
             zygoteBackoff.succeeded()
             owner.zygoteFinishedStarting()
             pumpSpawns()
@@ -399,11 +450,11 @@ final class Pool {
         case .spawnFailed(let slot, let serial, let error):
             guard let worker = workers[slot], worker.serial == serial, case .requested = worker.state else { return }
             remove(worker)
-            policy.spawnFailed()
             owner.log.error("[pool \(name)] fork() failed: \(describe(error))")
+            perform(policy.forkFailed(at: MonotonicTime.now.nanoseconds))
         case .gone:
-            // Its death is reported by the kernel; until then nothing is asked of it.
-            break
+            // Of no more use, whatever it is doing; its death is reported by the kernel.
+            if let link = zygote { try? sendSignal(.kill, to: link.process) }
         }
     }
 
@@ -419,6 +470,7 @@ final class Pool {
         let wasStarting = link.state == .starting
         link.ended()
         zygote = nil
+        zygoteDeadline = nil
         if wasStarting { owner.zygoteFinishedStarting() }
         // What it was asked for and did not do, it will not do.
         for worker in workers.values {
@@ -460,6 +512,9 @@ final class Pool {
             case .wouldBlock: return
             // The kernel reports its death; a worker that breaks the protocol is one that must go.
             case .closed: worker.registration = nil
+            case .descriptorsLost:
+                // The connection is lost; the worker did nothing wrong.
+                owner.log.error("[pool \(name)] a connection was lost: the master has no more file descriptors")
             case .malformed: distrust(worker, "sent a malformed message")
             case .message(let message, let payload, let descriptors, let sender):
                 handle(message, descriptors, sender, Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload])), worker)
@@ -474,13 +529,11 @@ final class Pool {
             workerBecameReady(worker, ProcessID(sender))
         case .park:
             guard let descriptor = takeOne(descriptors, from: worker) else { return }
-            (successor ?? self).connections.park(
-                descriptor, flags: message.flags.union(.peerChecked), acceptedTime: message.value, bytes: bytes)
+            (owner.currentPool(on: listener) ?? self).connections.park(
+                descriptor, flags: message.flags, acceptedTime: message.value, bytes: bytes)
         case .linger:
             guard let descriptor = takeOne(descriptors, from: worker) else { return }
-            connections.linger(descriptor)
-        case .kick:
-            for descriptor in descriptors { closeDescriptor(descriptor) }
+            (owner.currentPool(on: listener) ?? self).connections.linger(descriptor)
         case .spawn, .accessLog, .zygoteReady, .spawned, .spawnFailed, .serve:
             for descriptor in descriptors { closeDescriptor(descriptor) }
             distrust(worker, "sent a message that is not a worker's")
@@ -492,7 +545,8 @@ final class Pool {
         if descriptors.count == 1, let descriptor = descriptors.first, cepoll_is_stream_socket(descriptor) {
             return descriptor
         }
-        for descriptor in descriptors { closeDescriptor(descriptor) }
+        // Closing an arbitrary file may wait for a file server that answers to the worker's user.
+        for descriptor in descriptors { owner.closeElsewhere(descriptor) }
         distrust(worker, "gave back something that is not a connection")
         return nil
     }
@@ -513,8 +567,11 @@ final class Pool {
         case .requested, .starting: break
         case .ready, .leaving: return
         }
-        guard isChild(process), owner.register(process, as: .worker(self, slot: worker.slot, serial: worker.serial))
-        else { return distrust(worker, "says it is ready, but is another process") }
+        // It may have ended meanwhile.
+        guard isChild(process) else { return }
+        guard owner.register(process, as: .worker(self, slot: worker.slot, serial: worker.serial)) else {
+            return distrust(worker, "says it is ready, but is another process")
+        }
         worker.state = .ready(process)
         policy.workerReady()
         if state == .draining || !owner.mayStartWorkers {
@@ -524,7 +581,7 @@ final class Pool {
         }
         // The master must be woken last: it goes to the end of the listener's waiters again.
         watch.workerJoined()
-        becomeReady()
+        becomeReadyIfStarted()
     }
 
     /// A worker's process has ended.

@@ -13,11 +13,13 @@ internal import SystemPackage
 ///     parked ── a request has arrived ──► waiting ── room in the queue ──► the pool's queue (workers take it)
 ///        └── closed, silent for too long, malformed ──► closed
 ///
-/// Bounded: a parked connection holds at most ``assemblyLimit`` bytes, a lingering one none, and the oldest idle
-/// ones are closed when the master runs out of descriptors.
+/// Bounded for each pool, so that one pool's clients cost the others nothing: a number of connections (its quota), a
+/// number of bytes; beyond either the pool's own oldest connection is closed.
 final class WaitingConnections {
     /// A request that arrives slowly is assembled up to here; then a worker gets what there is.
     private static let assemblyLimit = 128 << 10
+    /// Bytes of requests that arrive slowly, over all connections of the pool.
+    private static let memoryLimit = 32 << 20
     /// A connection that sends nothing at all is closed after this time, as php-fpm does.
     private static let silentPatience = Duration.seconds(5)
     /// A request must be complete this long after its first byte.
@@ -28,25 +30,33 @@ final class WaitingConnections {
     private enum Purpose { case silent, idle, assembling, lingering }
 
     private final class Parked {
-        let descriptor: SharedDescriptor
+        let descriptor: Connection
         var purpose: Purpose
         let flags: Message.Flags
         let acceptedTime: UInt64
         var bytes: [UInt8]
+        /// How far `bytes` have been looked through.
+        var decoder = RequestDecoder()
+        var scanned = 0
+        /// What is to come of the body, once that is known.
+        var bodyLeft: Int?
         var registration: Reactor.Registration?
         var deadline: Reactor.Deadline?
 
         init(descriptor: CInt, purpose: Purpose, flags: Message.Flags, acceptedTime: UInt64, bytes: [UInt8]) {
-            self.descriptor = SharedDescriptor(adopting: descriptor)
+            self.descriptor = Connection(adopting: descriptor)
             self.purpose = purpose
             self.flags = flags
             self.acceptedTime = acceptedTime
             self.bytes = bytes
         }
+
+        // The watch ends before the descriptor is closed: another process may keep the open file alive.
+        deinit { registration = nil }
     }
 
     private struct Waiting {
-        let descriptor: SharedDescriptor
+        let descriptor: Connection
         let flags: Message.Flags
         let acceptedTime: UInt64
         let bytes: [UInt8]
@@ -59,12 +69,33 @@ final class WaitingConnections {
     private var order = Deque<CInt>()
     private var waiting = Deque<Waiting>()
     private var queueWatch: Reactor.Registration?
-    /// Called when something was put into the queue.
+    private var assembledBytes = 0
+    private var table = ParameterTable()
+    /// Called when something waits for a worker that did not before.
     var onDispatch: () -> Void = {}
+    /// Called when a connection was closed because there are too many.
+    var onOverflow: () -> Void = {}
+    /// Most connections under watch.
+    var quota: Int
 
-    init(reactor: Reactor, queue: MessageSocket) {
+    init(reactor: Reactor, queue: MessageSocket, quota: Int) {
         self.reactor = reactor
         self.queue = queue
+        self.quota = quota
+    }
+
+    /// How many workers have taken from the queue, by their own count.
+    var taken: () -> Int64 = { 0 }
+    private var sentToQueue: Int64 = 0
+
+    /// Connections that wait for a worker, here or in the queue. The kernel says whether the queue is empty; how many
+    /// are in it is the workers' count, and held against that.
+    var waitingTotal: Int {
+        guard cepoll_unsent(queue.descriptor) > 0 else {
+            sentToQueue = taken()
+            return waiting.count
+        }
+        return waiting.count + Int(clamping: min(4096, max(1, sentToQueue &- taken())))
     }
 
     /// Connections that wait for a worker in the master's memory.
@@ -81,18 +112,18 @@ final class WaitingConnections {
     ///   - bytes: What has been received of its request.
     func park(_ descriptor: CInt, flags: Message.Flags, acceptedTime: UInt64, bytes: [UInt8]) {
         let purpose: Purpose = !bytes.isEmpty ? .assembling : flags.contains(.keptAlive) ? .idle : .silent
-        if purpose == .assembling, isComplete(bytes) {
-            return dispatch(
-                Waiting(descriptor: SharedDescriptor(adopting: descriptor), flags: flags, acceptedTime: acceptedTime, bytes: bytes))
-        }
-        watch(Parked(descriptor: descriptor, purpose: purpose, flags: flags, acceptedTime: acceptedTime, bytes: bytes))
+        let connection = Parked(
+            descriptor: descriptor, purpose: purpose, flags: flags, acceptedTime: acceptedTime, bytes: bytes)
+        guard purpose == .assembling, isComplete(connection) else { return watch(connection) }
+        dispatch(
+            Waiting(descriptor: connection.descriptor, flags: flags, acceptedTime: acceptedTime, bytes: bytes))
     }
 
     /// Takes a new connection that the master has accepted: straight to the workers, who check its address.
     func enqueue(_ descriptor: CInt) {
         dispatch(
             Waiting(
-                descriptor: SharedDescriptor(adopting: descriptor), flags: [],
+                descriptor: Connection(adopting: descriptor), flags: [],
                 acceptedTime: MonotonicTime.now.nanoseconds, bytes: []))
     }
 
@@ -102,6 +133,10 @@ final class WaitingConnections {
     }
 
     private func watch(_ connection: Parked) {
+        if parked.count >= quota {
+            closeOldest()
+            onOverflow()
+        }
         let number = connection.descriptor.rawValue
         guard
             let registration = try? reactor.watch(
@@ -110,6 +145,7 @@ final class WaitingConnections {
         connection.registration = registration
         setDeadline(of: connection)
         parked[number] = connection
+        assembledBytes += connection.bytes.count
         order.append(number)
         if order.count > 2 * parked.count + 64 { order.removeAll { parked[$0] == nil } }
     }
@@ -157,34 +193,63 @@ final class WaitingConnections {
             case .wouldBlock: return
             case .bytes(let count):
                 connection.bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: window[0..<count]))
-                if isComplete(connection.bytes) {
+                assembledBytes += count
+                if isComplete(connection) {
                     release(number)
                     dispatch(
                         Waiting(
                             descriptor: connection.descriptor, flags: connection.flags,
                             acceptedTime: MonotonicTime.now.nanoseconds, bytes: connection.bytes))
-                } else if connection.purpose != .assembling {
+                    return
+                }
+                if connection.purpose != .assembling {
                     connection.purpose = .assembling
                     setDeadline(of: connection)
                 }
+                while assembledBytes > Self.memoryLimit, parked.count > 1 { closeOldest() }
             }
         }
     }
 
-    /// Whether a worker can make something of the bytes: a whole request, an error, or as much as is kept here.
-    private func isComplete(_ bytes: [UInt8]) -> Bool {
-        guard bytes.count < Self.assemblyLimit else { return true }
+    /// Whether a worker can make something of the bytes: all that PHP will read, an error, or as much as is kept here.
+    /// Each byte is looked at once, however small the pieces are in which they come.
+    private func isComplete(_ connection: Parked) -> Bool {
+        guard connection.bytes.count < Self.assemblyLimit else { return true }
+        while true {
+            if let left = connection.bodyLeft, left <= 0 { return true }
+            guard let step = try? connection.decoder.next(connection.bytes.span.extracting(connection.scanned...)) else {
+                return true
+            }
+            switch step.event {
+            case .endOfBody, .abort, .getValues: return true
+            case .endOfParameters:
+                guard let announced = announcedBody(connection.bytes) else { return true }
+                connection.bodyLeft = announced
+            case .body(let range): connection.bodyLeft = (connection.bodyLeft ?? 0) - range.count
+            case .needMore, .begin, .parameters, .skipped: break
+            }
+            connection.scanned += step.consumed
+            if step.event == .needMore { return false }
+        }
+    }
+
+    /// CONTENT_LENGTH of a request whose parameters are complete; nil if they are malformed.
+    private func announcedBody(_ bytes: [UInt8]) -> Int? {
         var decoder = RequestDecoder()
         var position = 0
-        while true {
-            guard let step = try? decoder.next(bytes.span.extracting(position...)) else { return true }
-            position += step.consumed
+        table.reset()
+        while let step = try? decoder.next(bytes.span.extracting(position...)) {
             switch step.event {
-            case .needMore: return false
-            case .endOfBody, .abort, .getValues: return true
-            case .begin, .parameters, .endOfParameters, .body, .skipped: continue
+            case .parameters(let range):
+                let piece = bytes.span.extracting(position...).extracting(range)
+                guard (try? table.append(piece)) != nil else { return nil }
+            case .endOfParameters: return (try? table.finish()) == nil ? nil : table.number(of: "CONTENT_LENGTH")
+            case .needMore: return nil
+            default: break
             }
+            position += step.consumed
         }
+        return nil
     }
 
     // MARK: - Going out
@@ -192,6 +257,7 @@ final class WaitingConnections {
     private func dispatch(_ connection: Waiting) {
         waiting.append(connection)
         flush()
+        onDispatch()
     }
 
     /// Moves waiting connections into the pool's queue as far as it takes them.
@@ -206,7 +272,7 @@ final class WaitingConnections {
                 return
             }
             waiting.removeFirst()
-            onDispatch()
+            sentToQueue &+= 1
         }
         queueWatch = nil
     }
@@ -220,19 +286,18 @@ final class WaitingConnections {
 
     private func release(_ number: CInt) {
         guard let connection = parked.removeValue(forKey: number) else { return }
+        assembledBytes -= connection.bytes.count
         connection.registration = nil
         connection.deadline = nil
     }
 
     private func drop(_ number: CInt) { release(number) }
 
-    /// Closes the connections that have been parked longest, to get descriptors back.
-    func closeOldest(_ count: Int) {
-        var left = count
-        while left > 0, let number = order.popFirst() {
-            guard let connection = parked[number], connection.purpose != .assembling else { continue }
-            release(number)
-            left -= 1
+    /// Closes the connection that has been parked longest.
+    private func closeOldest() {
+        while let number = order.popFirst() {
+            guard parked[number] != nil else { continue }
+            return release(number)
         }
     }
 
@@ -248,6 +313,7 @@ final class WaitingConnections {
         successor.waiting.append(contentsOf: waiting)
         waiting.removeAll()
         successor.flush()
+        if successor.waitingTotal > 0 { successor.onDispatch() }
     }
 
     /// Takes back what is in the queue, for a successor or another attempt: `queue` is its reading end.
@@ -260,10 +326,20 @@ final class WaitingConnections {
             guard let descriptor = descriptors.first else { continue }
             waiting.append(
                 Waiting(
-                    descriptor: SharedDescriptor(adopting: descriptor), flags: message.flags, acceptedTime: message.value,
+                    descriptor: Connection(adopting: descriptor), flags: message.flags, acceptedTime: message.value,
                     bytes: Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))))
         }
     }
+}
+
+/// A client's connection in the master. Whoever shares the open file could make close(2) wait (SO_LINGER): the master
+/// never does.
+final class Connection {
+    let rawValue: CInt
+
+    init(adopting rawValue: CInt) { self.rawValue = rawValue }
+
+    deinit { cepoll_close_connection(rawValue) }
 }
 
 @available(*, unavailable)

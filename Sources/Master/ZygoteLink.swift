@@ -63,7 +63,7 @@ final class ZygoteLink {
         // One message a turn: level-triggered, so that no pool keeps the loop.
         guard let arrival = try? channel.receive(into: buffer) else { return handler(.gone) }
         switch arrival {
-        case .wouldBlock: return
+        case .wouldBlock, .descriptorsLost: return
         case .closed, .malformed:
             registration = nil
             handler(.gone)
@@ -82,7 +82,7 @@ final class ZygoteLink {
                     .spawnFailed(
                         slot: Int(message.slot), serial: message.serial,
                         Errno(rawValue: CInt(truncatingIfNeeded: message.value))))
-            case .spawn, .accessLog, .workerReady, .park, .linger, .kick, .serve:
+            case .spawn, .accessLog, .workerReady, .park, .linger, .serve:
                 registration = nil
                 handler(.gone)
             }
@@ -166,7 +166,7 @@ final class ZygoteOutput {
                 return log.write(level, named(ByteString(text.dropFirst(label.count))))
             }
         }
-        log.notice(named(ByteString(text)))
+        log.writeOutput(.notice, named(ByteString(text)))
     }
 
     private func named(_ text: ByteString) -> ByteString {

@@ -25,7 +25,7 @@ public final class RequestProcessor {
 
     // The worker's, set after the fork.
     private(set) var slot: UnsafeMutablePointer<cscoreboard_slot>
-    private var slotIndex = 0
+    private(set) var slotIndex = 0
 
     // The current request's.
     private var client: Client?
@@ -99,7 +99,7 @@ public final class RequestProcessor {
     func process(_ head: RequestHead, of client: Client, mayKeep: Bool) -> Outcome {
         self.client = client
         keepsConnection = head.keepsConnection && mayKeep
-        bodyLeft = table.contentLength
+        bodyLeft = max(0, table.number(of: "CONTENT_LENGTH"))
         wasLogged = false
         stream.begin(requestID: head.requestID, client: client, keepsConnection: keepsConnection)
 
@@ -123,8 +123,11 @@ public final class RequestProcessor {
         if stream.isAborted || client.isClosed { return .close }
         let bodyIsOver = reader.skipBody(of: client)
         if reader.bodyIsBroken { return .close }
-        if !bodyIsOver { return .linger }
-        return keepsConnection ? .kept : .close
+        if bodyIsOver { return keepsConnection ? .kept : .close }
+        // All that was announced has been read, and the end of the stream is to come: it is skipped before the next
+        // request. Anything more breaks the protocol there.
+        if keepsConnection, bodyLeft == 0, client.decoder.endRequest() { return .kept }
+        return .linger
     }
 
     private func withPath(_ path: Span<UInt8>, _ probe: (UnsafePointer<CChar>) -> Bool) -> Bool {

@@ -71,7 +71,7 @@ struct RequestReader {
                     guard let head else { return .over }
                     position += step.consumed
                     let offset = position - buffer.start
-                    let announced = table.contentLength
+                    let announced = max(0, table.number(of: "CONTENT_LENGTH"))
                     if let obstacle = assembleBody(of: client, decoder, after: offset, announced: announced) {
                         return obstacle
                     }
@@ -103,10 +103,11 @@ struct RequestReader {
         case .closed: return .over
         case .nothing:
             if isBetweenRequests && buffer.isEmpty { return .idle }
-            if waitUntilReady(client.descriptor, for: UInt32(CEPOLL_IN), milliseconds: Self.patienceMilliseconds) {
-                return nil
-            }
-            return .stalled
+            // The master assembles no more than this either: what has grown so far is waited for here.
+            let isLarge = buffer.count >= ReceiveBuffer.assemblyLimit
+            let patience = isLarge ? Self.bodyTimeoutMilliseconds : Self.patienceMilliseconds
+            if waitUntilReady(client.descriptor, for: UInt32(CEPOLL_IN), milliseconds: patience) { return nil }
+            return isLarge ? .over : .stalled
         }
     }
 
@@ -122,7 +123,8 @@ struct RequestReader {
         var probe = decoder
         var scanned = offset
         var bodyBytes = 0
-        while true {
+        // What PHP will read is there: the end of the stream may come later, or (from a plain client) never.
+        while bodyBytes < announced {
             do throws(ProtocolViolation) {
                 let step = try probe.next(buffer.bytes(from: buffer.start + scanned).bindMemory(to: UInt8.self).span)
                 scanned += step.consumed
@@ -131,11 +133,7 @@ struct RequestReader {
                 case .body(let range): bodyBytes += range.count
                 case .needMore:
                     if buffer.count >= ReceiveBuffer.assemblyLimit { return nil }
-                    if let result = receive(from: client, isBetweenRequests: false) {
-                        // A client that closes its side without the terminator, but after all it announced.
-                        if case .over = result, bodyBytes >= announced { return nil }
-                        return result
-                    }
+                    if let result = receive(from: client, isBetweenRequests: false) { return result }
                 default: break
                 }
             } catch {
@@ -143,6 +141,7 @@ struct RequestReader {
                 return nil
             }
         }
+        return nil
     }
 
     private func answerGetValues(_ content: UnsafeRawBufferPointer, _ client: Client) -> Bool {
@@ -222,25 +221,6 @@ struct RequestReader {
         buffer.clear()
         bodyIsBroken = false
         bodyIsComplete = true
-    }
-}
-
-extension ParameterTable {
-    /// CONTENT_LENGTH as C `atol` reads it; 0 when missing, never negative.
-    var contentLength: Int {
-        guard let value = value(of: "CONTENT_LENGTH") else { return 0 }
-        return withBytes(of: value) { bytes in
-            var number = 0
-            for position in bytes.indices {
-                let byte = bytes[position]
-                if byte == UInt8(ascii: " ") || byte == UInt8(ascii: "+"), number == 0 { continue }
-                guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { break }
-                let (tenfold, overflow) = number.multipliedReportingOverflow(by: 10)
-                guard !overflow, tenfold < Int.max - 10 else { return Int.max / 2 }
-                number = tenfold + Int(byte - UInt8(ascii: "0"))
-            }
-            return number
-        }
     }
 }
 

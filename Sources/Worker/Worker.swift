@@ -144,10 +144,12 @@ public final class Worker {
         let hasOtherWork = ready.contains(.queue) || ready.contains(.listener)
         if ready.contains(.client), let client = held, !(servedHeldLast && hasOtherWork) {
             servedHeldLast = true
+            if ready.contains(.listener) { handOn() }
             return attend(client)
         }
         servedHeldLast = false
         if ready.contains(.queue), let client = takeFromQueue() {
+            if ready.contains(.listener) { handOn() }
             return attend(client)
         }
         if ready.contains(.listener), let client = takeFromListener() {
@@ -164,7 +166,7 @@ public final class Worker {
                 _ = cepoll_replace(file, log.rawValue)
             }
             for descriptor in descriptors { closeDescriptor(descriptor) }
-        case .wouldBlock: return
+        case .wouldBlock, .descriptorsLost: return
         case .closed, .malformed, nil: isDraining = true
         }
     }
@@ -190,9 +192,7 @@ public final class Worker {
         if payload > 0 {
             processor.reader.buffer.fill(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(message)[0..<payload]))
         }
-        if cscoreboard_load_word(&settings.scoreboard.pool.pointee.queue_watched) != 0 {
-            _ = try? channel.send(Message(.kick))
-        }
+        cscoreboard_connection_taken(settings.scoreboard.pool)
         let client = Client(
             descriptor: descriptor, acceptedTime: head.value, isKeptAlive: head.flags.contains(.keptAlive))
         if !head.flags.contains(.peerChecked), let allowed = settings.allowedPeers {
@@ -230,6 +230,20 @@ public final class Worker {
         return Client(
             descriptor: descriptor, acceptedTime: MonotonicTime.now.nanoseconds, isKeptAlive: false,
             peer: settings.plan.isTCP ? peer : nil)
+    }
+
+    /// This worker was told of a new connection and will serve something else first. If another one sleeps, it was
+    /// not told: the master is given the connection, and wakes it.
+    private func handOn() {
+        let board = settings.scoreboard
+        let own = processor.slotIndex
+        guard (0..<min(board.slotCount, 256)).contains(where: { $0 != own && board.stage($0) == .accepting }) else { return }
+        let descriptor = cepoll_accept(settings.listener, nil)
+        guard descriptor >= 0 else { return }
+        // Not checked: whoever serves it asks where it comes from.
+        let head = Message(.park, value: MonotonicTime.now.nanoseconds)
+        _ = try? channel.send(head, descriptors: [descriptor])
+        closeDescriptor(descriptor)
     }
 
     // MARK: - Serving

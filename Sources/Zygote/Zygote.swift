@@ -29,8 +29,10 @@ public enum Zygote {
         takeIdentity(plan)
         let processor = makeProcessor(plan)
         startPHP(plan, processor)
-        enterRoot(plan)
+        // Extensions that the pool's settings load find the pool's environment, as in php-fpm's workers.
         setEnvironment(plan)
+        applySettings(plan)
+        enterRoot(plan)
         if plan.isDumpable { _ = cepoll_set_dumpable(true) }
         let channel = MessageSocket(adopting: ZygoteDescriptor.channel)
         guard case .bytes? = try? channel.send(Message(.zygoteReady)) else { _exit(0) }
@@ -122,6 +124,9 @@ public enum Zygote {
     private static func startPHP(_ plan: ZygotePlan, _ processor: RequestProcessor) {
         let started = Engine.withOptions(plan) { options in processor.startPHP { fpmd_php_start(options, $0) } }
         if started < 0 { fail("[pool \(plan.pool)] PHP does not start: see its messages above") }
+    }
+
+    private static func applySettings(_ plan: ZygotePlan) {
         for setting in plan.settings
         where !fpmd_php_apply_setting(setting.name.description, setting.value.description, setting.isAdmin) {
             let directive = setting.isAdmin ? "php_admin_value" : "php_value"
@@ -157,7 +162,7 @@ public enum Zygote {
             case .message(_, _, let descriptors, _):
                 for descriptor in descriptors { closeDescriptor(descriptor) }
             case .closed: _exit(0)
-            case .wouldBlock, .malformed: continue
+            case .wouldBlock, .malformed, .descriptorsLost: continue
             }
         }
     }

@@ -75,7 +75,8 @@ typedef struct cepoll_received {
     size_t descriptor_count;
     int descriptors[CEPOLL_MAX_DESCRIPTORS];    /* owned by the caller */
     pid_t sender;                               /* from the kernel if SO_PASSCRED is set, else 0 */
-    bool truncated;                             /* bytes or descriptors did not fit; surplus was closed */
+    bool truncated;                             /* the bytes did not fit */
+    bool descriptors_lost;                      /* some did not fit here, or this process has no more numbers */
 } cepoll_received;
 /* One message; 0 when received (length 0: the other end is closed). Blocks if `wait`. */
 int cepoll_receive_message(int socket, void *buffer, size_t capacity, bool wait, cepoll_received *received);
@@ -97,10 +98,21 @@ int cepoll_accept_bounded(int listener);
 /* Whether a descriptor from outside is what it should be: a stream socket, and not a listening one. Asks nothing
    that an arbitrary descriptor could make block or fail loudly. */
 bool cepoll_is_stream_socket(int descriptor);
+/* close(2) of a stream socket that never waits: SO_LINGER is taken off first. */
+void cepoll_close_connection(int socket);
 /* getpeername(2) in the same shape; 0 or -1. */
 int cepoll_peer(int socket, cepoll_address *peer);
 /* Listening Unix socket: mode applied by umask around bind(2), so that no wider mode ever exists. */
 int cepoll_listen_unix(const char *path, size_t path_length, unsigned mode, int backlog);
+/* Owner of a socket file that this process has just bound: only if the path still names a socket of its own (whoever
+   may write the directory can put a link there). A uid or gid of -1 stays. */
+int cepoll_own_socket(const char *path, uid_t uid, gid_t gid);
+/* The same check; a descriptor (O_PATH) through which /proc/self/fd names the socket itself. */
+int cepoll_socket_path(const char *path);
+/* A file of this process's own: removed if it is there, created anew, links never followed. */
+int cepoll_create_file(const char *path, unsigned mode);
+/* Bytes sent into a socket that its peer has not taken (SIOCOUTQ). */
+int cepoll_unsent(int socket);
 /* 1 if something accepts connections at the path, 0 if not. */
 int cepoll_unix_in_use(const char *path, size_t path_length);
 /* Listening TCP socket on a numeric address. */
@@ -127,6 +139,9 @@ bool cepoll_parse_address(const char *text, cepoll_address *address);
 pid_t cepoll_fork_sibling(void);
 /* fork(2), which Swift does not import. */
 pid_t cepoll_fork(void);
+/* Closes a descriptor of this process in a helper that shares its descriptors: whatever that close waits for, this
+   process does not. Returns the helper's pid; -1 if there is none, and the descriptor is still open. */
+pid_t cepoll_close_elsewhere(int descriptor);
 /* Number of threads of this process. */
 int cepoll_thread_count(void);
 /* Starts `path` with `descriptors[i]` as descriptor number i (close-on-exec lifted), nothing else open
