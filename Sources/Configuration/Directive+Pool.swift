@@ -73,8 +73,7 @@ extension PoolSettings {
             "security.limit_extensions", .text(\.limitExtensionsText), ".php .phar",
             "Suffixes a script may have; blank allows all."),
         row(
-            "apparmor_hat", .text(\.apparmorHat), "none", "AppArmor hat of the workers.", .notYet(issue: 3),
-            isDumped: false),
+            "apparmor_hat", .text(\.apparmorHat), "none", "AppArmor hat of the workers.", isDumped: false),
         row("env", .environment(\.environment), "none", "Environment variable; `$NAME` copies the master's."),
         row(
             "php_value", .phpSettings(\.phpValues, isAdmin: false, isFlag: false), "none",

@@ -81,8 +81,14 @@ public enum Zygote {
         if result < 0 { identityFailure(plan, step) }
     }
 
-    /// chroot and chdir, and the identity for good where a chroot had to wait for PHP's start.
+    /// chroot and chdir, the identity for good where a chroot had to wait for PHP's start, and the AppArmor hat.
     private static func enterRoot(_ plan: ZygotePlan) {
+        // Opened before a chroot hides it.
+        let confinement = plan.apparmorHat == nil ? -1 : cepoll_open_confinement()
+        if plan.apparmorHat != nil, confinement < 0 {
+            fail("[pool \(plan.pool)] failed to query apparmor confinement: \(describe(currentErrno))")
+        }
+        defer { if let hat = plan.apparmorHat { confine(plan, confinement, hat) } }
         if plan.isPrivileged, let chroot = plan.chroot {
             if cepoll_regain_root() < 0 { fail("[pool \(plan.pool)] seteuid(0): \(describe(currentErrno))") }
             if cepoll_change_root(chroot.description) < 0 {
@@ -95,6 +101,14 @@ public enum Zygote {
         guard plan.isPrivileged, plan.chroot != nil else { return }
         var step = noStep()
         if cepoll_become(plan.userID, plan.groupID, nil, true, &step) < 0 { identityFailure(plan, step) }
+    }
+
+    private static func confine(_ plan: ZygotePlan, _ file: CInt, _ hat: ByteString) {
+        var step = noStep()
+        if cepoll_confine(file, hat.description, &step) < 0 {
+            fail("[pool \(plan.pool)] failed to \(String(cString: step)): \(describe(currentErrno))")
+        }
+        close(file)
     }
 
     /// Where a call names its failed step.

@@ -198,6 +198,10 @@ uint64_t cepoll_raise_file_limit(uint64_t *now);
 /* chroot(2) and chdir into it. */
 int cepoll_change_root(const char *path);
 /* unsets every variable: clearenv(3). */
+/* AppArmor: opens this process's confinement, before a chroot hides it; then switches to the hat CURRENT//`hat`.
+   -1 with `step` naming what failed. */
+int cepoll_open_confinement(void);
+int cepoll_confine(int file, const char *hat, const char *_Nonnull *_Nonnull step);
 void cepoll_clear_environment(void);
 int cepoll_set_priority(int priority);
 int cepoll_set_dumpable(bool dumpable);
