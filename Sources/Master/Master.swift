@@ -82,6 +82,7 @@ public final class Master<Host: ConfigurationHost> {
     private var reload: Reload?
     /// SIGUSR2 came while a reload was under way: another one follows.
     private var reloadsAgain = false
+    private var emergency: EmergencyRestart?
     private var exitStatus: CInt = 0
     private var hasFinished = false
 
@@ -90,6 +91,7 @@ public final class Master<Host: ConfigurationHost> {
     /// - Throws: `Errno` of the descriptor that could not be had.
     public init(configuration: ServiceConfiguration, host: Host, options: MasterOptions, log: Log) throws(Errno) {
         self.configuration = configuration
+        emergency = EmergencyRestart(configuration.global)
         self.host = host
         self.options = options
         self.log = log
@@ -492,6 +494,7 @@ public final class Master<Host: ConfigurationHost> {
         let former = pools
         pools = done.pools
         configuration = done.configuration
+        emergency = EmergencyRestart(configuration.global)
         log.withOriginalStandardError { applyGlobals() }
         for old in former { old.drain() }
         for pool in pools {
@@ -606,6 +609,14 @@ extension Master: PoolOwner {
     }
 
     func poolMayBeGone(_ pool: Pool) { finishStopping() }
+
+    func workerCrashed() {
+        guard emergency?.workerCrashed(at: MonotonicTime.now) == true, let emergency else { return }
+        log.warning(
+            "failed processes threshold (\(emergency.threshold) in \(emergency.interval.components.seconds) sec) is reached, initiating reload"
+        )
+        log.withOriginalStandardError { startReload() }
+    }
 
     func whenZygoteMayStart(_ start: @escaping () -> Void) {
         guard zygotesStarting >= maximumZygotesStarting else {

@@ -38,6 +38,8 @@ protocol PoolOwner: AnyObject {
     func poolFailed(_ pool: Pool, _ reason: ByteString)
     /// Something happened after which there may be nothing left of a pool that drains.
     func poolMayBeGone(_ pool: Pool)
+    /// A worker of a serving pool ended by SIGSEGV or SIGBUS.
+    func workerCrashed()
     /// A slot for starting a zygote; `start` is called at once or later.
     func whenZygoteMayStart(_ start: @escaping () -> Void)
     func zygoteFinishedStarting()
@@ -94,6 +96,7 @@ final class Pool {
     private var wantedSpawns: [Bool] = []
     private var backoffDeadline: Reactor.Deadline?
     private lazy var watch = ListenerWatch(pool: self, reactor: owner.reactor)
+    private lazy var requestTimeouts = RequestTimeouts(pool: self, reactor: owner.reactor, log: owner.log)
 
     init(settings: PoolSettings, plan: ZygotePlan, listener: Listener, accessLog: SharedDescriptor?, owner: any PoolOwner) throws(Errno) {
         self.settings = settings
@@ -574,6 +577,7 @@ final class Pool {
         }
         worker.state = .ready(process)
         policy.workerReady()
+        requestTimeouts?.workerStarted()
         if state == .draining || !owner.mayStartWorkers {
             worker.state = .leaving(process)
             try? sendSignal(.quit, to: process)
@@ -604,6 +608,7 @@ final class Pool {
                 failure: failure, at: MonotonicTime.now.nanoseconds))
         if state == .serving { watch.recheck() }
         owner.poolMayBeGone(self)
+        if state == .serving, isSignal(exit, .segmentationFault) || isSignal(exit, .busError) { owner.workerCrashed() }
     }
 
     private func isSignal(_ exit: ProcessExit, _ signal: Signal) -> Bool {
