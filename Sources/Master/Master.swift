@@ -127,7 +127,10 @@ public final class Master<Host: ConfigurationHost> {
         options.onRunning()
         log.holdOutput()
         holdDeadline = reactor.after(Self.longestHold) { [weak self] in self?.log.releaseOutput() }
-        for pool in pools { pool.begin() }
+        for pool in pools {
+            pool.statusListener?.start()
+            pool.begin()
+        }
         checkReady()
         do {
             try reactor.run()
@@ -497,6 +500,7 @@ public final class Master<Host: ConfigurationHost> {
         emergency = EmergencyRestart(configuration.global)
         log.withOriginalStandardError { applyGlobals() }
         for old in former { old.drain() }
+        for pool in pools { pool.statusListener?.start() }
         for pool in pools {
             for old in former where old.listener === pool.listener { pool.takeOver(from: old) }
         }

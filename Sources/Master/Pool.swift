@@ -146,7 +146,7 @@ final class Pool {
     /// Starts what the style asks for: nothing for ondemand, else the zygote and the first workers.
     func begin() {
         state = .serving
-        statusListener?.start()
+        refreshQueueFigures()
         perform(policy.begin())
         becomeReadyIfStarted()
     }
@@ -445,9 +445,7 @@ final class Pool {
                 return distrustZygote("named process \(process) as a worker, which is none of its own")
             }
             worker.state = .starting(process)
-            worker.startTime = MonotonicTime.now
-            let line: ByteString = "[pool \(name)] child \(process) started"
-            if worker.isRespawn { owner.log.notice(line) } else { owner.log.debug(line) }
+            started(worker, process)
             if let exit { return workerEnded(slot: slot, serial: serial, exit) }
             if state == .draining { try? sendSignal(.quit, to: process) }
         case .spawnFailed(let slot, let serial, let error):
@@ -562,12 +560,20 @@ final class Pool {
         try? sendSignal(.kill, to: process)
     }
 
+    /// The zygote has said so, or the worker, whose message may overtake the zygote's.
+    private func started(_ worker: WorkerRecord, _ process: ProcessID) {
+        worker.startTime = MonotonicTime.now
+        let line: ByteString = "[pool \(name)] child \(process) started"
+        if worker.isRespawn { owner.log.notice(line) } else { owner.log.debug(line) }
+    }
+
     /// The kernel names the sender: that is the worker's process, whatever the zygote said.
     private func workerBecameReady(_ worker: WorkerRecord, _ process: ProcessID) {
         switch worker.state {
         case .starting(let known) where known != process:
             owner.log.error("[pool \(name)] zygote named process \(known) as a worker, but it is \(process)")
-        case .requested, .starting: break
+        case .requested: started(worker, process)
+        case .starting: break
         case .ready, .leaving: return
         }
         // It may have ended meanwhile.
