@@ -54,7 +54,9 @@ let package = Package(
         // The kernel.
         .target(name: "Syscalls", dependencies: ["CEpoll", system], swiftSettings: strict),
         .target(name: "Reactor", dependencies: ["Syscalls", "CEpoll", system, heap], swiftSettings: strict),
-        .target(name: "Scoreboard", dependencies: ["Syscalls", "CScoreboard", system], swiftSettings: strict),
+        .target(
+            name: "Scoreboard", dependencies: ["Syscalls", "StatusPage", "CScoreboard", "CEpoll", system],
+            swiftSettings: strict),
         .target(name: "Channel", dependencies: ["Syscalls", "Configuration", "CEpoll", system], swiftSettings: strict),
         .target(name: "Logging", dependencies: ["Syscalls", "Configuration", "CEpoll"], swiftSettings: strict),
 
@@ -63,7 +65,7 @@ let package = Package(
             name: "Master",
             dependencies: [
                 "Reactor", "Syscalls", "PoolPolicy", "Configuration", "Scoreboard", "Channel", "Logging", "FastCGI",
-                "CSystemd", "CACL", "CEpoll", system, deque,
+                "StatusPage", "CSystemd", "CACL", "CEpoll", system, deque,
             ], swiftSettings: strict),
         .target(
             name: "Worker",

@@ -1,8 +1,11 @@
 /* Users, groups, limits. */
 #include "cepoll.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -64,3 +67,28 @@ int cepoll_set_dumpable(bool dumpable) { return prctl(PR_SET_DUMPABLE, dumpable 
 int cepoll_change_root(const char *path) { return chroot(path) < 0 ? -1 : chdir("/"); }
 
 void cepoll_clear_environment(void) { clearenv(); }
+
+/* The kernel's interface, apparmor(7): what is written applies to the writing thread, and to what it forks. */
+int cepoll_open_confinement(void) {
+    int file = open("/proc/self/attr/apparmor/current", O_RDWR | O_CLOEXEC);
+    return file < 0 ? open("/proc/self/attr/current", O_RDWR | O_CLOEXEC) : file;
+}
+
+int cepoll_confine(int file, const char *hat, const char **step) {
+    char label[4096], request[sizeof label + 32];
+    *step = "query apparmor confinement";
+    ssize_t length = pread(file, label, sizeof label - 1, 0);
+    if (length <= 0) return -1;
+    label[length] = 0;
+    /* "PROFILE (enforce)" and a newline; without a profile "unconfined" alone. */
+    label[strcspn(label, "\n")] = 0;
+    char *mode = strrchr(label, '(');
+    if (mode && mode > label && mode[-1] == ' ') mode[-1] = 0;
+    *step = "change to new confinement";
+    int size = snprintf(request, sizeof request, "changeprofile %s//%s", label, hat);
+    if (size < 0 || (size_t)size >= sizeof request) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    return write(file, request, (size_t)size) == size ? 0 : -1;
+}

@@ -252,3 +252,22 @@ bool cepoll_parse_address(const char *text, cepoll_address *address) {
     }
     return address->family != 0;
 }
+
+int cepoll_adopt_listener(int descriptor) {
+    struct stat info;
+    int listens = 0;
+    socklen_t length = sizeof listens;
+    if (fstat(descriptor, &info) < 0) return -1;
+    if (!S_ISSOCK(info.st_mode)) {
+        errno = ENOTSOCK;
+        return -1;
+    }
+    if (getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) < 0) return -1;
+    if (!listens) {
+        errno = EINVAL;
+        return -1;
+    }
+    int flags = fcntl(descriptor, F_GETFL);
+    if (flags < 0 || fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) < 0) return -1;
+    return fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+}

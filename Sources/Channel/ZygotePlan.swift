@@ -40,6 +40,8 @@ public struct ZygotePlan: Equatable {
     public var priority: Int?
     /// `process.dumpable`.
     public var isDumpable = false
+    /// `apparmor_hat`.
+    public var apparmorHat: ByteString?
     /// `clear_env`.
     public var clearsEnvironment = true
     /// `env[]` in order of application, resolved, and USER and HOME.
@@ -116,6 +118,7 @@ extension ZygotePlan {
         writer.put(priority != nil)
         writer.put(priority ?? 0)
         writer.put(isDumpable)
+        writer.put(apparmorHat)
         writer.put(clearsEnvironment)
         writer.put(environment)
         writer.put(settings.count)
@@ -164,6 +167,7 @@ extension ZygotePlan {
         let value = reader.number()
         priority = hasPriority ? value : nil
         isDumpable = reader.flag()
+        apparmorHat = reader.optionalText()
         clearsEnvironment = reader.flag()
         environment = reader.pairs()
         settings = reader.list { reader in

@@ -12,10 +12,10 @@ extension GlobalSettings {
         row("log_limit", .integer(\.logLimit), "1024", "Bytes of a log line; worker output wraps."),
         row(
             "emergency_restart_interval", .seconds(\.emergencyRestartInterval), "0",
-            "Time in which the crashes of `emergency_restart_threshold` count; 0 is off.", .notYet(issue: 3)),
+            "Time in which the crashes of `emergency_restart_threshold` count; 0 is off."),
         row(
             "emergency_restart_threshold", .integer(\.emergencyRestartThreshold), "0",
-            "Crashed workers after which the master restarts; 0 is off.", .notYet(issue: 3)),
+            "Crashed workers after which the master restarts; 0 is off."),
         row(
             "process_control_timeout", .seconds(\.processControlTimeout), "0",
             "Patience after the first signal of a stop or reload."),

@@ -35,8 +35,7 @@ extension PoolSettings {
         row("pm.max_requests", .integer(\.maxRequests), "0", "Requests of a worker; 0 is unlimited."),
         row("pm.status_path", .text(\.statusPath), "none", "URI that answers with the pool's status."),
         row(
-            "pm.status_listen", .text(\.statusListenText), "none", "Extra address for status and ping.",
-            .notYet(issue: 3)),
+            "pm.status_listen", .text(\.statusListenText), "none", "Extra address for status and ping."),
         row("ping.path", .text(\.pingPath), "none", "URI that answers with `ping.response`."),
         row("ping.response", .text(\.pingResponse), "pong", "Answer to a ping."),
     ]
@@ -74,8 +73,7 @@ extension PoolSettings {
             "security.limit_extensions", .text(\.limitExtensionsText), ".php .phar",
             "Suffixes a script may have; blank allows all."),
         row(
-            "apparmor_hat", .text(\.apparmorHat), "none", "AppArmor hat of the workers.", .notYet(issue: 3),
-            isDumped: false),
+            "apparmor_hat", .text(\.apparmorHat), "none", "AppArmor hat of the workers.", isDumped: false),
         row("env", .environment(\.environment), "none", "Environment variable; `$NAME` copies the master's."),
         row(
             "php_value", .phpSettings(\.phpValues, isAdmin: false, isFlag: false), "none",

@@ -169,6 +169,19 @@ extension PoolSettings {
     /// Where the pool's extra status listener is, if it has one.
     public var statusListen: ListenAddress? { statusListenerText.map { ListenAddress($0) } }
 
+    /// The extra status listener as a pool of its own, as php-fpm has it: its address, and the owner's permissions.
+    public var statusListenerSettings: PoolSettings? {
+        guard let text = statusListenerText else { return nil }
+        var hidden = PoolSettings(name: "\(name)_status")
+        hidden.listenText = text
+        hidden.listenOwner = listenOwner
+        hidden.listenGroup = listenGroup
+        hidden.listenModeText = listenModeText
+        hidden.listenACLUsers = listenACLUsers
+        hidden.listenACLGroups = listenACLGroups
+        return hidden
+    }
+
     /// `listen.mode` as permission bits; 0660 by default.
     public var listenMode: UInt32 { listenModeText.map { cOctal($0.bytes[...]) } ?? 0o660 }
 

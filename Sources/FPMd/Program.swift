@@ -130,7 +130,7 @@ enum Program {
         let masterOptions = MasterOptions(
             program: engine.program, configurationPath: path, loadOptions: options, realUserID: getuid(),
             reload: { load(path, options: options, host: SystemHost(engine: engine, log: log, opensLogs: false)) },
-            onRunning: announce)
+            pageFacts: { pageFacts(SystemHost(engine: engine, log: log, opensLogs: false)) }, onRunning: announce)
         do {
             let master = try Master(configuration: configuration, host: host, options: masterOptions, log: log)
             // Nothing is torn down piece by piece: the process ends here.
@@ -139,6 +139,14 @@ enum Program {
             log.error("cannot set up the event loop: \(describe(error))")
             return Status.configuration
         }
+    }
+
+    private static func pageFacts(_ host: SystemHost) -> PageFacts {
+        let exposed = host.iniSetting("expose_php")?.description.lowercased() ?? "1"
+        let isExposed = !["", "0", "off", "no", "false", "none"].contains(exposed)
+        return PageFacts(
+            poweredBy: isExposed ? host.constant("PHP_VERSION").map { "PHP/\($0)" } : nil,
+            charset: host.iniSetting("default_charset") ?? "UTF-8")
     }
 
     private static func detachStandardInput() {

@@ -100,10 +100,7 @@ public final class Log {
             writeToSyslog(severity, message)
             if !alsoStandardError { return }
         }
-        let seconds = wallClockSeconds()
-        var time = formatLocalTime("%d-%b-%Y %H:%M:%S", seconds)
-        if level == .debug { time += "." + microseconds() }
-        let line = LogLine.format(time: time, level: severity, message: message, limit: limit)
+        let line = format(severity, message)
         switch destination {
         case .standardError: put(line, STDERR_FILENO)
         case .file(_, let file):
@@ -113,13 +110,47 @@ public final class Log {
         }
     }
 
+    private func format(_ severity: LogLevel, _ message: ByteString) -> [UInt8] {
+        LogLine.format(time: timestamp(), level: severity, message: message, limit: limit)
+    }
+
+    // MARK: - Output of other processes
+
+    /// What other processes wrote while the service starts.
+    private var held: [[UInt8]] = []
+    private var holdsOutput = false
+    private static let mostHeld = 256
+
+    /// Keeps the output of other processes back: readers of the log look for start-up's own lines first.
+    public func holdOutput() { holdsOutput = true }
+
+    /// Writes what was kept back, and keeps nothing back any more.
+    public func releaseOutput() {
+        guard holdsOutput else { return }
+        holdsOutput = false
+        for line in held { writeRaw(line) }
+        held = []
+    }
+
     /// Writes bytes that are a finished line already (worker output).
     public func writeRaw(_ line: [UInt8]) {
+        if holdsOutput {
+            held.append(line)
+            if held.count >= Self.mostHeld { releaseOutput() }
+            return
+        }
         switch destination {
         case .standardError: put(line, STDERR_FILENO)
         case .file(_, let file): put(line, file.rawValue)
         case .syslog: break
         }
+    }
+
+    /// Writes one line of another process's output if `severity` passes ``level``.
+    public func writeOutput(_ severity: LogLevel, _ message: ByteString) {
+        guard severity >= level else { return }
+        if case .syslog = destination { return writeToSyslog(severity, message) }
+        writeRaw(format(severity, message))
     }
 
     /// The time in the form of this log's lines, for lines that are built elsewhere.

@@ -22,7 +22,17 @@ public final class Listener {
         name = path ?? Listener.boundName(descriptor)
     }
 
+    /// Takes over a socket that listens already; `address` is as in `FPM_SOCKETS`.
+    init(inherited descriptor: CInt, address: ByteString) {
+        self.descriptor = SharedDescriptor(adopting: descriptor)
+        name = address
+        if case .host = ListenAddress(address), !address.isAbsolutePath { path = nil } else { path = address }
+    }
+
     var isTCP: Bool { path == nil }
+
+    /// Says that this socket is kept.
+    func announce(to log: Log) { log.notice("using inherited socket fd=\(descriptor.rawValue), \"\(name)\"") }
 
     /// Removes the socket file.
     func unlinkPath() {

@@ -19,19 +19,22 @@ public struct MasterOptions {
     public var loadOptions: LoadOptions
     /// Real user id, for USER and HOME when not root.
     public var realUserID: UInt32
+    /// What PHP adds to the headers of pages; asked for when the master answers pages itself.
+    public var pageFacts: () -> PageFacts
     /// Called once when the service runs; a daemon's parent waits for it.
     public var onRunning: () -> Void
 
     /// Options with everything the master needs.
     public init(
         program: EngineProgram, configurationPath: ByteString, loadOptions: LoadOptions, realUserID: UInt32,
-        reload: @escaping () -> LoadOutcome, onRunning: @escaping () -> Void
+        reload: @escaping () -> LoadOutcome, pageFacts: @escaping () -> PageFacts, onRunning: @escaping () -> Void
     ) {
         self.program = program
         self.configurationPath = configurationPath
         self.loadOptions = loadOptions
         self.realUserID = realUserID
         self.reload = reload
+        self.pageFacts = pageFacts
         self.onRunning = onRunning
     }
 }
@@ -70,6 +73,9 @@ public final class Master<Host: ConfigurationHost> {
     private let signals: OwnedDescriptor
     private var signalWatch: Reactor.Registration?
     private var tickDeadline: Reactor.Deadline?
+    /// Output of other processes is kept back no longer than this: it may say why nothing gets ready.
+    private static var longestHold: Duration { .seconds(5) }
+    private var holdDeadline: Reactor.Deadline?
     private var systemdDeadline: Reactor.Deadline?
     private let systemd = SystemdNotifier()
     private static var reapedAtOnce: Int { 128 }
@@ -77,6 +83,7 @@ public final class Master<Host: ConfigurationHost> {
     private var reload: Reload?
     /// SIGUSR2 came while a reload was under way: another one follows.
     private var reloadsAgain = false
+    private var emergency: EmergencyRestart?
     private var exitStatus: CInt = 0
     private var hasFinished = false
 
@@ -85,6 +92,7 @@ public final class Master<Host: ConfigurationHost> {
     /// - Throws: `Errno` of the descriptor that could not be had.
     public init(configuration: ServiceConfiguration, host: Host, options: MasterOptions, log: Log) throws(Errno) {
         self.configuration = configuration
+        emergency = EmergencyRestart(configuration.global)
         self.host = host
         self.options = options
         self.log = log
@@ -111,13 +119,19 @@ public final class Master<Host: ConfigurationHost> {
             return fail()
         }
         do {
-            pools = try makePools(configuration, reusing: [])
+            pools = try makePools(configuration, reusing: InheritedSockets.take(log: log))
         } catch { return fail() }
+        dropUnusedListeners()
         guard writePIDFile() else { return fail() }
         log.finishStartup()
         log.notice("fpm is running, pid \(ProcessID.current)")
         options.onRunning()
-        for pool in pools { pool.begin() }
+        log.holdOutput()
+        holdDeadline = reactor.after(Self.longestHold) { [weak self] in self?.log.releaseOutput() }
+        for pool in pools {
+            pool.statusListener?.start()
+            pool.begin()
+        }
         checkReady()
         do {
             try reactor.run()
@@ -161,31 +175,35 @@ public final class Master<Host: ConfigurationHost> {
     /// - Throws: ``Listener/Unavailable`` after logging the reason; what was bound here is closed again.
     func makePools(_ configuration: ServiceConfiguration, reusing existing: [Listener]) throws(Listener.Unavailable) -> [Pool] {
         var made: [Pool] = []
-        var bound: [Listener] = []
-        var used: [Listener] = []
+        var source = ListenerSource(existing: existing)
         do throws(Listener.Unavailable) {
             for settings in configuration.pools {
                 let (identity, diagnostics) = settings.resolveIdentity(
                     options: options.loadOptions, realUserID: options.realUserID, host: host)
                 for line in diagnostics { log.write(line.level, line.message) }
                 guard let identity else { throw Listener.Unavailable() }
-                let listener: Listener
-                if let kept = reusable(existing, for: settings) {
-                    listener = kept
-                    log.notice("using inherited socket fd=\(kept.descriptor.rawValue), \"\(kept.name)\"")
-                } else {
-                    listener = try Listener.open(settings, log: log, users: host)
-                    bound.append(listener)
+                let listener = try source.listener(for: settings, log: log, users: host)
+                let pool = try makePool(settings, configuration.global, identity, listener)
+                if let extra = settings.statusListenerSettings {
+                    pool.statusListener = StatusListener(
+                        listener: try source.listener(for: extra, log: log, users: host), pool: pool,
+                        facts: options.pageFacts(), reactor: reactor, log: log)
                 }
-                used.append(listener)
-                made.append(try makePool(settings, configuration.global, identity, listener))
+                made.append(pool)
             }
         } catch {
-            for listener in bound { listener.unlinkPath() }
+            source.withdraw()
             throw error
         }
-        listeners = existing + bound
+        listeners = source.all
         return made
+    }
+
+    /// Closes the listeners that no pool has, and removes their files.
+    private func dropUnusedListeners() {
+        let used = pools.flatMap(\.listeners)
+        for listener in listeners where !used.contains(where: { $0 === listener }) { listener.unlinkPath() }
+        listeners = listeners.filter { listener in used.contains { $0 === listener } }
     }
 
     private func makePool(
@@ -204,16 +222,6 @@ public final class Master<Host: ConfigurationHost> {
         } catch {
             log.error("[pool \(settings.name)] cannot be set up: \(describe(error))")
             throw Listener.Unavailable()
-        }
-    }
-
-    private func reusable(_ existing: [Listener], for settings: PoolSettings) -> Listener? {
-        switch settings.listen {
-        case .unix(let path): existing.first { $0.path == path }
-        case .port(let port): existing.first { $0.name == ":::\(port)" || $0.name == "0.0.0.0:\(port)" }
-        case .host(let host, let port):
-            existing.first { listener in Listener.names(host, port).contains(listener.name) }
-        case .invalidPort: nil
         }
     }
 
@@ -238,6 +246,7 @@ public final class Master<Host: ConfigurationHost> {
 
     private func announceReady() {
         log.notice("ready to handle connections")
+        log.releaseOutput()
         switch systemd.ready() {
         case .failed(let reason): log.warning("failed to notify start to systemd: \(reason)")
         case .sent, .absent: log.debug("have notify start to systemd")
@@ -387,6 +396,7 @@ public final class Master<Host: ConfigurationHost> {
         case .stopping(graceful: true) where graceful: return
         case .starting, .serving, .reloading, .stopping: break
         }
+        log.releaseOutput()
         abandonReload("the service stops", isStopping: true)
         let isFirst: Bool
         if case .stopping = state { isFirst = false } else { isFirst = true }
@@ -438,6 +448,7 @@ public final class Master<Host: ConfigurationHost> {
         let former = listeners
         do {
             let made = try makePools(fresh, reusing: former)
+            for listener in former { listener.announce(to: log) }
             reload = Reload(configuration: fresh, pools: made, formerListeners: former)
             for pool in made { pool.begin() }
             reload?.deadline = reactor.after(.seconds(60)) { [weak self] in
@@ -487,15 +498,15 @@ public final class Master<Host: ConfigurationHost> {
         let former = pools
         pools = done.pools
         configuration = done.configuration
+        emergency = EmergencyRestart(configuration.global)
         log.withOriginalStandardError { applyGlobals() }
         for old in former { old.drain() }
+        for pool in pools { pool.statusListener?.start() }
         for pool in pools {
             for old in former where old.listener === pool.listener { pool.takeOver(from: old) }
         }
         drainingPools += former
-        let used = pools.map(\.listener)
-        for listener in listeners where !used.contains(where: { $0 === listener }) { listener.unlinkPath() }
-        listeners = listeners.filter { listener in used.contains { $0 === listener } }
+        dropUnusedListeners()
         for old in former { old.end(.quit, patience: drainPatience) }
         state = .serving
         log.notice("fpm is running, pid \(ProcessID.current)")
@@ -590,6 +601,7 @@ extension Master: PoolOwner {
     }
 
     func poolFailed(_ pool: Pool, _ reason: ByteString) {
+        log.releaseOutput()
         log.error("[pool \(pool.name)] cannot start: \(reason)")
         switch state {
         case .starting:
@@ -602,6 +614,14 @@ extension Master: PoolOwner {
     }
 
     func poolMayBeGone(_ pool: Pool) { finishStopping() }
+
+    func workerCrashed() {
+        guard emergency?.workerCrashed(at: MonotonicTime.now) == true, let emergency else { return }
+        log.warning(
+            "failed processes threshold (\(emergency.threshold) in \(emergency.interval.components.seconds) sec) is reached, initiating reload"
+        )
+        log.withOriginalStandardError { startReload() }
+    }
 
     func whenZygoteMayStart(_ start: @escaping () -> Void) {
         guard zygotesStarting >= maximumZygotesStarting else {

@@ -38,6 +38,8 @@ protocol PoolOwner: AnyObject {
     func poolFailed(_ pool: Pool, _ reason: ByteString)
     /// Something happened after which there may be nothing left of a pool that drains.
     func poolMayBeGone(_ pool: Pool)
+    /// A worker of a serving pool ended by SIGSEGV or SIGBUS.
+    func workerCrashed()
     /// A slot for starting a zygote; `start` is called at once or later.
     func whenZygoteMayStart(_ start: @escaping () -> Void)
     func zygoteFinishedStarting()
@@ -66,6 +68,8 @@ final class Pool {
     let connections: WaitingConnections
     private(set) var state = State.created
     private(set) var isReady = false
+    /// Answers on `pm.status_listen`, if the pool has one.
+    var statusListener: StatusListener?
 
     private unowned let owner: any PoolOwner
     private let plan: ZygotePlan
@@ -92,6 +96,7 @@ final class Pool {
     private var wantedSpawns: [Bool] = []
     private var backoffDeadline: Reactor.Deadline?
     private lazy var watch = ListenerWatch(pool: self, reactor: owner.reactor)
+    private lazy var requestTimeouts = RequestTimeouts(pool: self, reactor: owner.reactor, log: owner.log)
 
     init(settings: PoolSettings, plan: ZygotePlan, listener: Listener, accessLog: SharedDescriptor?, owner: any PoolOwner) throws(Errno) {
         self.settings = settings
@@ -129,6 +134,8 @@ final class Pool {
             "[pool \(name)] \(connections.quota) idle connections are all that the file limit allows this pool: the oldest are closed")
     }
 
+    /// All listeners of the pool.
+    var listeners: [Listener] { [listener] + (statusListener.map { [$0.listener] } ?? []) }
     /// The real numbers of workers, for process.max.
     var runningWorkers: Int { policy.running }
     /// Whether there is any process left.
@@ -164,6 +171,7 @@ final class Pool {
     func drain(servesWaiting: Bool = false) {
         guard state != .draining else { return }
         state = .draining
+        statusListener?.stop()
         watch.stop()
         if servesWaiting { watch.acceptAll() } else { connections.reclaim(from: queueReader) }
         backoffDeadline = nil
@@ -437,9 +445,7 @@ final class Pool {
                 return distrustZygote("named process \(process) as a worker, which is none of its own")
             }
             worker.state = .starting(process)
-            worker.startTime = MonotonicTime.now
-            let line: ByteString = "[pool \(name)] child \(process) started"
-            if worker.isRespawn { owner.log.notice(line) } else { owner.log.debug(line) }
+            started(worker, process)
             if let exit { return workerEnded(slot: slot, serial: serial, exit) }
             if state == .draining { try? sendSignal(.quit, to: process) }
         case .spawnFailed(let slot, let serial, let error):
@@ -554,12 +560,20 @@ final class Pool {
         try? sendSignal(.kill, to: process)
     }
 
+    /// The zygote has said so, or the worker, whose message may overtake the zygote's.
+    private func started(_ worker: WorkerRecord, _ process: ProcessID) {
+        worker.startTime = MonotonicTime.now
+        let line: ByteString = "[pool \(name)] child \(process) started"
+        if worker.isRespawn { owner.log.notice(line) } else { owner.log.debug(line) }
+    }
+
     /// The kernel names the sender: that is the worker's process, whatever the zygote said.
     private func workerBecameReady(_ worker: WorkerRecord, _ process: ProcessID) {
         switch worker.state {
         case .starting(let known) where known != process:
             owner.log.error("[pool \(name)] zygote named process \(known) as a worker, but it is \(process)")
-        case .requested, .starting: break
+        case .requested: started(worker, process)
+        case .starting: break
         case .ready, .leaving: return
         }
         // It may have ended meanwhile.
@@ -569,6 +583,7 @@ final class Pool {
         }
         worker.state = .ready(process)
         policy.workerReady()
+        requestTimeouts?.workerStarted()
         if state == .draining || !owner.mayStartWorkers {
             worker.state = .leaving(process)
             try? sendSignal(.quit, to: process)
@@ -599,6 +614,7 @@ final class Pool {
                 failure: failure, at: MonotonicTime.now.nanoseconds))
         if state == .serving { watch.recheck() }
         owner.poolMayBeGone(self)
+        if state == .serving, isSignal(exit, .segmentationFault) || isSignal(exit, .busError) { owner.workerCrashed() }
     }
 
     private func isSignal(_ exit: ProcessExit, _ signal: Signal) -> Bool {

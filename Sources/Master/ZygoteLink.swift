@@ -166,7 +166,7 @@ final class ZygoteOutput {
                 return log.write(level, named(ByteString(text.dropFirst(label.count))))
             }
         }
-        log.notice(named(ByteString(text)))
+        log.writeOutput(.notice, named(ByteString(text)))
     }
 
     private func named(_ text: ByteString) -> ByteString {

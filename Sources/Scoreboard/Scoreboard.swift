@@ -80,7 +80,7 @@ public final class Scoreboard {
     }
 
     /// A count that a worker may have written, within 0 … 2^53: sums of such do not overflow.
-    private func plausible(_ count: Int64) -> Int64 { min(max(0, count), 1 << 53) }
+    func plausible(_ count: Int64) -> Int64 { min(max(0, count), 1 << 53) }
 
     private func isServing(_ stage: Stage) -> Bool {
         switch stage {

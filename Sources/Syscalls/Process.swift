@@ -42,6 +42,10 @@ public struct Signal: Hashable {
     public static var user1: Signal { Signal(SIGUSR1) }
     /// SIGUSR2.
     public static var user2: Signal { Signal(SIGUSR2) }
+    /// SIGSEGV.
+    public static var segmentationFault: Signal { Signal(SIGSEGV) }
+    /// SIGBUS.
+    public static var busError: Signal { Signal(SIGBUS) }
     /// SIGCHLD.
     public static var child: Signal { Signal(SIGCHLD) }
 

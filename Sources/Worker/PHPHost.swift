@@ -72,7 +72,7 @@ extension RequestProcessor {
         pool.pointee.slow_requests = Int64(clamping: status.slowRequests)
         var count = 0
         let now = wallClockSeconds()
-        forEachWorker { slot, stage in
+        settings.scoreboard.forEachWorker { slot, stage in
             defer { count += 1 }
             guard let processes, count < capacity else { return }
             let one = processes + count
@@ -81,9 +81,9 @@ extension RequestProcessor {
             one.pointee.start_time = slot.pointee.start_epoch
             one.pointee.start_since = max(0, now - slot.pointee.start_epoch)
             one.pointee.requests = slot.pointee.requests
-            one.pointee.request_duration_us = duration(slot, stage)
+            one.pointee.request_duration_us = settings.scoreboard.duration(slot, stage)
             one.pointee.content_length = slot.pointee.content_length
-            one.pointee.last_request_cpu = cpuPercent(slot, stage)
+            one.pointee.last_request_cpu = settings.scoreboard.cpuPercent(slot, stage)
             one.pointee.last_request_memory = stage == .accepting ? slot.pointee.memory_peak : 0
             fpmd_describe_process(
                 one, cscoreboard_method(slot), cscoreboard_uri(slot), cscoreboard_query(slot), cscoreboard_user(slot),

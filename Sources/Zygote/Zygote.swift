@@ -29,8 +29,10 @@ public enum Zygote {
         takeIdentity(plan)
         let processor = makeProcessor(plan)
         startPHP(plan, processor)
-        enterRoot(plan)
+        // Extensions that the pool's settings load find the pool's environment, as in php-fpm's workers.
         setEnvironment(plan)
+        applySettings(plan)
+        enterRoot(plan)
         if plan.isDumpable { _ = cepoll_set_dumpable(true) }
         let channel = MessageSocket(adopting: ZygoteDescriptor.channel)
         guard case .bytes? = try? channel.send(Message(.zygoteReady)) else { _exit(0) }
@@ -79,8 +81,14 @@ public enum Zygote {
         if result < 0 { identityFailure(plan, step) }
     }
 
-    /// chroot and chdir, and the identity for good where a chroot had to wait for PHP's start.
+    /// chroot and chdir, the identity for good where a chroot had to wait for PHP's start, and the AppArmor hat.
     private static func enterRoot(_ plan: ZygotePlan) {
+        // Opened before a chroot hides it.
+        let confinement = plan.apparmorHat == nil ? -1 : cepoll_open_confinement()
+        if plan.apparmorHat != nil, confinement < 0 {
+            fail("[pool \(plan.pool)] failed to query apparmor confinement: \(describe(currentErrno))")
+        }
+        defer { if let hat = plan.apparmorHat { confine(plan, confinement, hat) } }
         if plan.isPrivileged, let chroot = plan.chroot {
             if cepoll_regain_root() < 0 { fail("[pool \(plan.pool)] seteuid(0): \(describe(currentErrno))") }
             if cepoll_change_root(chroot.description) < 0 {
@@ -93,6 +101,14 @@ public enum Zygote {
         guard plan.isPrivileged, plan.chroot != nil else { return }
         var step = noStep()
         if cepoll_become(plan.userID, plan.groupID, nil, true, &step) < 0 { identityFailure(plan, step) }
+    }
+
+    private static func confine(_ plan: ZygotePlan, _ file: CInt, _ hat: ByteString) {
+        var step = noStep()
+        if cepoll_confine(file, hat.description, &step) < 0 {
+            fail("[pool \(plan.pool)] failed to \(String(cString: step)): \(describe(currentErrno))")
+        }
+        close(file)
     }
 
     /// Where a call names its failed step.
@@ -122,6 +138,9 @@ public enum Zygote {
     private static func startPHP(_ plan: ZygotePlan, _ processor: RequestProcessor) {
         let started = Engine.withOptions(plan) { options in processor.startPHP { fpmd_php_start(options, $0) } }
         if started < 0 { fail("[pool \(plan.pool)] PHP does not start: see its messages above") }
+    }
+
+    private static func applySettings(_ plan: ZygotePlan) {
         for setting in plan.settings
         where !fpmd_php_apply_setting(setting.name.description, setting.value.description, setting.isAdmin) {
             let directive = setting.isAdmin ? "php_admin_value" : "php_value"

@@ -120,6 +120,8 @@ int cepoll_listen_tcp(const cepoll_address *address, int backlog);
 /* getaddrinfo(3), stream sockets: how many of `found` were filled, or -1 with the text of gai_strerror. */
 int cepoll_resolve(const char *host, uint16_t port, cepoll_address *found, int capacity,
                    const char *_Nullable *_Nonnull error);
+/* Makes an inherited listening socket non-blocking and close-on-exec; fails if it is anything else. */
+int cepoll_adopt_listener(int descriptor);
 /* The kernel's accept queue of a TCP listener (TCP_INFO): 0 or -1. */
 int cepoll_tcp_queue(int listener, unsigned *queued, unsigned *limit);
 /* The address a listening socket is bound to, in php-fpm's spelling of FPM_SOCKETS ("127.0.0.1:9000",
@@ -208,6 +210,10 @@ uint64_t cepoll_raise_file_limit(uint64_t *now);
 /* chroot(2) and chdir into it. */
 int cepoll_change_root(const char *path);
 /* unsets every variable: clearenv(3). */
+/* AppArmor: opens this process's confinement, before a chroot hides it; then switches to the hat CURRENT//`hat`.
+   -1 with `step` naming what failed. */
+int cepoll_open_confinement(void);
+int cepoll_confine(int file, const char *hat, const char *_Nonnull *_Nonnull step);
 void cepoll_clear_environment(void);
 int cepoll_set_priority(int priority);
 int cepoll_set_dumpable(bool dumpable);

@@ -1,0 +1,132 @@
+internal import CEpoll
+public import Configuration
+internal import FastCGI
+internal import Glibc
+internal import Scoreboard
+internal import StatusPage
+
+/// What PHP would add to a page's headers.
+public struct PageFacts {
+    /// Value of `X-Powered-By`; nil when `expose_php` is off.
+    public var poweredBy: ByteString?
+    /// `default_charset`; empty sends none.
+    public var charset: ByteString
+
+    /// Facts as given.
+    public init(poweredBy: ByteString?, charset: ByteString) {
+        self.poweredBy = poweredBy
+        self.charset = charset
+    }
+}
+
+/// The answers on a pool's `pm.status_listen`: the status page of the pool, its ping, and 404 for anything else.
+///
+/// Nothing a client sends is looked up in the file system: the path of a script is taken as found, so that the URI is
+/// what SCRIPT_NAME says, as for an existing script.
+final class StatusAnswer {
+    private let settings: PoolSettings
+    private let scoreboard: Scoreboard
+    private let facts: PageFacts
+
+    init(settings: PoolSettings, scoreboard: Scoreboard, facts: PageFacts) {
+        self.settings = settings
+        self.scoreboard = scoreboard
+        self.facts = facts
+    }
+
+    private struct Page {
+        var status: StaticString?
+        var headers: [ByteString]
+        var body: [UInt8]
+    }
+
+    private static let expires: ByteString = "Expires: Thu, 01 Jan 1970 00:00:00 GMT"
+    private static let cacheControl: ByteString = "Cache-Control: no-cache, no-store, must-revalidate, max-age=0"
+
+    /// The records that answer a request.
+    func response(to table: inout ParameterTable, requestID: UInt16) -> [UInt8] {
+        var page = page(for: &table)
+        let method = table.value(of: "REQUEST_METHOD").map { table.bytes(of: $0) } ?? []
+        if method == Array("HEAD".utf8) { page.body = [] }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(page.body.count + 512)
+        func line(_ text: ByteString) { bytes += text.bytes + [13, 10] }
+        if let status = page.status { line("Status: \(status.description)") }
+        if let poweredBy = facts.poweredBy { line("X-Powered-By: \(poweredBy)") }
+        for header in page.headers { line(header) }
+        bytes += [13, 10]
+        bytes += page.body
+        return framed(bytes, requestID)
+    }
+
+    /// The record that answers GET_VALUES; nil when the question is malformed.
+    static func valuesResult(_ content: Span<UInt8>) -> [UInt8]? {
+        withUnsafeTemporaryAllocation(byteCount: GetValues.maximumResult, alignment: 8) { memory in
+            guard let length = try? GetValues.writeResult(for: content, in: memory) else { return nil }
+            return Array(memory[0..<length])
+        }
+    }
+
+    private func framed(_ bytes: [UInt8], _ requestID: UInt16) -> [UInt8] {
+        let records = bytes.count / RecordLimit.maximumAlignedContent + 1
+        let size = bytes.count + records * (RecordLimit.headerLength + 8) + 2 * RecordLimit.endRequestLength
+        return [UInt8](unsafeUninitializedCapacity: max(size, ResponseFramer.minimumBuffer)) { buffer, count in
+            let memory = UnsafeMutableRawBufferPointer(buffer)
+            var framer = ResponseFramer(requestID: requestID)
+            let taken = bytes.withUnsafeBytes { framer.append($0, to: .standardOutput, in: memory) }
+            precondition(taken == bytes.count, "our bug: the buffer was computed too small")
+            framer.endRequest(in: memory)
+            count = framer.count
+        }
+    }
+
+    private func page(for table: inout ParameterTable) -> Page {
+        let resolver = ScriptResolver(ScriptResolver.Settings(fixPathinfo: true, discardPath: false, documentRoot: []))
+        let resolution = resolver.resolve(&table, exists: { _ in true }, isRegularFile: { _ in true })
+        guard resolution.hasScriptParameter, table.value(of: "REQUEST_METHOD") != nil, let uri = resolution.requestURI
+        else { return notFound }
+        let path = ByteString(table.bytes(of: uri))
+        if let ping = settings.pingPath, !ping.isEmpty, path == ping {
+            return Page(
+                headers: [typed("text/plain"), Self.expires, Self.cacheControl],
+                body: (settings.pingResponse ?? "pong").bytes)
+        }
+        guard let status = settings.statusPath, !status.isEmpty, path == status else { return notFound }
+        return statusPage(table)
+    }
+
+    private func statusPage(_ table: borrowing ParameterTable) -> Page {
+        let method = table.value(of: "REQUEST_METHOD").map { table.bytes(of: $0) } ?? []
+        if method == Array("HEAD".utf8) {
+            return Page(headers: [Self.expires, Self.cacheControl, defaultType], body: [])
+        }
+        let wanted = table.value(of: "QUERY_STRING").map { table.withBytes(of: $0) { StatusQuery($0) } } ?? StatusQuery()
+        let style = (settings.processManager ?? .static).name
+        let page = StatusPage(
+            pool: scoreboard.poolStatus(pool: settings.name.bytes, processManager: Array(style.utf8)),
+            processes: wanted.isFull ? scoreboard.processStatuses() : [])
+        let type: ByteString =
+            switch wanted.format {
+            case .text, .html, .xml: typed(wanted.format.contentType)
+            case .json, .openMetrics: "Content-Type: \(wanted.format.contentType.description)"
+            }
+        return Page(headers: [Self.expires, Self.cacheControl, type], body: page.render(wanted))
+    }
+
+    private var notFound: Page {
+        Page(status: "404 Not Found", headers: [defaultType], body: Array("File not found.\n".utf8))
+    }
+
+    /// The header that PHP makes of a text type: its own spelling, and the charset.
+    private func typed(_ type: StaticString) -> ByteString {
+        "Content-type: \(type.description)" + (facts.charset.isEmpty ? "" : ";charset=" + facts.charset)
+    }
+
+    /// The type of a page that has not chosen one.
+    private var defaultType: ByteString {
+        "Content-type: text/html" + (facts.charset.isEmpty ? "" : "; charset=" + facts.charset)
+    }
+}
+
+@available(*, unavailable)
+extension StatusAnswer: Sendable {}
