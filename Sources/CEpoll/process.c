@@ -42,6 +42,16 @@ pid_t cepoll_fork_sibling(void) {
 
 pid_t cepoll_fork(void) { return fork(); }
 
+pid_t cepoll_close_elsewhere(int descriptor) {
+    unsigned long flags = CLONE_FILES | SIGCHLD;
+    pid_t pid = (pid_t)syscall(SYS_clone, flags, 0UL, NULL, NULL, 0UL);
+    if (pid == 0) {
+        close(descriptor);
+        _exit(0);
+    }
+    return pid;
+}
+
 int cepoll_thread_count(void) {
     char line[256];
     int count = -1;

@@ -69,6 +69,12 @@ int cepoll_accept(int listener, cepoll_address *peer) {
     }
 }
 
+void cepoll_close_connection(int socket) {
+    struct linger none = {0};
+    (void)setsockopt(socket, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    close(socket);
+}
+
 static void on_alarm(int number) { (void)number; }
 
 int cepoll_accept_bounded(int listener) {

@@ -52,8 +52,9 @@ void fpmd_extension_load(const char *name)
         }
     }
     zend_interned_strings_switch_storage(1);
-    /* What stands in the tables up to here survives the end of each request. */
+    /* What stands in the tables up to here survives the end of each request. Before the first request only the
+       compiler has them. */
     EG(persistent_constants_count) = EG(zend_constants)->nNumUsed;
-    EG(persistent_functions_count) = EG(function_table)->nNumUsed;
-    EG(persistent_classes_count) = EG(class_table)->nNumUsed;
+    EG(persistent_functions_count) = CG(function_table)->nNumUsed;
+    EG(persistent_classes_count) = CG(class_table)->nNumUsed;
 }

@@ -4,7 +4,6 @@
 #include <strings.h>
 
 static void (*import_process_environment)(zval *array);
-static void (*load_process_environment)(zval *array);
 
 const fpmd_parameter *fpmd_parameter_find(const char *name, size_t length)
 {
@@ -86,10 +85,11 @@ static void import_environment(zval *array)
     register_parameters(for_env ? PARSE_ENV : PARSE_SERVER, array);
 }
 
-/* getenv() without a name: past the input filter. */
+/* getenv() without a name: past the input filter, and never what the script made of $_ENV or $_SERVER. PHP's own
+   loader would come back to import_environment(). */
 static void load_environment(zval *array)
 {
-    load_process_environment(array);
+    import_process_environment(array);
     register_parameters(-1, array);
 }
 
@@ -97,7 +97,6 @@ void fpmd_variables_startup(void)
 {
     if (php_import_environment_variables != import_environment) {
         import_process_environment = php_import_environment_variables;
-        load_process_environment = php_load_environment_variables;
         php_import_environment_variables = import_environment;
         php_load_environment_variables = load_environment;
     }

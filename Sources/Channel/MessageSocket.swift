@@ -25,8 +25,6 @@ public enum MessageKind: UInt8 {
     case park = 33
     /// The response is complete: read until the client closes, then close.
     case linger = 34
-    /// Something was taken from the queue while the master had asked to be told.
-    case kick = 35
     // Master to worker, through the pool's queue.
     /// Serve this connection; bytes already read are the payload.
     case serve = 48

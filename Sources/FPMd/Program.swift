@@ -121,7 +121,9 @@ enum Program {
         if global.daemonize {
             switch Daemon.detach(log: log) {
             case .parent(let status): return status
-            case .child(let running): announce = running
+            case .child(let running):
+                log.releaseStandardError()
+                announce = running
             }
         }
         options.purpose = .start

@@ -44,11 +44,47 @@ public final class Log {
         alsoStandardError = false
     }
 
-    /// Makes stderr of this process the log file, so that what libraries write there is not lost.
+    /// stderr as it was before it became the log; nil before, and in a daemon.
+    private var originalStandardError: SharedDescriptor?
+    private var keepsOriginal = true
+
+    /// A daemon lets go of the stderr of whoever started it.
+    public func releaseStandardError() {
+        keepsOriginal = false
+        originalStandardError = nil
+    }
+
+    /// Makes stderr of this process the log file, so that what libraries write there is not lost; with syslog(3) it
+    /// leads nowhere.
     public func tieStandardError() {
-        if case .file(_, let file) = destination, !isPinnedToStandardError, !alsoStandardError {
-            dup2(file.rawValue, STDERR_FILENO)
+        guard !isPinnedToStandardError, !alsoStandardError else { return }
+        switch destination {
+        case .standardError: return
+        case .file(_, let file): replaceStandardError(file.rawValue)
+        case .syslog:
+            let null = open("/dev/null", O_WRONLY | O_CLOEXEC)
+            guard null >= 0 else { return }
+            replaceStandardError(null)
+            close(null)
         }
+    }
+
+    private func replaceStandardError(_ descriptor: CInt) {
+        if keepsOriginal, originalStandardError == nil {
+            let copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)
+            if copy >= 0 { originalStandardError = SharedDescriptor(adopting: copy) }
+        }
+        dup2(descriptor, STDERR_FILENO)
+    }
+
+    /// Puts the original stderr back while `body` opens files: a path such as /dev/stderr then means what it meant
+    /// when the service started.
+    public func withOriginalStandardError<Result, Failure>(
+        _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        if let original = originalStandardError { dup2(original.rawValue, STDERR_FILENO) }
+        defer { tieStandardError() }
+        return try body()
     }
 
     /// Ends the time in which stderr gets a copy.

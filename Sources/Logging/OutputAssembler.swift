@@ -8,7 +8,7 @@ public struct OutputAssembler {
     public struct Line: Equatable {
         /// 1 for stdout, 2 for stderr.
         public let stream: Int
-        /// The text without its newline, control characters shown as `\xNN`.
+        /// The text without its newline; control characters are shown as `\xNN` unless raw text was asked for.
         public let text: [UInt8]
     }
 
@@ -19,9 +19,13 @@ public struct OutputAssembler {
     private var pending: [UInt8] = []
     private var stream = 2
     private let limit: Int
+    private let isRaw: Bool
 
-    /// An assembler without bytes; `limit` is `log_limit`.
-    public init(limit: Int) { self.limit = limit }
+    /// An assembler without bytes; `limit` is `log_limit`, `raw` keeps control characters as they are.
+    public init(limit: Int, raw: Bool = false) {
+        self.limit = limit
+        isRaw = raw
+    }
 
     /// Takes bytes of one stream, and gives the lines that are complete.
     public mutating func take(_ bytes: UnsafeRawBufferPointer, from source: Int) -> [Line] {
@@ -50,7 +54,7 @@ public struct OutputAssembler {
     public mutating func flush() -> Line? {
         guard !pending.isEmpty else { return nil }
         defer { pending.removeAll(keepingCapacity: pending.capacity < 8192) }
-        return Line(stream: stream, text: OutputAssembler.visible(pending))
+        return Line(stream: stream, text: isRaw ? pending : OutputAssembler.visible(pending))
     }
 
     /// The bytes with control characters other than tab and carriage return shown as escapes.

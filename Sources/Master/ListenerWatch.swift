@@ -63,7 +63,7 @@ final class ListenerWatch {
 
     /// Once a second, for wake-ups lost without a trace (a worker that was stopped after being woken).
     func tick() {
-        guard isStarted, settling == nil, hasConnections() || pool.connections.hasWaiting else { return }
+        guard isStarted, settling == nil, hasConnections() || pool.connections.waitingTotal > 0 else { return }
         settle(after: Self.firstPause)
     }
 
@@ -71,7 +71,7 @@ final class ListenerWatch {
     func connectionsAreWaiting() {
         guard isStarted, settling == nil else { return }
         if pool.policy.running == 0 {
-            _ = pool.grow(depth: max(1, pool.connections.waitingCount))
+            _ = pool.grow(depth: max(1, pool.connections.waitingTotal))
             settle(after: Self.firstPause)
         } else if pool.idleWorkers() == 0 {
             settle(after: Self.firstPause)
@@ -87,6 +87,8 @@ final class ListenerWatch {
         registration = try? reactor.watch(
             pool.listener.descriptor.rawValue, for: .readable, exclusive: true,
             handler: { [weak self] _ in self?.becameReadable() })
+        // Another generation still watches the same listener, or there is no memory: look again soon.
+        if registration == nil { settle(after: .milliseconds(100)) }
     }
 
     private func becameReadable() {
@@ -108,7 +110,7 @@ final class ListenerWatch {
     private func settled() {
         settling = nil
         guard isStarted else { return }
-        let isQueued = pool.connections.hasWaiting
+        let isQueued = pool.connections.waitingTotal > 0
         guard hasConnections() || isQueued else { return arm() }
         let idle = pool.idleWorkers()
         if idle > 0, !isQueued {
@@ -129,14 +131,10 @@ final class ListenerWatch {
     /// would serve stays in the backlog, where its length limits it and web servers see it.
     private func growForBacklog() {
         let possible = min(pool.startable(), Self.acceptBatch)
-        guard possible > 0 else {
-            _ = pool.grow(depth: 1)
-            return
-        }
-        let taken = accept(max(0, possible - pool.connections.waitingCount))
-        if taken > 0 || pool.connections.hasWaiting {
-            _ = pool.grow(depth: max(taken, 1) + pool.policy.starting)
-        }
+        let starting = pool.policy.starting
+        accept(max(0, possible + starting - pool.connections.waitingTotal))
+        let depth = pool.connections.waitingTotal + (hasConnections() ? 1 : 0)
+        if depth > starting { _ = pool.grow(depth: depth) }
     }
 
     /// Accepts up to `limit` connections into the pool's queue.
@@ -146,7 +144,10 @@ final class ListenerWatch {
         while taken < limit {
             // Workers share the listener's open file, and could have made it blocking.
             let descriptor = cepoll_accept_bounded(pool.listener.descriptor.rawValue)
-            guard descriptor >= 0 else { break }
+            guard descriptor >= 0 else {
+                if currentErrno != .wouldBlock { pool.reportAcceptFailure(currentErrno) }
+                break
+            }
             taken += 1
             pool.connections.enqueue(descriptor)
         }

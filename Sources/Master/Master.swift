@@ -71,6 +71,8 @@ public final class Master<Host: ConfigurationHost> {
     private var tickDeadline: Reactor.Deadline?
     private var systemdDeadline: Reactor.Deadline?
     private let systemd = SystemdNotifier()
+    private static var reapedAtOnce: Int { 128 }
+    private var reapDeadline: Reactor.Deadline?
     private var reload: Reload?
     /// SIGUSR2 came while a reload was under way: another one follows.
     private var reloadsAgain = false
@@ -307,25 +309,29 @@ public final class Master<Host: ConfigurationHost> {
         case .quit:
             log.notice("Finishing ...")
             stop(graceful: true)
-        case .user1: reopenLogs()
+        case .user1: log.withOriginalStandardError { reopenLogs() }
         case .user2, .hangup:
             log.notice("Reloading in progress ...")
-            startReload()
+            log.withOriginalStandardError { startReload() }
         default: break
         }
     }
 
     private func reap() {
-        while let exit = reapChild() {
+        for _ in 0..<Self.reapedAtOnce {
+            guard let exit = reapChild() else { return finishStopping() }
             guard let role = children.removeValue(forKey: exit.process) else {
                 keepUnclaimed(exit)
                 continue
             }
             switch role {
+            case .helper: break
             case .zygote(let pool): pool.zygoteEnded(exit)
             case .worker(let pool, let slot, let serial): pool.workerEnded(slot: slot, serial: serial, exit)
             }
         }
+        // There may be more; the loop's other work comes first.
+        reapDeadline = reactor.after(.zero) { [weak self] in self?.reap() }
         finishStopping()
     }
 
@@ -356,7 +362,6 @@ public final class Master<Host: ConfigurationHost> {
             let descriptor = cepoll_open_append(text)
             if descriptor >= 0 {
                 log.use(.file(path: path, descriptor: SharedDescriptor(adopting: descriptor)))
-                log.tieStandardError()
                 log.notice("error log file re-opened")
             } else {
                 log.error("unable to re-opened error log file: \(describe(currentErrno))")
@@ -364,7 +369,7 @@ public final class Master<Host: ConfigurationHost> {
         } else {
             log.notice("error log file re-opened")
         }
-        for pool in pools {
+        for pool in pools + drainingPools + (reload?.pools ?? []) {
             switch pool.reopenAccessLog() {
             case .success(false): continue
             case .success(true): log.notice("access log file re-opened")
@@ -392,6 +397,8 @@ public final class Master<Host: ConfigurationHost> {
         for pool in pools { pool.drain(servesWaiting: graceful && patience > .zero) }
         drainingPools += pools
         pools = []
+        // Web servers see at once that nobody listens here any more.
+        for listener in listeners { listener.unlinkPath() }
         for pool in drainingPools { pool.end(graceful ? .quit : .terminate, patience: patience) }
         finishStopping()
     }
@@ -479,7 +486,7 @@ public final class Master<Host: ConfigurationHost> {
         let former = pools
         pools = done.pools
         configuration = done.configuration
-        applyGlobals()
+        log.withOriginalStandardError { applyGlobals() }
         for old in former { old.drain() }
         for pool in pools {
             for old in former where old.listener === pool.listener { pool.takeOver(from: old) }
@@ -516,7 +523,6 @@ public final class Master<Host: ConfigurationHost> {
             let descriptor = cepoll_open_append(path.description)
             if descriptor >= 0 {
                 log.use(.file(path: path, descriptor: SharedDescriptor(adopting: descriptor)))
-                log.tieStandardError()
             }
         }
     }
@@ -545,6 +551,11 @@ extension Master: PoolOwner {
     var parkingQuota: Int {
         let free = Int(clamping: fileLimit) - 128 - 16 * configuration.pools.count
         return max(64, free / max(1, configuration.pools.count))
+    }
+
+    func closeElsewhere(_ descriptor: CInt) {
+        let pid = cepoll_close_elsewhere(descriptor)
+        if pid > 0 { children[ProcessID(pid)] = .helper } else { closeDescriptor(descriptor) }
     }
 
     func currentPool(on listener: Listener) -> Pool? { pools.first { $0.listener === listener } }

@@ -18,6 +18,8 @@ protocol PoolOwner: AnyObject {
     var inheritedFileLimit: UInt64 { get }
     /// Whether workers are started at all (not while stopping).
     var mayStartWorkers: Bool { get }
+    /// Closes a descriptor of unknown kind without waiting for that.
+    func closeElsewhere(_ descriptor: CInt)
     /// How many more workers `process.max` allows the pool's generation.
     func allowance(for pool: Pool) -> Int
     /// Most parked connections a pool may have.
@@ -45,6 +47,8 @@ protocol PoolOwner: AnyObject {
 enum ChildRole {
     case zygote(Pool)
     case worker(Pool, slot: Int, serial: Int64)
+    /// Closes a descriptor, and ends.
+    case helper
 }
 
 /// One pool of one generation: its zygote, its workers, its waiting connections.
@@ -74,6 +78,7 @@ final class Pool {
     private var nextSerial: Int64 = 0
     private var limitReachedCount: Int64 = 0
     private var lastOverflowReport = MonotonicTime(nanoseconds: 0)
+    private var lastAcceptReport = MonotonicTime(nanoseconds: 0)
     /// Ends the processes of a pool that drains, one harsher signal after the other.
     private var escalation: Escalation?
     private var zygoteDeadline: Reactor.Deadline?
@@ -104,7 +109,16 @@ final class Pool {
         let page = scoreboard.pool
         cscoreboard_store(&page.pointee.start_epoch, wallClockSeconds())
         connections.onDispatch = { [weak self] in self?.watch.connectionsAreWaiting() }
+        connections.taken = { [scoreboard] in cscoreboard_load(&scoreboard.pool.pointee.taken) }
         connections.onOverflow = { [weak self] in self?.reportOverflow() }
+    }
+
+    /// Said at most once a minute: it is the line that explains why nobody is served.
+    func reportAcceptFailure(_ error: Errno) {
+        let now = MonotonicTime.now
+        guard now - lastAcceptReport > .seconds(60) else { return }
+        lastAcceptReport = now
+        owner.log.error("[pool \(name)] accept() failed: \(describe(error))")
     }
 
     private func reportOverflow() {
@@ -126,10 +140,14 @@ final class Pool {
     func begin() {
         state = .serving
         perform(policy.begin())
-        if settings.processManager == .ondemand {
-            watch.start()
-            becomeReady()
-        }
+        becomeReadyIfStarted()
+    }
+
+    /// Ready is: none of the first workers is still on its way. That may be none at all (ondemand, process.max).
+    private func becomeReadyIfStarted() {
+        guard policy.starting == 0, wantedSpawns.isEmpty else { return }
+        watch.start()
+        becomeReady()
     }
 
     private func becomeReady() {
@@ -155,8 +173,8 @@ final class Pool {
 
     /// Takes over the connections of the generation before.
     func takeOver(from predecessor: Pool) {
+        watch.recheck()
         predecessor.connections.move(to: connections)
-        watch.connectionsAreWaiting()
     }
 
     /// Tells the processes of a draining pool to end: `first` now, harsher signals when `patience` is over. A second
@@ -331,8 +349,10 @@ final class Pool {
                 try requestWorker(zygote, slot: slot, isRespawn: isRespawn)
             } catch {
                 freeSlots.append(slot)
-                policy.spawnFailed()
-                owner.log.error("[pool \(name)] cannot start a worker: \(describe(error)); retried at the next occasion")
+                owner.log.error("[pool \(name)] cannot start a worker: \(describe(error)); tried again later")
+                for _ in wantedSpawns { policy.spawnFailed() }
+                wantedSpawns = []
+                return perform(policy.forkFailed(at: MonotonicTime.now.nanoseconds))
             }
         }
     }
@@ -424,8 +444,8 @@ final class Pool {
         case .spawnFailed(let slot, let serial, let error):
             guard let worker = workers[slot], worker.serial == serial, case .requested = worker.state else { return }
             remove(worker)
-            policy.spawnFailed()
             owner.log.error("[pool \(name)] fork() failed: \(describe(error))")
+            perform(policy.forkFailed(at: MonotonicTime.now.nanoseconds))
         case .gone:
             // Of no more use, whatever it is doing; its death is reported by the kernel.
             if let link = zygote { try? sendSignal(.kill, to: link.process) }
@@ -504,12 +524,10 @@ final class Pool {
         case .park:
             guard let descriptor = takeOne(descriptors, from: worker) else { return }
             (owner.currentPool(on: listener) ?? self).connections.park(
-                descriptor, flags: message.flags.union(.peerChecked), acceptedTime: message.value, bytes: bytes)
+                descriptor, flags: message.flags, acceptedTime: message.value, bytes: bytes)
         case .linger:
             guard let descriptor = takeOne(descriptors, from: worker) else { return }
-            connections.linger(descriptor)
-        case .kick:
-            for descriptor in descriptors { closeDescriptor(descriptor) }
+            (owner.currentPool(on: listener) ?? self).connections.linger(descriptor)
         case .spawn, .accessLog, .zygoteReady, .spawned, .spawnFailed, .serve:
             for descriptor in descriptors { closeDescriptor(descriptor) }
             distrust(worker, "sent a message that is not a worker's")
@@ -521,7 +539,8 @@ final class Pool {
         if descriptors.count == 1, let descriptor = descriptors.first, cepoll_is_stream_socket(descriptor) {
             return descriptor
         }
-        for descriptor in descriptors { closeDescriptor(descriptor) }
+        // Closing an arbitrary file may wait for a file server that answers to the worker's user.
+        for descriptor in descriptors { owner.closeElsewhere(descriptor) }
         distrust(worker, "gave back something that is not a connection")
         return nil
     }
@@ -556,7 +575,7 @@ final class Pool {
         }
         // The master must be woken last: it goes to the end of the listener's waiters again.
         watch.workerJoined()
-        becomeReady()
+        becomeReadyIfStarted()
     }
 
     /// A worker's process has ended.

@@ -30,25 +30,33 @@ final class WaitingConnections {
     private enum Purpose { case silent, idle, assembling, lingering }
 
     private final class Parked {
-        let descriptor: SharedDescriptor
+        let descriptor: Connection
         var purpose: Purpose
         let flags: Message.Flags
         let acceptedTime: UInt64
         var bytes: [UInt8]
+        /// How far `bytes` have been looked through.
+        var decoder = RequestDecoder()
+        var scanned = 0
+        /// What is to come of the body, once that is known.
+        var bodyLeft: Int?
         var registration: Reactor.Registration?
         var deadline: Reactor.Deadline?
 
         init(descriptor: CInt, purpose: Purpose, flags: Message.Flags, acceptedTime: UInt64, bytes: [UInt8]) {
-            self.descriptor = SharedDescriptor(adopting: descriptor)
+            self.descriptor = Connection(adopting: descriptor)
             self.purpose = purpose
             self.flags = flags
             self.acceptedTime = acceptedTime
             self.bytes = bytes
         }
+
+        // The watch ends before the descriptor is closed: another process may keep the open file alive.
+        deinit { registration = nil }
     }
 
     private struct Waiting {
-        let descriptor: SharedDescriptor
+        let descriptor: Connection
         let flags: Message.Flags
         let acceptedTime: UInt64
         let bytes: [UInt8]
@@ -76,8 +84,19 @@ final class WaitingConnections {
         self.quota = quota
     }
 
-    /// Whether anything waits for a worker, here or in the queue.
-    var hasWaiting: Bool { !waiting.isEmpty || cepoll_unsent(queue.descriptor) > 0 }
+    /// How many workers have taken from the queue, by their own count.
+    var taken: () -> Int64 = { 0 }
+    private var sentToQueue: Int64 = 0
+
+    /// Connections that wait for a worker, here or in the queue. The kernel says whether the queue is empty; how many
+    /// are in it is the workers' count, and held against that.
+    var waitingTotal: Int {
+        guard cepoll_unsent(queue.descriptor) > 0 else {
+            sentToQueue = taken()
+            return waiting.count
+        }
+        return waiting.count + Int(clamping: min(4096, max(1, sentToQueue &- taken())))
+    }
 
     /// Connections that wait for a worker in the master's memory.
     var waitingCount: Int { waiting.count }
@@ -93,18 +112,18 @@ final class WaitingConnections {
     ///   - bytes: What has been received of its request.
     func park(_ descriptor: CInt, flags: Message.Flags, acceptedTime: UInt64, bytes: [UInt8]) {
         let purpose: Purpose = !bytes.isEmpty ? .assembling : flags.contains(.keptAlive) ? .idle : .silent
-        if purpose == .assembling, isComplete(bytes) {
-            return dispatch(
-                Waiting(descriptor: SharedDescriptor(adopting: descriptor), flags: flags, acceptedTime: acceptedTime, bytes: bytes))
-        }
-        watch(Parked(descriptor: descriptor, purpose: purpose, flags: flags, acceptedTime: acceptedTime, bytes: bytes))
+        let connection = Parked(
+            descriptor: descriptor, purpose: purpose, flags: flags, acceptedTime: acceptedTime, bytes: bytes)
+        guard purpose == .assembling, isComplete(connection) else { return watch(connection) }
+        dispatch(
+            Waiting(descriptor: connection.descriptor, flags: flags, acceptedTime: acceptedTime, bytes: bytes))
     }
 
     /// Takes a new connection that the master has accepted: straight to the workers, who check its address.
     func enqueue(_ descriptor: CInt) {
         dispatch(
             Waiting(
-                descriptor: SharedDescriptor(adopting: descriptor), flags: [],
+                descriptor: Connection(adopting: descriptor), flags: [],
                 acceptedTime: MonotonicTime.now.nanoseconds, bytes: []))
     }
 
@@ -175,7 +194,7 @@ final class WaitingConnections {
             case .bytes(let count):
                 connection.bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: window[0..<count]))
                 assembledBytes += count
-                if isComplete(connection.bytes) {
+                if isComplete(connection) {
                     release(number)
                     dispatch(
                         Waiting(
@@ -193,28 +212,44 @@ final class WaitingConnections {
     }
 
     /// Whether a worker can make something of the bytes: all that PHP will read, an error, or as much as is kept here.
-    private func isComplete(_ bytes: [UInt8]) -> Bool {
-        guard bytes.count < Self.assemblyLimit else { return true }
+    /// Each byte is looked at once, however small the pieces are in which they come.
+    private func isComplete(_ connection: Parked) -> Bool {
+        guard connection.bytes.count < Self.assemblyLimit else { return true }
+        while true {
+            if let left = connection.bodyLeft, left <= 0 { return true }
+            guard let step = try? connection.decoder.next(connection.bytes.span.extracting(connection.scanned...)) else {
+                return true
+            }
+            switch step.event {
+            case .endOfBody, .abort, .getValues: return true
+            case .endOfParameters:
+                guard let announced = announcedBody(connection.bytes) else { return true }
+                connection.bodyLeft = announced
+            case .body(let range): connection.bodyLeft = (connection.bodyLeft ?? 0) - range.count
+            case .needMore, .begin, .parameters, .skipped: break
+            }
+            connection.scanned += step.consumed
+            if step.event == .needMore { return false }
+        }
+    }
+
+    /// CONTENT_LENGTH of a request whose parameters are complete; nil if they are malformed.
+    private func announcedBody(_ bytes: [UInt8]) -> Int? {
         var decoder = RequestDecoder()
         var position = 0
-        var bodyLeft = Int.max
         table.reset()
-        while bodyLeft > 0 {
-            guard let step = try? decoder.next(bytes.span.extracting(position...)) else { return true }
+        while let step = try? decoder.next(bytes.span.extracting(position...)) {
             switch step.event {
-            case .needMore: return false
-            case .endOfBody, .abort, .getValues: return true
             case .parameters(let range):
-                guard (try? table.append(bytes.span.extracting(position...).extracting(range))) != nil else { return true }
-            case .endOfParameters:
-                guard (try? table.finish()) != nil else { return true }
-                bodyLeft = table.number(of: "CONTENT_LENGTH")
-            case .body(let range): bodyLeft -= range.count
-            case .begin, .skipped: break
+                let piece = bytes.span.extracting(position...).extracting(range)
+                guard (try? table.append(piece)) != nil else { return nil }
+            case .endOfParameters: return (try? table.finish()) == nil ? nil : table.number(of: "CONTENT_LENGTH")
+            case .needMore: return nil
+            default: break
             }
             position += step.consumed
         }
-        return true
+        return nil
     }
 
     // MARK: - Going out
@@ -237,6 +272,7 @@ final class WaitingConnections {
                 return
             }
             waiting.removeFirst()
+            sentToQueue &+= 1
         }
         queueWatch = nil
     }
@@ -277,7 +313,7 @@ final class WaitingConnections {
         successor.waiting.append(contentsOf: waiting)
         waiting.removeAll()
         successor.flush()
-        if successor.hasWaiting { successor.onDispatch() }
+        if successor.waitingTotal > 0 { successor.onDispatch() }
     }
 
     /// Takes back what is in the queue, for a successor or another attempt: `queue` is its reading end.
@@ -290,10 +326,20 @@ final class WaitingConnections {
             guard let descriptor = descriptors.first else { continue }
             waiting.append(
                 Waiting(
-                    descriptor: SharedDescriptor(adopting: descriptor), flags: message.flags, acceptedTime: message.value,
+                    descriptor: Connection(adopting: descriptor), flags: message.flags, acceptedTime: message.value,
                     bytes: Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))))
         }
     }
+}
+
+/// A client's connection in the master. Whoever shares the open file could make close(2) wait (SO_LINGER): the master
+/// never does.
+final class Connection {
+    let rawValue: CInt
+
+    init(adopting rawValue: CInt) { self.rawValue = rawValue }
+
+    deinit { cepoll_close_connection(rawValue) }
 }
 
 @available(*, unavailable)

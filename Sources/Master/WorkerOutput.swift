@@ -6,9 +6,9 @@ internal import SystemPackage
 
 /// Catches what one worker writes to its stdout and stderr, and logs it line by line.
 ///
-/// A worker can write anything. Lines are cut at newlines and at `log_limit`; control characters are shown as
-/// escapes, so that a line of the log is always one that the master wrote; reading is bounded per turn, so that one
-/// worker cannot keep the loop from the others.
+/// A worker can write anything. Lines are cut at newlines and at `log_limit`; behind the master's prefix control
+/// characters are shown as escapes, so that a decorated line is always one that the master wrote; reading is bounded
+/// per turn, so that one worker cannot keep the loop from the others.
 final class WorkerOutput {
     /// One of the two streams, or both for a zygote.
     enum Stream { case standardOutput, standardError }
@@ -25,7 +25,7 @@ final class WorkerOutput {
         self.pid = pid
         self.decorates = decorates
         self.log = log
-        assembler = OutputAssembler(limit: log.limit)
+        assembler = OutputAssembler(limit: log.limit, raw: !decorates)
     }
 
     /// Watches the reading end of one stream's pipe, which it owns from now on.

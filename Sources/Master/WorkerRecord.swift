@@ -38,6 +38,8 @@ final class WorkerRecord {
         self.output = output
     }
 
+    deinit { registration = nil }
+
     /// Its process, once it has one.
     var process: ProcessID? {
         switch state {

@@ -82,7 +82,7 @@ final class ZygoteLink {
                     .spawnFailed(
                         slot: Int(message.slot), serial: message.serial,
                         Errno(rawValue: CInt(truncatingIfNeeded: message.value))))
-            case .spawn, .accessLog, .workerReady, .park, .linger, .kick, .serve:
+            case .spawn, .accessLog, .workerReady, .park, .linger, .serve:
                 registration = nil
                 handler(.gone)
             }

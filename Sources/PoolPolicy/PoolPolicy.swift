@@ -79,6 +79,9 @@ public struct PoolPolicy: Sendable {
         }
     }
 
+    /// Nanoseconds to wait after a fork has failed.
+    private static let forkPatience: UInt64 = 500_000_000
+
     /// The limits.
     public let limits: PoolLimits
     /// Workers that are there or under way.
@@ -121,6 +124,13 @@ public struct PoolPolicy: Sendable {
     public mutating func spawnFailed() {
         running = max(0, running - 1)
         starting = max(0, starting - 1)
+    }
+
+    /// A worker could not be forked at all: no memory, or a limit of processes. Trying again at once would not help.
+    public mutating func forkFailed(at now: UInt64) -> [Action] {
+        spawnFailed()
+        backoff.hold(until: now + Self.forkPatience)
+        return [.backOff(failures: 0, delay: Self.forkPatience)]
     }
 
     /// At least `depth` connections wait, and no worker sleeps that would take them.

@@ -22,7 +22,8 @@ enum PHPHost {
             },
             log: { context, level, bytes, length in
                 let text = ByteString(UnsafeRawBufferPointer(start: bytes, count: length))
-                PHPHost.processor(context).log.write(LogLevel(rawValue: Int(level.rawValue)) ?? .notice, text)
+                PHPHost.processor(context).log.write(
+                    LogLevel(rawValue: Int(level.rawValue)) ?? .notice, text, function: "php_log_message")
             },
             read_body: { context, target, length in
                 PHPHost.processor(context).readBody(UnsafeMutableRawBufferPointer(start: target, count: length))

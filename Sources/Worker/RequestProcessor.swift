@@ -25,7 +25,7 @@ public final class RequestProcessor {
 
     // The worker's, set after the fork.
     private(set) var slot: UnsafeMutablePointer<cscoreboard_slot>
-    private var slotIndex = 0
+    private(set) var slotIndex = 0
 
     // The current request's.
     private var client: Client?

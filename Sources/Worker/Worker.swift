@@ -73,7 +73,6 @@ public final class Worker {
         cepoll_set_title("php-fpm: pool \(settings.plan.pool)")
         processor.adopt(slot: slot)
         fpmd_php_worker_init()
-        for problem in settings.allowedPeersProblems { log.write(.error, problem) }
         let page = processor.slot
         page.pointee.pid = Int64(getpid())
         cscoreboard_store(&page.pointee.start_epoch, wallClockSeconds())
@@ -83,6 +82,8 @@ public final class Worker {
         try watch(settings.listener, .listener, exclusive: true)
         becomeIdle()
         guard case .bytes = try channel.send(Message(.workerReady, slot: UInt32(slot))) else { throw .brokenPipe }
+        // After the message: the first worker's complaints follow the line that says that the service is ready.
+        for problem in settings.allowedPeersProblems { log.write(.error, problem) }
     }
 
     private func watch(_ descriptor: CInt, _ source: Source, exclusive: Bool = false) throws(Errno) {
@@ -143,10 +144,12 @@ public final class Worker {
         let hasOtherWork = ready.contains(.queue) || ready.contains(.listener)
         if ready.contains(.client), let client = held, !(servedHeldLast && hasOtherWork) {
             servedHeldLast = true
+            if ready.contains(.listener) { handOn() }
             return attend(client)
         }
         servedHeldLast = false
         if ready.contains(.queue), let client = takeFromQueue() {
+            if ready.contains(.listener) { handOn() }
             return attend(client)
         }
         if ready.contains(.listener), let client = takeFromListener() {
@@ -189,9 +192,7 @@ public final class Worker {
         if payload > 0 {
             processor.reader.buffer.fill(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(message)[0..<payload]))
         }
-        if cscoreboard_load_word(&settings.scoreboard.pool.pointee.queue_watched) != 0 {
-            _ = try? channel.send(Message(.kick))
-        }
+        cscoreboard_connection_taken(settings.scoreboard.pool)
         let client = Client(
             descriptor: descriptor, acceptedTime: head.value, isKeptAlive: head.flags.contains(.keptAlive))
         if !head.flags.contains(.peerChecked), let allowed = settings.allowedPeers {
@@ -229,6 +230,20 @@ public final class Worker {
         return Client(
             descriptor: descriptor, acceptedTime: MonotonicTime.now.nanoseconds, isKeptAlive: false,
             peer: settings.plan.isTCP ? peer : nil)
+    }
+
+    /// This worker was told of a new connection and will serve something else first. If another one sleeps, it was
+    /// not told: the master is given the connection, and wakes it.
+    private func handOn() {
+        let board = settings.scoreboard
+        let own = processor.slotIndex
+        guard (0..<min(board.slotCount, 256)).contains(where: { $0 != own && board.stage($0) == .accepting }) else { return }
+        let descriptor = cepoll_accept(settings.listener, nil)
+        guard descriptor >= 0 else { return }
+        // Not checked: whoever serves it asks where it comes from.
+        let head = Message(.park, value: MonotonicTime.now.nanoseconds)
+        _ = try? channel.send(head, descriptors: [descriptor])
+        closeDescriptor(descriptor)
     }
 
     // MARK: - Serving

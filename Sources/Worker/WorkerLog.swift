@@ -12,18 +12,28 @@ public struct WorkerLog {
     /// Ends a request's output: the master then writes what has no newline yet.
     private static let flushMarker: [UInt8] = [0] + Array("fscf".utf8) + [0]
     private let marksRequests: Bool
+    /// At level debug lines say where they come from, as php-fpm's do.
+    private let showsOrigin: Bool
 
     /// A log on stderr; `isCaught` when the master reads it.
     public init(level: LogLevel, limit: Int, isCaught: Bool) {
         self.level = level
         self.limit = limit
         marksRequests = isCaught
+        showsOrigin = isCaught && level == .debug
     }
 
-    /// Writes one line.
-    public func write(_ severity: LogLevel, _ message: ByteString) {
+    /// Writes one line; `function` and `line` are where it comes from.
+    public func write(
+        _ severity: LogLevel, _ message: ByteString, function: StaticString = #function, line: Int = #line
+    ) {
         guard severity >= level else { return }
-        put(LogLine.format(time: nil, level: severity, message: message, limit: limit))
+        var text = message
+        if showsOrigin {
+            let name = function.description.prefix { $0 != "(" }
+            text = "\(String(name))(), line \(String(line)): \(message)"
+        }
+        put(LogLine.format(time: nil, level: severity, message: text, limit: limit))
     }
 
     /// After each request: text without a newline is to be logged now.

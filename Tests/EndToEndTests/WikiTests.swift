@@ -49,7 +49,7 @@ struct WikiTests {
             .replacing(#/[0-9a-f]{20,}/#, with: "TOKEN")
             .replacing(#/tok=[0-9a-f]{6}\b/#, with: "TOKEN")
             .replacing(#/\b20\d{12}\b/#, with: "STAMP").replacing(#/\b1[789]\d{8}\b/#, with: "EPOCH")
-            .replacing(#/\b20\d\d[-\/]\d\d[-\/]\d\d[T ]\d\d:\d\d(:\d\d)?Z?/#, with: "TIME")
+            .replacing(#/\b20\d\d(-|\\?\/)\d\d(-|\\?\/)\d\d[T ]\d\d:\d\d(:\d\d)?Z?/#, with: "TIME")
             .replacing(#/\d\d:\d\d(:\d\d)?, \d+ \w+ 20\d\d/#, with: "TIME")
             .replacing(#/\w{3}, \d\d \w{3} 20\d\d \d\d:\d\d:\d\d [+-]\d{4}/#, with: "TIME")
         }

@@ -51,9 +51,11 @@ struct IdleConnectionTests {
             try connection.send(request)
             #expect(try connection.readResponse().isComplete)
         }
-        let status = try daemon.get("/status", query: "json").json
-        #expect(status["active processes"] as? Int == 1)
-        #expect(status["idle processes"] as? Int == 3)
+        // A worker says that it is idle again just after its answer.
+        try wait(for: "idle workers to be counted as such") {
+            let status = try daemon.get("/status", query: "json").json
+            return status["active processes"] as? Int == 1 && status["idle processes"] as? Int == 3
+        }
     }
 
     @Test func clientsThatSendSlowly() throws {

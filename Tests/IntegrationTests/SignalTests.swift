@@ -280,6 +280,22 @@ struct SignalTests {
         #expect(try connection.finalResponse().isComplete)
     }
 
+    @Test(.fpmdOnly("leaves workers behind that go on serving"), arguments: [false, true])
+    func workersLeaveWithAKilledMaster(isBusy: Bool) throws {
+        let daemon = try Daemon.startPool(Self.pool + "\ncatch_workers_output = yes")
+        daemon.expectEnd(.signal(SIGKILL))
+        #expect(try daemon.get("/hello.php").isComplete)
+        let held = isBusy ? try daemon.startHolding("1") : nil
+        let family = ProcessSnapshot.descendants(of: daemon.master)
+        try daemon.stop(SIGKILL)
+        try daemon.releaseHeld()
+        if let held { _ = try held.readToEnd() }
+        try wait(for: "workers to leave") {
+            // Orphans come to this process, as zombies in the end.
+            family.allSatisfy { [nil, "Z"].contains(ProcessSnapshot(pid: $0.pid)?.state) }
+        }
+    }
+
     // MARK: Pid file, background
 
     @Test func pidFile() throws {

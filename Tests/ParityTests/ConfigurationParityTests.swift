@@ -221,9 +221,12 @@ struct ConfigurationParityTests {
         }
     }
 
-    /// What phpinfo says of the build of the program, which is not php-fpm's.
+    /// What phpinfo says of the build of the program, which is not php-fpm's, and of the process.
     private static let ofTheBuild = [
-        "Configure Command =>", "Build Date =>", "Build System =>", "$_SERVER[", "REQUEST_TIME", "$_ENV[",
+        "Configure Command =>", "Interned Strings Used memory =>", "Interned Strings Free memory =>",
+        "Used memory =>", "Free memory =>", "Configuration File (php.ini) Path =>", "Build Date =>",
+        "Build System =>",
+        "$_SERVER[", "REQUEST_TIME", "$_ENV[",
         "_ =>", "PHP_SELF",
     ]
 

@@ -43,9 +43,14 @@ let deliberateDifferences: [DeliberateDifference] = [
         reason: "fpmd writes them as \\xNN, so that a script cannot control the terminal that shows the log"
     ),
     DeliberateDifference(
-        test: "access log, long line",
-        part: "line",
-        reason: "php-fpm writes a NUL where it cuts a long line"
+        test: "arguments [\"-tt\", \"-y\", \"/etc\"]",
+        part: "text",
+        reason: "php-fpm reads a directory as an empty file, fpmd says that it is one"
+    ),
+    DeliberateDifference(
+        test: "configuration global error_log = syslog",
+        part: "text",
+        reason: "what goes to stderr keeps its form although the log is syslog"
     ),
 ]
 

@@ -98,6 +98,8 @@ int cepoll_accept_bounded(int listener);
 /* Whether a descriptor from outside is what it should be: a stream socket, and not a listening one. Asks nothing
    that an arbitrary descriptor could make block or fail loudly. */
 bool cepoll_is_stream_socket(int descriptor);
+/* close(2) of a stream socket that never waits: SO_LINGER is taken off first. */
+void cepoll_close_connection(int socket);
 /* getpeername(2) in the same shape; 0 or -1. */
 int cepoll_peer(int socket, cepoll_address *peer);
 /* Listening Unix socket: mode applied by umask around bind(2), so that no wider mode ever exists. */
@@ -135,6 +137,9 @@ bool cepoll_parse_address(const char *text, cepoll_address *address);
 pid_t cepoll_fork_sibling(void);
 /* fork(2), which Swift does not import. */
 pid_t cepoll_fork(void);
+/* Closes a descriptor of this process in a helper that shares its descriptors: whatever that close waits for, this
+   process does not. Returns the helper's pid; -1 if there is none, and the descriptor is still open. */
+pid_t cepoll_close_elsewhere(int descriptor);
 /* Number of threads of this process. */
 int cepoll_thread_count(void);
 /* Starts `path` with `descriptors[i]` as descriptor number i (close-on-exec lifted), nothing else open

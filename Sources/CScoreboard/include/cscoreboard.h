@@ -38,12 +38,13 @@ typedef struct cscoreboard_pool {
     char process_manager[16];
     int64_t start_epoch;
     uint32_t slot_count;
-    uint32_t queue_watched;         /* master: a worker that takes from the queue should kick the master */
+    uint32_t reserved;
     int64_t retired_requests;       /* master: requests of slots that were zeroed */
     int64_t listen_queue, max_listen_queue, listen_queue_len;
     int64_t max_children_reached, slow_requests;
     int64_t active;                 /* workers: requests in progress */
     int64_t max_active;             /* workers: the most there were */
+    int64_t taken;                  /* workers: connections taken from the queue */
 } cscoreboard_pool;
 
 typedef struct cscoreboard_slot {
@@ -85,6 +86,8 @@ static inline void cscoreboard_request_begins(cscoreboard_pool *pool) {
            !__atomic_compare_exchange_n(&pool->max_active, &most, now, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
 }
 static inline void cscoreboard_request_ends(cscoreboard_pool *pool) { __atomic_sub_fetch(&pool->active, 1, __ATOMIC_RELAXED); }
+
+static inline void cscoreboard_connection_taken(cscoreboard_pool *pool) { __atomic_add_fetch(&pool->taken, 1, __ATOMIC_RELAXED); }
 
 static inline void cscoreboard_set_text(char *field, size_t size, const char *_Nullable text, size_t length) {
     size_t count = text ? (length < size - 1 ? length : size - 1) : 0;
