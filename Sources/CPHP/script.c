@@ -125,6 +125,7 @@ void fpmd_script_answer(const fpmd_request *request)
     }
     path = SG(request_info).path_translated;
     (void)path;
+    errno = ENOENT;
     if (php_fopen_primary_script(&file) == FAILURE) {
         int error = errno;
         fpmd_logf(FPMD_ERROR, "Unable to open primary script: %s (%s)", request->script, strerror(error));

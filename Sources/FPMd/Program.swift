@@ -76,7 +76,7 @@ enum Program {
             } else {
                 log.write(line.level, line.message)
             }
-            if let hint = line.hint { log.notice("did you mean '\(hint)'?") }
+            if let hint = line.hint { log.notice("hint: \(hint)") }
         }
     }
 

@@ -35,6 +35,8 @@ public struct ResponseFramer: Sendable {
     /// Bytes of the buffer in use. Before they are sent call ``closeRecord(in:)``.
     public private(set) var count = 0
     private var open: OpenRecord?
+    /// The record closed last and where its content ends: more of the same stream can still join it.
+    private var closed: (record: OpenRecord, contentEnd: Int)?
 
     /// Starts with an empty buffer.
     public init(requestID: UInt16) {
@@ -53,6 +55,7 @@ public struct ResponseFramer: Sendable {
             if let open, open.stream != stream || content(of: open) == RecordLimit.maximumAlignedContent {
                 unsafe closeRecord(in: buffer)
             }
+            joinClosed(stream)
             let headerLength = open == nil ? RecordLimit.headerLength : 0
             let space = buffer.count - count - headerLength - Self.reserve
             guard space > 0 else { break }
@@ -108,6 +111,7 @@ public struct ResponseFramer: Sendable {
         guard let open else { return }
         self.open = nil
         let length = content(of: open)
+        defer { if length > 0 { closed = (open, open.start + RecordLimit.headerLength + length) } }
         guard length > 0 else {
             // Opened, and nothing written: an empty record would mean the end of the stream.
             count = open.start
@@ -138,6 +142,18 @@ public struct ResponseFramer: Sendable {
     public mutating func bufferSent() {
         precondition(open == nil, "an open record was sent")
         count = 0
+        closed = nil
+    }
+
+    /// Opens the last record again if it is of this stream, has room, and nothing follows it: messages of one request
+    /// then leave in one record, which web servers log as one.
+    private mutating func joinClosed(_ stream: Stream) {
+        guard open == nil, let (record, end) = closed, record.stream == stream else { return }
+        let length = end - record.start - RecordLimit.headerLength
+        guard count == end + RecordHeader.padding(for: length), length < RecordLimit.maximumAlignedContent else { return }
+        open = record
+        count = end
+        closed = nil
     }
 
     private func content(of record: OpenRecord) -> Int {

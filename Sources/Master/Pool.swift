@@ -139,6 +139,7 @@ final class Pool {
     /// Starts what the style asks for: nothing for ondemand, else the zygote and the first workers.
     func begin() {
         state = .serving
+        refreshQueueFigures()
         perform(policy.begin())
         becomeReadyIfStarted()
     }

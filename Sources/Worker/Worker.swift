@@ -367,7 +367,8 @@ public final class Worker {
     private func drain() -> CInt {
         parkHeld()
         if let client = takeFromListener() { park(client) }
-        while let client = takeFromQueue() {
+        // A worker that has served its last request takes no other; one that was told to leave empties the queue.
+        while cepoll_drain_requested(), requestsLeft != 0, let client = takeFromQueue() {
             guard attend(client) else { return 70 }
         }
         parkHeld()

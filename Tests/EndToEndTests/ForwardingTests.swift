@@ -154,15 +154,6 @@ struct ForwardingTests {
         }
     }
 
-    @Test(.fpmdOnly("resets the connection: 502")) func deadWorkerIsNoBadGateway() throws {
-        let stack = try start(Transport(isTCP: false, keeps: true))
-        stack.daemon.allowLog(/exited on signal 9/)
-        let response = try stack.client.get("/die.php")
-        #expect(response.status == 500 || response.status == 504)
-        stack.server.stop()
-        #expect(stack.server.complaints.isEmpty)
-    }
-
     @Test(.fpmdOnly("loses some of them"), arguments: transports) func reloadUnderLoad(transport: Transport)
         throws
     {

@@ -97,19 +97,6 @@ struct StatusTests {
         #expect(response.status == 404 || response.status == 403)
     }
 
-    @Test(.fpmdOnly("needs a free worker")) func answersWhileAllWorkersAreBusy() throws {
-        let daemon = try Daemon.startPool(Self.pool)
-        let held = try ["1", "2"].map { try daemon.startHolding($0) }
-        let waiting = try daemon.hold("3")
-        try wait(for: "the queue to be counted") {
-            let status = try daemon.get("/status", query: "json", within: .seconds(10)).json
-            return status["listen queue"] as? Int == 1 && status["active processes"] as? Int == 2
-        }
-        #expect(try daemon.get("/ping", within: .seconds(10)).text == "pong")
-        try daemon.releaseHeld()
-        for connection in held + [waiting] { #expect(try connection.finalResponse().isComplete) }
-    }
-
     @Test func countersStartAnewOnReload() throws {
         let daemon = try Daemon.startPool(Self.pool)
         for _ in 1...4 { #expect(try daemon.get("/hello.php").isComplete) }

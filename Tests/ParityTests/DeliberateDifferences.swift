@@ -38,6 +38,11 @@ let deliberateDifferences: [DeliberateDifference] = [
         reason: "with doc_root fpmd applies limit_extensions to the file that is opened, php-fpm to another"
     ),
     DeliberateDifference(
+        test: "empty script",
+        part: nil,
+        reason: "an empty SCRIPT_FILENAME is no script: 404; php-fpm says 403, and its worker ends without a list"
+    ),
+    DeliberateDifference(
         test: "worker output, control characters",
         part: "line",
         reason: "fpmd writes them as \\xNN, so that a script cannot control the terminal that shows the log"
@@ -67,7 +72,7 @@ let deliberateLines: [DeliberateLine] = [
         text: "NOTICE: systemd monitor ",
         reason: "fpmd speaks of systemd only when it runs under it"
     ),
-    DeliberateLine(text: "NOTICE: did you mean ", reason: "fpmd adds a hint at what was probably meant"),
+    DeliberateLine(text: "NOTICE: hint: ", reason: "fpmd adds a hint at what was probably meant"),
     DeliberateLine(
         text: "NOTICE: reloading: ",
         reason: "php-fpm executes itself anew, fpmd starts a new generation of its pools"
