@@ -2,6 +2,7 @@
 #include "cepoll.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,6 +53,33 @@ pid_t cepoll_close_elsewhere(int descriptor) {
     }
     return pid;
 }
+
+pid_t cepoll_fork_helper(void) {
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        if (getppid() != parent) _exit(0);
+    }
+    return pid;
+}
+
+int cepoll_pidfd(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+
+bool cepoll_pidfd_is_alive(int pidfd) {
+    /* Readable when the process has ended. */
+    struct pollfd poller = {.fd = pidfd, .events = POLLIN};
+    return poll(&poller, 1, 0) == 0;
+}
+
+int cepoll_read_memory(pid_t pid, uint64_t address, void *buffer, size_t length) {
+    struct iovec local = {.iov_base = buffer, .iov_len = length};
+    struct iovec remote = {.iov_base = (void *)(uintptr_t)address, .iov_len = length};
+    ssize_t count = process_vm_readv(pid, &local, 1, &remote, 1, 0);
+    if (count >= 0 && (size_t)count != length) errno = EFAULT;
+    return count >= 0 && (size_t)count == length ? 0 : -1;
+}
+
+void cepoll_allow_tracing(void) { (void)prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0); }
 
 int cepoll_thread_count(void) {
     char line[256];

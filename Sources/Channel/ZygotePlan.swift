@@ -42,6 +42,8 @@ public struct ZygotePlan: Equatable {
     public var isDumpable = false
     /// `apparmor_hat`.
     public var apparmorHat: ByteString?
+    /// Workers let the master read their memory for the slow log, though it is not privileged.
+    public var allowsTracing = false
     /// `clear_env`.
     public var clearsEnvironment = true
     /// `env[]` in order of application, resolved, and USER and HOME.
@@ -119,6 +121,7 @@ extension ZygotePlan {
         writer.put(priority ?? 0)
         writer.put(isDumpable)
         writer.put(apparmorHat)
+        writer.put(allowsTracing)
         writer.put(clearsEnvironment)
         writer.put(environment)
         writer.put(settings.count)
@@ -168,6 +171,7 @@ extension ZygotePlan {
         priority = hasPriority ? value : nil
         isDumpable = reader.flag()
         apparmorHat = reader.optionalText()
+        allowsTracing = reader.flag()
         clearsEnvironment = reader.flag()
         environment = reader.pairs()
         settings = reader.list { reader in

@@ -45,13 +45,11 @@ extension PoolSettings {
         row("access.log", .text(\.accessLog), "none", "File for the access log."),
         row("access.format", .text(\.accessFormatText), "%R - %u %t \"%m %r\" %s", "Form of its lines."),
         row("access.suppress_path", .paths(\.suppressedPaths), "none", "Path whose success is not logged."),
-        row("slowlog", .text(\.slowLog), "none", "File for traces of slow requests.", .notYet(issue: 3)),
+        row("slowlog", .text(\.slowLog), "none", "File for traces of slow requests."),
         row(
             "request_slowlog_timeout", .seconds(\.requestSlowLogTimeout), "0",
-            "Time after which a request is traced; 0 is off.", .notYet(issue: 3)),
-        row(
-            "request_slowlog_trace_depth", .integer(\.requestSlowLogTraceDepth), "20", "Frames of a trace.",
-            .notYet(issue: 3)),
+            "Time after which a request is traced; 0 is off."),
+        row("request_slowlog_trace_depth", .integer(\.requestSlowLogTraceDepth), "20", "Frames of a trace."),
         row(
             "request_terminate_timeout", .seconds(\.requestTerminateTimeout), "0",
             "Time after which a request is killed; 0 is off."),

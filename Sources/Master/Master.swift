@@ -76,6 +76,9 @@ public final class Master<Host: ConfigurationHost> {
     /// Output of other processes is kept back no longer than this: it may say why nothing gets ready.
     private static var longestHold: Duration { .seconds(5) }
     private var holdDeadline: Reactor.Deadline?
+    /// What a helper does takes milliseconds, unless somebody wants it to take forever.
+    private static var helperPatience: Duration { .seconds(5) }
+    private var helperDeadlines: [ProcessID: Reactor.Deadline] = [:]
     private var systemdDeadline: Reactor.Deadline?
     private let systemd = SystemdNotifier()
     private static var reapedAtOnce: Int { 128 }
@@ -286,6 +289,7 @@ public final class Master<Host: ConfigurationHost> {
                 figures.active += counts.active
                 figures.idle += counts.idle
                 figures.requests &+= Int(clamping: pool.scoreboard.acceptedRequests())
+                figures.slow += Int(pool.slowRequestCount)
             }
             systemd.status(
                 figures, interval: interval, answersWatchdog: configuration.global.answersSystemdWatchdog)
@@ -335,7 +339,7 @@ public final class Master<Host: ConfigurationHost> {
                 continue
             }
             switch role {
-            case .helper: break
+            case .helper: helperDeadlines[exit.process] = nil
             case .zygote(let pool): pool.zygoteEnded(exit)
             case .worker(let pool, let slot, let serial): pool.workerEnded(slot: slot, serial: serial, exit)
             }
@@ -568,6 +572,19 @@ extension Master: PoolOwner {
     func closeElsewhere(_ descriptor: CInt) {
         let pid = cepoll_close_elsewhere(descriptor)
         if pid > 0 { children[ProcessID(pid)] = .helper } else { closeDescriptor(descriptor) }
+    }
+
+    func runElsewhere(_ task: () -> Void) -> Bool {
+        let pid = cepoll_fork_helper()
+        if pid == 0 {
+            task()
+            _exit(0)
+        }
+        guard pid > 0 else { return false }
+        let helper = ProcessID(pid)
+        children[helper] = .helper
+        helperDeadlines[helper] = reactor.after(Self.helperPatience) { try? sendSignal(.kill, to: helper) }
+        return true
     }
 
     func currentPool(on listener: Listener) -> Pool? { pools.first { $0.listener === listener } }

@@ -23,6 +23,7 @@ enum PlanBuilder {
         plan.coreLimit = pool.rlimitCore
         plan.priority = pool.processPriority
         plan.isDumpable = pool.processDumpable
+        plan.allowsTracing = !isRoot && pool.requestSlowLogTimeout > .zero
         plan.apparmorHat = pool.apparmorHat.flatMap { $0.isEmpty ? nil : $0 }
         plan.clearsEnvironment = pool.clearEnvironment
         plan.environment = environment(of: pool, identity, host)

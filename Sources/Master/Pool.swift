@@ -20,6 +20,8 @@ protocol PoolOwner: AnyObject {
     var mayStartWorkers: Bool { get }
     /// Closes a descriptor of unknown kind without waiting for that.
     func closeElsewhere(_ descriptor: CInt)
+    /// Runs `task` in a process of its own, which is killed if it takes long; false if there can be none.
+    func runElsewhere(_ task: () -> Void) -> Bool
     /// How many more workers `process.max` allows the pool's generation.
     func allowance(for pool: Pool) -> Int
     /// Most parked connections a pool may have.
@@ -49,7 +51,7 @@ protocol PoolOwner: AnyObject {
 enum ChildRole {
     case zygote(Pool)
     case worker(Pool, slot: Int, serial: Int64)
-    /// Closes a descriptor, and ends.
+    /// Does one thing that may block, and ends.
     case helper
 }
 
@@ -81,6 +83,9 @@ final class Pool {
     private var freeSlots: [Int]
     private var nextSerial: Int64 = 0
     private var limitReachedCount: Int64 = 0
+    private(set) var slowRequestCount: Int64 = 0
+    /// Where the workers' call frames are, as the latest zygote said.
+    private var traceLayout: TraceLayout?
     private var lastOverflowReport = MonotonicTime(nanoseconds: 0)
     private var lastAcceptReport = MonotonicTime(nanoseconds: 0)
     /// Ends the processes of a pool that drains, one harsher signal after the other.
@@ -251,6 +256,23 @@ final class Pool {
                     watch.recheck()
                 }
             }
+        }
+    }
+
+    /// Has the call stack of a worker written to the slow log.
+    func trace(_ process: ProcessID, script: ByteString) {
+        slowRequestCount += 1
+        cscoreboard_store(&scoreboard.pool.pointee.slow_requests, slowRequestCount)
+        guard let path = settings.slowLog, let layout = traceLayout else { return }
+        owner.log.notice("about to trace \(process)")
+        let slowLog = SlowLog(path: path, pool: name, log: owner.log)
+        // Taken while the worker cannot have been reaped yet: its number is its own.
+        let handle = cepoll_pidfd(process.rawValue)
+        defer { if handle >= 0 { closeDescriptor(handle) } }
+        let trace = WorkerTrace(
+            process: process, handle: handle, layout: layout, depth: settings.requestSlowLogTraceDepth)
+        if handle < 0 || !owner.runElsewhere({ slowLog.record(trace, script: script) }) {
+            owner.log.error("failed to trace child \(process): \(describe(currentErrno))")
         }
     }
 
@@ -433,6 +455,7 @@ final class Pool {
         switch event {
         case .ready:
             zygoteDeadline = nil
+            traceLayout = zygote?.traceLayout
             zygoteBackoff.succeeded()
             owner.zygoteFinishedStarting()
             pumpSpawns()

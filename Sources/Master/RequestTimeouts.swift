@@ -5,16 +5,19 @@ internal import Reactor
 internal import Scoreboard
 internal import Syscalls
 
-/// Ends requests that take longer than `request_terminate_timeout`: SIGTERM first, SIGKILL for a worker that stays.
+/// Looks after requests that take long: a trace after `request_slowlog_timeout`; after `request_terminate_timeout`
+/// SIGTERM, and SIGKILL for a worker that stays.
 ///
-/// Looks at the pool's scoreboard at intervals of a third of the timeout, as php-fpm does, while there are workers. A
-/// connection that is kept alive and waits is no request here, and is left alone. What a worker writes about itself
-/// can only lead to its own end.
+/// Looks at the pool's scoreboard at intervals of a third of the shorter timeout, as php-fpm does, while there are
+/// workers. A connection that is kept alive and waits is no request here, and is left alone. What a worker writes
+/// about itself can only lead to its own end.
 final class RequestTimeouts {
     /// php-fpm's shortest heartbeat.
     private static let shortestPeriod = Duration.milliseconds(130)
     /// A worker that has not ended this long after SIGTERM is killed.
     private static let patience = Duration.seconds(1)
+    /// Traces begun in one turn; the others wait for the next.
+    private static let tracesAtOnce = 8
 
     /// The request for which a worker was told to end.
     private struct Told {
@@ -25,25 +28,27 @@ final class RequestTimeouts {
     private unowned let pool: Pool
     private let reactor: Reactor
     private let log: Log
-    private let timeout: Duration
-    private let tracksFinished: Bool
+    private let period: Duration
     private var heartbeat: Reactor.Deadline?
+    /// By serial number of the worker.
     private var told: [Int64: Told] = [:]
+    /// The request that was traced last, by serial number of the worker.
+    private var traced: [Int64: UInt64] = [:]
+    private var tracesLeft = 0
 
-    /// Nil when the pool has no timeout.
+    /// Nil when the pool has neither timeout.
     init?(pool: Pool, reactor: Reactor, log: Log) {
-        guard pool.settings.requestTerminateTimeout > .zero else { return nil }
+        let timeouts = [pool.settings.requestTerminateTimeout, pool.settings.requestSlowLogTimeout].filter { $0 > .zero }
+        guard let shortest = timeouts.min() else { return nil }
         self.pool = pool
         self.reactor = reactor
         self.log = log
-        timeout = pool.settings.requestTerminateTimeout
-        tracksFinished = pool.settings.requestTerminateTimeoutTracksFinished
+        period = max(Self.shortestPeriod, shortest / 3)
     }
 
     /// There is a worker to look after.
     func workerStarted() {
         guard heartbeat == nil else { return }
-        let period = max(Self.shortestPeriod, timeout / 3)
         heartbeat = reactor.after(told.isEmpty ? period : min(period, Self.patience)) { [weak self] in
             guard let self else { return }
             heartbeat = nil
@@ -56,6 +61,8 @@ final class RequestTimeouts {
         let now = MonotonicTime.now
         let present = Set(pool.workers.values.map(\.serial))
         told = told.filter { present.contains($0.key) }
+        traced = traced.filter { present.contains($0.key) }
+        tracesLeft = Self.tracesAtOnce
         withUnsafeTemporaryAllocation(of: cscoreboard_slot.self, capacity: 1) { copy in
             guard let copy = copy.baseAddress else { return }
             for worker in pool.workers.values {
@@ -71,47 +78,54 @@ final class RequestTimeouts {
     ) {
         let begin = MonotonicTime(nanoseconds: slot.pointee.accepted_ns)
         let elapsed = now - begin
-        guard isRunning(slot), elapsed.components.seconds >= timeout.components.seconds else {
+        let stage = Scoreboard.Stage(rawValue: slot.pointee.stage) ?? .executing
+        if stage == .executing, isOver(pool.settings.requestSlowLogTimeout, elapsed), tracesLeft > 0,
+            traced[worker.serial] != begin.nanoseconds
+        {
+            traced[worker.serial] = begin.nanoseconds
+            tracesLeft -= 1
+            report(process, slot, "executing too slow (\(secondsText(elapsed)) sec), logging")
+            return pool.trace(process, script: printable(cscoreboard_script(slot)))
+        }
+        guard isRunning(stage), isOver(pool.settings.requestTerminateTimeout, elapsed) else {
             told[worker.serial] = nil
             return
         }
         if let before = told[worker.serial], before.acceptedTime == begin.nanoseconds {
             guard now - before.at >= Self.patience else { return }
-            report(process, slot, elapsed, "killing")
+            report(process, slot, "execution timed out (\(secondsText(elapsed)) sec), killing")
             try? sendSignal(.kill, to: process)
         } else {
             told[worker.serial] = Told(acceptedTime: begin.nanoseconds, at: now)
-            report(process, slot, elapsed, "terminating")
+            report(process, slot, "execution timed out (\(secondsText(elapsed)) sec), terminating")
             try? sendSignal(.terminate, to: process)
         }
     }
 
-    private func isRunning(_ slot: UnsafeMutablePointer<cscoreboard_slot>) -> Bool {
-        switch Scoreboard.Stage(rawValue: slot.pointee.stage) {
+    /// Whole seconds count, as in php-fpm.
+    private func isOver(_ timeout: Duration, _ elapsed: Duration) -> Bool {
+        timeout > .zero && elapsed.components.seconds >= timeout.components.seconds
+    }
+
+    private func isRunning(_ stage: Scoreboard.Stage) -> Bool {
+        switch stage {
         case .free, .accepting: false
-        case .reading, .info, .executing, nil: true
-        case .ending, .finished: tracksFinished
+        case .reading, .info, .executing: true
+        case .ending, .finished: pool.settings.requestTerminateTimeoutTracksFinished
         }
     }
 
-    private func report(
-        _ process: ProcessID, _ slot: UnsafeMutablePointer<cscoreboard_slot>, _ elapsed: Duration, _ action: ByteString
-    ) {
+    private func report(_ process: ProcessID, _ slot: UnsafeMutablePointer<cscoreboard_slot>, _ what: ByteString) {
+        let query = printable(cscoreboard_query(slot))
+        let request: ByteString =
+            "\(printable(cscoreboard_method(slot))) \(printable(cscoreboard_uri(slot)))\(query.isEmpty ? "" : "?")\(query)"
         log.warning(
-            "[pool \(pool.name)] child \(process), \(requestText(slot)) execution timed out (\(secondsText(elapsed)) sec), \(action)"
+            "[pool \(pool.name)] child \(process), script '\(printable(cscoreboard_script(slot)))' (request: \"\(request)\") \(what)"
         )
     }
 }
 
-/// `script 'PATH' (request: "METHOD URI?QUERY")`, with anything that is not printable ASCII as a dot: the texts are the
-/// client's and the worker's.
-func requestText(_ slot: UnsafeMutablePointer<cscoreboard_slot>) -> ByteString {
-    let query = printable(cscoreboard_query(slot))
-    let request: ByteString =
-        "\(printable(cscoreboard_method(slot))) \(printable(cscoreboard_uri(slot)))\(query.isEmpty ? "" : "?")\(query)"
-    return "script '\(printable(cscoreboard_script(slot)))' (request: \"\(request)\")"
-}
-
+/// The text with anything that is not printable ASCII as a dot: it is the client's and the worker's.
 private func printable(_ text: UnsafePointer<CChar>) -> ByteString {
     var bytes: [UInt8] = []
     var position = 0
@@ -124,7 +138,7 @@ private func printable(_ text: UnsafePointer<CChar>) -> ByteString {
 }
 
 /// `12.345678`.
-func secondsText(_ duration: Duration) -> ByteString {
+private func secondsText(_ duration: Duration) -> ByteString {
     let micros = duration.nanoseconds / 1000
     let fraction = String(micros % 1_000_000)
     return ByteString("\(micros / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction)

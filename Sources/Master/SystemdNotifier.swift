@@ -15,6 +15,7 @@ final class SystemdNotifier {
         var active = 0
         var idle = 0
         var requests = 0
+        var slow = 0
     }
 
     private var requestsBefore = 0
@@ -35,7 +36,7 @@ final class SystemdNotifier {
         let traffic = "\(hundredths / 100)." + (fraction.count < 2 ? "0" : "") + fraction
         let ping = answersWatchdog ? "WATCHDOG=1\n" : ""
         _ = notify(
-            "READY=1\n\(ping)STATUS=Processes active: \(figures.active), idle: \(figures.idle), Requests: \(figures.requests), slow: 0, Traffic: \(traffic)req/sec"
+            "READY=1\n\(ping)STATUS=Processes active: \(figures.active), idle: \(figures.idle), Requests: \(figures.requests), slow: \(figures.slow), Traffic: \(traffic)req/sec"
         )
     }
 

@@ -15,10 +15,13 @@ final class ZygoteLink {
     let process: ProcessID
     private(set) var state = State.starting
     let startTime = MonotonicTime.now
+    /// Where its workers' call frames are; nil before PHP has started.
+    private(set) var traceLayout: TraceLayout?
     private let channel: MessageSocket
     private let output: ZygoteOutput
     private var registration: Reactor.Registration?
-    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Message.length, alignment: 16)
+    private let buffer = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: Message.length + TraceLayout.byteCount, alignment: 16)
 
     /// What the zygote says.
     enum Event {
@@ -67,11 +70,12 @@ final class ZygoteLink {
         case .closed, .malformed:
             registration = nil
             handler(.gone)
-        case .message(let message, _, let descriptors, _):
+        case .message(let message, let payload, let descriptors, _):
             for descriptor in descriptors { closeDescriptor(descriptor) }
             switch message.kind {
             case .zygoteReady:
                 state = .ready
+                traceLayout = TraceLayout(decoding: UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))
                 handler(.ready)
             case .spawned:
                 handler(

@@ -35,7 +35,10 @@ public enum Zygote {
         enterRoot(plan)
         if plan.isDumpable { _ = cepoll_set_dumpable(true) }
         let channel = MessageSocket(adopting: ZygoteDescriptor.channel)
-        guard case .bytes? = try? channel.send(Message(.zygoteReady)) else { _exit(0) }
+        let layout = traceLayout()?.encoded() ?? []
+        guard case .bytes? = layout.withUnsafeBytes({ try? channel.send(Message(.zygoteReady), payload: $0) }) else {
+            _exit(0)
+        }
         serve(plan, processor, channel)
     }
 
@@ -155,6 +158,17 @@ public enum Zygote {
         fpmd_php_set_log_limit(plan.logLimit)
     }
 
+    /// Where the frames of PHP functions are in this process's workers, for the slow log.
+    private static func traceLayout() -> TraceLayout? {
+        var layout = fpmd_trace_layout()
+        fpmd_php_trace_layout(&layout)
+        return TraceLayout([
+            layout.current_frame, layout.frame_function, layout.frame_previous, layout.frame_opline,
+            layout.function_type, layout.function_name, layout.function_file, layout.opline_line, layout.text_length,
+            layout.text_start,
+        ])
+    }
+
     private static func setEnvironment(_ plan: ZygotePlan) {
         if plan.clearsEnvironment { cepoll_clear_environment() }
         for entry in plan.environment { setenv(entry.name.description, entry.value.description, 1) }
@@ -199,7 +213,10 @@ public enum Zygote {
         let blocked = [SIGTERM, SIGQUIT, SIGINT, SIGUSR1, SIGUSR2, SIGCHLD]
         cepoll_block_signals(blocked, blocked.count)
         let pid = cepoll_fork_sibling()
-        if pid == 0 { becomeWorker(processor, channel, Int(request.slot), descriptors) }
+        if pid == 0 {
+            if plan.allowsTracing { cepoll_allow_tracing() }
+            becomeWorker(processor, channel, Int(request.slot), descriptors)
+        }
         let error = currentErrno
         cepoll_unblock_all_signals()
         if pid < 0 {

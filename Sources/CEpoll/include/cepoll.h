@@ -142,6 +142,15 @@ pid_t cepoll_fork(void);
 /* Closes a descriptor of this process in a helper that shares its descriptors: whatever that close waits for, this
    process does not. Returns the helper's pid; -1 if there is none, and the descriptor is still open. */
 pid_t cepoll_close_elsewhere(int descriptor);
+/* fork(2) for a task that may block: the new process is killed when this one ends. */
+pid_t cepoll_fork_helper(void);
+/* A descriptor of a process, and whether the process has not ended yet. */
+int cepoll_pidfd(pid_t pid);
+bool cepoll_pidfd_is_alive(int pidfd);
+/* Reads all of `length` bytes of another process's memory (process_vm_readv(2)) without stopping it; 0 or -1. */
+int cepoll_read_memory(pid_t pid, uint64_t address, void *buffer, size_t length);
+/* Lets processes of the same user read this one's memory where Yama would allow that to ancestors only. */
+void cepoll_allow_tracing(void);
 /* Number of threads of this process. */
 int cepoll_thread_count(void);
 /* Starts `path` with `descriptors[i]` as descriptor number i (close-on-exec lifted), nothing else open

@@ -215,6 +215,21 @@ const char *_Nullable fpmd_php_auth_user(void);
    NULL if none. Valid inside `executed` only. */
 const char *_Nullable fpmd_php_response_header(const char *name, size_t name_length, size_t *value_length);
 
+/* ---- traces of slow requests ---------------------------------------------------------------------- */
+
+/* What another process must know to follow the call frames in a worker's memory: one address, which is the same
+   in every worker of a zygote, and offsets into PHP's structures. A function is user code if its type (one byte)
+   is even; a line is a uint32_t; all else are words. */
+typedef struct fpmd_trace_layout {
+    uint64_t current_frame;             /* address of the pointer to the innermost frame */
+    uint64_t frame_function, frame_previous, frame_opline;
+    uint64_t function_type, function_name, function_file;
+    uint64_t opline_line;
+    uint64_t text_length, text_start;
+} fpmd_trace_layout;
+
+void fpmd_php_trace_layout(fpmd_trace_layout *layout);
+
 /* ---- informational modes: everything on stdout ---------------------------------------------------- */
 
 void fpmd_php_print_version(void);

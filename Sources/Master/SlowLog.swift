@@ -1,0 +1,38 @@
+internal import CEpoll
+internal import Configuration
+internal import Glibc
+internal import Logging
+internal import Syscalls
+
+/// Writes the trace of a slow request to the pool's `slowlog`, in php-fpm's format.
+///
+/// Runs in a helper process: a worker can arrange for reads of its memory to take forever, and the master does not wait
+/// for anybody.
+struct SlowLog {
+    let path: ByteString
+    let pool: ByteString
+    let log: Log
+
+    /// Traces one worker; `script` is the request's, fit to print.
+    func record(_ trace: WorkerTrace, script: ByteString) {
+        let descriptor = cepoll_open_append(path.description)
+        guard descriptor >= 0 else {
+            return log.error("unable to open slowlog (\(path)): \(describe(currentErrno))")
+        }
+        defer { close(descriptor) }
+        let frames = trace.frames()
+        var record = ByteString(
+            "\n[\(log.timestamp())]  [pool \(pool)] pid \(trace.process)\nscript_filename = \(script)\n"
+        ).bytes
+        for line in frames.lines { record += line + [UInt8(ascii: "\n")] }
+        if let code = frames.failure {
+            record += Array("+++ dump failed\n".utf8)
+            log.error("failed to read the memory of child \(trace.process): \(String(cString: strerror(code))) (\(code))")
+        }
+        record.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            while write(descriptor, base, bytes.count) < 0 && errno == EINTR {}
+        }
+        log.notice("finished trace of \(trace.process)")
+    }
+}
