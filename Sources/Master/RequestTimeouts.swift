@@ -1,3 +1,4 @@
+internal import CEpoll
 internal import CScoreboard
 internal import Configuration
 internal import Logging
@@ -82,7 +83,7 @@ final class RequestTimeouts {
         } else {
             told[worker.serial] = Told(acceptedTime: begin.nanoseconds, at: now)
             report(process, slot, elapsed, "terminating")
-            try? sendSignal(.terminate, to: process)
+            _ = cepoll_terminate_late(process.rawValue)
         }
     }
 
