@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int cepoll_become(uid_t uid, gid_t gid, const char *name, bool groups_are_set, const char **step) {
@@ -28,16 +30,24 @@ int cepoll_become(uid_t uid, gid_t gid, const char *name, bool groups_are_set, c
     return 0;
 }
 
-int cepoll_become_effective(uid_t uid, gid_t gid, const char *name, const char **step) {
-    *step = "setegid";
-    if (gid != 0 && setegid(gid) < 0) return -1;
-    *step = "initgroups";
-    if (uid != 0 && (name ? initgroups(name, gid) : setgroups(0, NULL)) < 0) return -1;
-    *step = "seteuid";
-    return uid != 0 ? seteuid(uid) : 0;
+/* Both 64-bit sets at once; `keep` is a mask of the low 32 capabilities. */
+static int set_capabilities(uint32_t keep) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{.effective = keep, .permitted = keep}};
+    return (int)syscall(SYS_capset, &header, data);
 }
 
-int cepoll_regain_root(void) { return seteuid(0) < 0 ? -1 : setegid(0); }
+int cepoll_become_keeping_chroot(uid_t uid, gid_t gid, const char *name, const char **step) {
+    *step = "keep capabilities";
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) return -1;
+    if (cepoll_become(uid, gid, name, false, step) < 0) return -1;
+    *step = "limit capabilities";
+    if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0) return -1;
+    /* A pool that stays root (allowed by -R) has nothing to lose here. */
+    return uid == 0 ? 0 : set_capabilities(1u << CAP_SYS_CHROOT);
+}
+
+int cepoll_drop_capabilities(void) { return getuid() == 0 ? 0 : set_capabilities(0); }
 
 static int set_both(int resource, rlim_t value) {
     struct rlimit limit = {.rlim_cur = value, .rlim_max = value};

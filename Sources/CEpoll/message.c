@@ -75,7 +75,7 @@ int cepoll_receive_message(int socket, void *buffer, size_t capacity, bool wait,
             for (size_t i = 0; i < count; i++) {
                 int descriptor;
                 memcpy(&descriptor, CMSG_DATA(header) + i * sizeof(int), sizeof descriptor);
-                if (received->descriptor_count < CEPOLL_MAX_DESCRIPTORS)
+                if (received->descriptor_count < CEPOLL_MOST_RECEIVED)
                     received->descriptors[received->descriptor_count++] = descriptor;
                 else {
                     close(descriptor);

@@ -158,10 +158,11 @@ public final class MessageSocket {
         case wouldBlock
         /// The other end has closed.
         case closed
-        /// A message whose descriptors this process could not take: it has no more numbers. What came was closed.
-        case descriptorsLost
-        /// Not a message of ours: an unknown kind, too short, or cut off. Its descriptors were closed.
-        case malformed
+        /// A message some of whose descriptors this process could not take: it has no more numbers. What came is the
+        /// caller's to close.
+        case descriptorsLost([CInt])
+        /// Not a message of ours: an unknown kind, too short, or cut off. Its descriptors are the caller's to close.
+        case malformed([CInt])
     }
 
     /// Receives one message.
@@ -172,7 +173,7 @@ public final class MessageSocket {
     /// - Returns: What came in.
     /// - Throws: `Errno` of `recvmsg(2)` other than would-block and reset.
     public func receive(into buffer: UnsafeMutableRawBufferPointer, wait: Bool = false) throws(Errno) -> Arrival {
-        guard let base = buffer.baseAddress else { return .malformed }
+        guard let base = buffer.baseAddress else { return .malformed([]) }
         var received = cepoll_received()
         guard cepoll_receive_message(descriptor, base, buffer.count, wait, &received) == 0 else {
             switch currentErrno {
@@ -188,16 +189,10 @@ public final class MessageSocket {
                 descriptors = Array(raw.assumingMemoryBound(to: CInt.self).prefix(Int(received.descriptor_count)))
             }
         }
-        if received.descriptors_lost {
-            for descriptor in descriptors { closeDescriptor(descriptor) }
-            return .descriptorsLost
-        }
+        if received.descriptors_lost { return .descriptorsLost(descriptors) }
         guard !received.truncated,
             let message = Message(UnsafeRawBufferPointer(start: base, count: received.length))
-        else {
-            for descriptor in descriptors { closeDescriptor(descriptor) }
-            return .malformed
-        }
+        else { return .malformed(descriptors) }
         let payload = received.length - Message.length
         if payload > 0 { base.copyMemory(from: base + Message.length, byteCount: payload) }
         return .message(message, payload: payload, descriptors: descriptors, sender: received.sender)

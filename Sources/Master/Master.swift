@@ -64,6 +64,8 @@ public final class Master<Host: ConfigurationHost> {
     private var pools: [Pool] = []
     private var drainingPools: [Pool] = []
     private var children: [ProcessID: ChildRole] = [:]
+    /// Children that a zygote has named and that have not spoken themselves yet. Two may name the same: one of them lies.
+    private var claims: [ProcessID: [ChildRole]] = [:]
     private var unclaimed: [ProcessID: (exit: ProcessExit, deadline: Reactor.Deadline)] = [:]
     private var warnedProcessMax = false
     private var zygotesStarting = 0
@@ -239,6 +241,12 @@ public final class Master<Host: ConfigurationHost> {
         return isWritten
     }
 
+    /// Whether the pid file still names this process: another instance may have started meanwhile.
+    private func isOwn(_ path: ByteString) -> Bool {
+        guard let bytes = try? host.readFile(path) else { return true }
+        return bytes == Array(ProcessID.current.description.utf8)
+    }
+
     private func checkReady() {
         guard state == .starting, pools.allSatisfy(\.isReady) else { return }
         state = .serving
@@ -334,14 +342,15 @@ public final class Master<Host: ConfigurationHost> {
     private func reap() {
         for _ in 0..<Self.reapedAtOnce {
             guard let exit = reapChild() else { return finishStopping() }
-            guard let role = children.removeValue(forKey: exit.process) else {
-                keepUnclaimed(exit)
-                continue
-            }
-            switch role {
-            case .helper: helperDeadlines[exit.process] = nil
-            case .zygote(let pool): pool.zygoteEnded(exit)
-            case .worker(let pool, let slot, let serial): pool.workerEnded(slot: slot, serial: serial, exit)
+            var roles = claims.removeValue(forKey: exit.process) ?? []
+            if let known = children.removeValue(forKey: exit.process) { roles = [known] }
+            if roles.isEmpty { keepUnclaimed(exit) }
+            for role in roles {
+                switch role {
+                case .helper: helperDeadlines[exit.process] = nil
+                case .zygote(let pool): pool.zygoteEnded(exit)
+                case .worker(let pool, let slot, let serial): pool.workerEnded(slot: slot, serial: serial, exit)
+                }
             }
         }
         // There may be more; the loop's other work comes first.
@@ -423,10 +432,9 @@ public final class Master<Host: ConfigurationHost> {
         guard case .stopping = state, drainingPools.isEmpty, !hasFinished else { return }
         hasFinished = true
         log.notice("exiting, bye-bye!")
-        if let path = configuration.global.pidFile, unlink(path.description) != 0 {
+        if let path = configuration.global.pidFile, isOwn(path), unlink(path.description) != 0 {
             log.warning("Unable to remove the PID file (\(path)).: \(describe(currentErrno))")
         }
-        for listener in listeners { listener.unlinkPath() }
         reactor.stop()
     }
 
@@ -604,7 +612,15 @@ extension Master: PoolOwner {
         default: return false
         }
         children[process] = role
+        claims.removeValue(forKey: process)
         warnedProcessMax = false
+        if state == .serving { scheduleTick() }
+        return true
+    }
+
+    func claim(_ process: ProcessID, for role: ChildRole) -> Bool {
+        guard children[process] == nil else { return false }
+        claims[process, default: []].append(role)
         if state == .serving { scheduleTick() }
         return true
     }

@@ -29,7 +29,9 @@ protocol PoolOwner: AnyObject {
     /// The serving pool on a listener, after any number of reloads.
     func currentPool(on listener: Listener) -> Pool?
     func processMaxReached()
-    /// Remembers whose a child is; false if it is known as another's.
+    /// A zygote says that a child is its pool's worker; false if the kernel has said otherwise.
+    func claim(_ process: ProcessID, for role: ChildRole) -> Bool
+    /// Remembers whose a child is, by the kernel's word; false if it is known as another's.
     @discardableResult
     func register(_ process: ProcessID, as role: ChildRole) -> Bool
     /// The end of a child that was reaped before anybody named it.
@@ -206,6 +208,8 @@ final class Pool {
     private func signalAll(_ signal: Signal) {
         for worker in workers.values {
             guard let process = worker.process else { continue }
+            // Until a worker has spoken its number is only claimed; it is told to leave as soon as it does.
+            if case .starting = worker.state, signal != .kill { continue }
             owner.log.debug("[pool \(name)] sending signal \(signal.rawValue) \(signal.name) to child \(process)")
             try? sendSignal(signal, to: process)
             if signal == .quit { worker.state = .leaving(process) }
@@ -462,20 +466,23 @@ final class Pool {
         case .spawned(let slot, let serial, let process):
             // The number is the zygote's word: it must name a child of ours that is not known already.
             guard let worker = workers[slot], worker.serial == serial, case .requested = worker.state else { return }
+            // A claim, until the worker itself speaks: then the kernel names the process.
             let exit = owner.claimExit(of: process)
             let isOurs = exit != nil || isChild(process)
-            guard isOurs, exit != nil || owner.register(process, as: .worker(self, slot: slot, serial: serial)) else {
+            guard isOurs, exit != nil || owner.claim(process, for: .worker(self, slot: slot, serial: serial)) else {
                 return distrustZygote("named process \(process) as a worker, which is none of its own")
             }
             worker.state = .starting(process)
             started(worker, process)
             if let exit { return workerEnded(slot: slot, serial: serial, exit) }
-            if state == .draining { try? sendSignal(.quit, to: process) }
         case .spawnFailed(let slot, let serial, let error):
             guard let worker = workers[slot], worker.serial == serial, case .requested = worker.state else { return }
             remove(worker)
             owner.log.error("[pool \(name)] fork() failed: \(describe(error))")
             perform(policy.forkFailed(at: MonotonicTime.now.nanoseconds))
+        case .unexpected(let descriptors):
+            for descriptor in descriptors { owner.closeElsewhere(descriptor) }
+            distrustZygote("sent something that is not a zygote's")
         case .gone:
             // Of no more use, whatever it is doing; its death is reported by the kernel.
             if let link = zygote { try? sendSignal(.kill, to: link.process) }
@@ -536,10 +543,13 @@ final class Pool {
             case .wouldBlock: return
             // The kernel reports its death; a worker that breaks the protocol is one that must go.
             case .closed: worker.registration = nil
-            case .descriptorsLost:
+            case .descriptorsLost(let descriptors):
                 // The connection is lost; the worker did nothing wrong.
+                for descriptor in descriptors { owner.closeElsewhere(descriptor) }
                 owner.log.error("[pool \(name)] a connection was lost: the master has no more file descriptors")
-            case .malformed: distrust(worker, "sent a malformed message")
+            case .malformed(let descriptors):
+                for descriptor in descriptors { owner.closeElsewhere(descriptor) }
+                distrust(worker, "sent a malformed message")
             case .message(let message, let payload, let descriptors, let sender):
                 handle(message, descriptors, sender, Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload])), worker)
             }
@@ -548,9 +558,7 @@ final class Pool {
 
     private func handle(_ message: Message, _ descriptors: [CInt], _ sender: Int32, _ bytes: [UInt8], _ worker: WorkerRecord) {
         switch message.kind {
-        case .workerReady:
-            for descriptor in descriptors { closeDescriptor(descriptor) }
-            workerBecameReady(worker, ProcessID(sender))
+        case .workerReady where descriptors.isEmpty: workerBecameReady(worker, ProcessID(sender))
         case .park:
             guard let descriptor = takeOne(descriptors, from: worker) else { return }
             (owner.currentPool(on: listener) ?? self).connections.park(
@@ -558,8 +566,8 @@ final class Pool {
         case .linger:
             guard let descriptor = takeOne(descriptors, from: worker) else { return }
             (owner.currentPool(on: listener) ?? self).connections.linger(descriptor)
-        case .spawn, .accessLog, .zygoteReady, .spawned, .spawnFailed, .serve:
-            for descriptor in descriptors { closeDescriptor(descriptor) }
+        case .workerReady, .spawn, .accessLog, .zygoteReady, .spawned, .spawnFailed, .serve:
+            for descriptor in descriptors { owner.closeElsewhere(descriptor) }
             distrust(worker, "sent a message that is not a worker's")
         }
     }

@@ -1,3 +1,4 @@
+internal import CEpoll
 internal import CScoreboard
 internal import Configuration
 internal import Logging
@@ -98,7 +99,7 @@ final class RequestTimeouts {
         } else {
             told[worker.serial] = Told(acceptedTime: begin.nanoseconds, at: now)
             report(process, slot, "execution timed out (\(secondsText(elapsed)) sec), terminating")
-            try? sendSignal(.terminate, to: process)
+            _ = cepoll_terminate_late(process.rawValue)
         }
     }
 

@@ -258,6 +258,7 @@ final class WaitingConnections {
 
     private func dispatch(_ connection: Waiting) {
         waiting.append(connection)
+        assembledBytes += connection.bytes.count
         flush()
         onDispatch()
     }
@@ -274,6 +275,7 @@ final class WaitingConnections {
                 return
             }
             waiting.removeFirst()
+            assembledBytes -= next.bytes.count
             sentToQueue &+= 1
         }
         queueWatch = nil
@@ -312,8 +314,10 @@ final class WaitingConnections {
         }
         order.removeAll()
         queueWatch = nil
+        for connection in waiting { successor.assembledBytes += connection.bytes.count }
         successor.waiting.append(contentsOf: waiting)
         waiting.removeAll()
+        assembledBytes = 0
         successor.flush()
         if successor.waitingTotal > 0 { successor.onDispatch() }
     }
@@ -326,10 +330,12 @@ final class WaitingConnections {
         while case .message(let message, let payload, let descriptors, _)? = try? reader.receive(into: buffer) {
             for surplus in descriptors.dropFirst() { closeDescriptor(surplus) }
             guard let descriptor = descriptors.first else { continue }
+            let bytes = Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))
+            assembledBytes += bytes.count
             waiting.append(
                 Waiting(
                     descriptor: Connection(adopting: descriptor), flags: message.flags, acceptedTime: message.value,
-                    bytes: Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))))
+                    bytes: bytes))
         }
     }
 }

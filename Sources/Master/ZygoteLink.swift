@@ -28,6 +28,8 @@ final class ZygoteLink {
         case ready
         case spawned(slot: Int, serial: Int64, ProcessID)
         case spawnFailed(slot: Int, serial: Int64, Errno)
+        /// It sent what a zygote does not send; the descriptors are of unknown kind.
+        case unexpected([CInt])
         /// The channel is closed or broken: the zygote is of no more use.
         case gone
     }
@@ -66,12 +68,14 @@ final class ZygoteLink {
         // One message a turn: level-triggered, so that no pool keeps the loop.
         guard let arrival = try? channel.receive(into: buffer) else { return handler(.gone) }
         switch arrival {
-        case .wouldBlock, .descriptorsLost: return
-        case .closed, .malformed:
+        case .wouldBlock: return
+        case .descriptorsLost(let descriptors), .malformed(let descriptors):
+            handler(.unexpected(descriptors))
+        case .closed:
             registration = nil
             handler(.gone)
-        case .message(let message, let payload, let descriptors, _):
-            for descriptor in descriptors { closeDescriptor(descriptor) }
+        case .message(_, _, let descriptors, _) where !descriptors.isEmpty: handler(.unexpected(descriptors))
+        case .message(let message, let payload, _, _):
             switch message.kind {
             case .zygoteReady:
                 state = .ready

@@ -167,7 +167,8 @@ public final class Worker {
                 _ = cepoll_replace(file, log.rawValue)
             }
             for descriptor in descriptors { closeDescriptor(descriptor) }
-        case .wouldBlock, .descriptorsLost: return
+        case .wouldBlock: return
+        case .descriptorsLost(let descriptors): for descriptor in descriptors { closeDescriptor(descriptor) }
         case .closed, .malformed, nil: isDraining = true
         }
     }

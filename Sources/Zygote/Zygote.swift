@@ -80,11 +80,11 @@ public enum Zygote {
         let result =
             plan.chroot == nil
             ? cepoll_become(plan.userID, plan.groupID, name, false, &step)
-            : cepoll_become_effective(plan.userID, plan.groupID, name, &step)
+            : cepoll_become_keeping_chroot(plan.userID, plan.groupID, name, &step)
         if result < 0 { identityFailure(plan, step) }
     }
 
-    /// chroot and chdir, the identity for good where a chroot had to wait for PHP's start, and the AppArmor hat.
+    /// chroot (which had to wait for PHP's start, and is the one privilege kept until now), chdir, and the AppArmor hat.
     private static func enterRoot(_ plan: ZygotePlan) {
         // Opened before a chroot hides it.
         let confinement = plan.apparmorHat == nil ? -1 : cepoll_open_confinement()
@@ -93,7 +93,6 @@ public enum Zygote {
         }
         defer { if let hat = plan.apparmorHat { confine(plan, confinement, hat) } }
         if plan.isPrivileged, let chroot = plan.chroot {
-            if cepoll_regain_root() < 0 { fail("[pool \(plan.pool)] seteuid(0): \(describe(currentErrno))") }
             if cepoll_change_root(chroot.description) < 0 {
                 fail("[pool \(plan.pool)] failed to chroot(\(chroot)): \(describe(currentErrno))")
             }
@@ -101,9 +100,9 @@ public enum Zygote {
         if let chdir = plan.chdir, Glibc.chdir(chdir.description) < 0 {
             fail("[pool \(plan.pool)] failed to chdir(\(chdir)): \(describe(currentErrno))")
         }
-        guard plan.isPrivileged, plan.chroot != nil else { return }
-        var step = noStep()
-        if cepoll_become(plan.userID, plan.groupID, nil, true, &step) < 0 { identityFailure(plan, step) }
+        if plan.isPrivileged, plan.chroot != nil, cepoll_drop_capabilities() < 0 {
+            fail("[pool \(plan.pool)] failed to drop CAP_SYS_CHROOT: \(describe(currentErrno))")
+        }
     }
 
     private static func confine(_ plan: ZygotePlan, _ file: CInt, _ hat: ByteString) {
@@ -190,7 +189,9 @@ public enum Zygote {
             case .message(_, _, let descriptors, _):
                 for descriptor in descriptors { closeDescriptor(descriptor) }
             case .closed: _exit(0)
-            case .wouldBlock, .malformed, .descriptorsLost: continue
+            case .wouldBlock: continue
+            case .malformed(let descriptors), .descriptorsLost(let descriptors):
+                for descriptor in descriptors { closeDescriptor(descriptor) }
             }
         }
     }

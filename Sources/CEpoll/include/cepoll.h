@@ -63,7 +63,7 @@ int cepoll_sealed_memory(const char *name, size_t size);
 
 /* ---- messages with descriptors (SCM_RIGHTS), SOCK_SEQPACKET ----------------------------------------- */
 
-enum { CEPOLL_MAX_DESCRIPTORS = 4 };
+enum { CEPOLL_MAX_DESCRIPTORS = 4, CEPOLL_MOST_RECEIVED = 16 };
 
 /* Both ends non-blocking; `buffer_bytes` > 0 asks for that send buffer on both (SO_SNDBUFFORCE first). */
 int cepoll_seqpacket_pair(int ends[_Nonnull 2], int buffer_bytes);
@@ -73,7 +73,7 @@ ssize_t cepoll_send_message(int socket, const void *bytes, size_t length, const 
 typedef struct cepoll_received {
     ssize_t length;                             /* bytes of the message */
     size_t descriptor_count;
-    int descriptors[CEPOLL_MAX_DESCRIPTORS];    /* owned by the caller */
+    int descriptors[CEPOLL_MOST_RECEIVED];      /* owned by the caller; nothing is closed here, since that may wait */
     pid_t sender;                               /* from the kernel if SO_PASSCRED is set, else 0 */
     bool truncated;                             /* the bytes did not fit */
     bool descriptors_lost;                      /* some did not fit here, or this process has no more numbers */
@@ -207,10 +207,10 @@ void cepoll_unblock_all_signals(void);
    regained. Without a name the supplementary groups are dropped, unless they were set before. 0, or -1 with *step naming the call. */
 int cepoll_become(uid_t uid, gid_t gid, const char *_Nullable name, bool groups_are_set,
                   const char *_Nonnull *_Nonnull step);
-/* The same for the effective ids only, so that cepoll_become still works later. */
-int cepoll_become_effective(uid_t uid, gid_t gid, const char *_Nullable name,
-                            const char *_Nonnull *_Nonnull step);
-int cepoll_regain_root(void);
+/* The same, for good, but for one capability: CAP_SYS_CHROOT, which cepoll_drop_capabilities takes away. */
+int cepoll_become_keeping_chroot(uid_t uid, gid_t gid, const char *_Nullable name,
+                                 const char *_Nonnull *_Nonnull step);
+int cepoll_drop_capabilities(void);
 /* RLIMIT_NOFILE/RLIMIT_CORE, soft = hard. `core`: -1 is unlimited. */
 int cepoll_set_file_limit(uint64_t limit);
 int cepoll_set_core_limit(int64_t limit);
