@@ -74,10 +74,13 @@ int cepoll_receive_message(int socket, void *buffer, size_t capacity, bool wait,
             for (size_t i = 0; i < count; i++) {
                 int descriptor;
                 memcpy(&descriptor, CMSG_DATA(header) + i * sizeof(int), sizeof descriptor);
-                if (received->descriptor_count < CEPOLL_MAX_DESCRIPTORS)
+                if (received->descriptor_count < CEPOLL_MAX_DESCRIPTORS) {
                     received->descriptors[received->descriptor_count++] = descriptor;
-                else
+                } else {
+                    /* The room for credentials takes descriptors too when there are none. */
                     close(descriptor);
+                    received->truncated = true;
+                }
             }
         } else if (header->cmsg_type == SCM_CREDENTIALS) {
             struct ucred credentials;
