@@ -52,9 +52,7 @@ public final class Scoreboard {
     /// Zeroes a slot before it is given to a worker, keeping its requests in the pool's total.
     public func clear(_ index: Int) {
         let page = slot(index)
-        let requests = max(0, cscoreboard_load(&page.pointee.requests))
-        let (total, overflow) = cscoreboard_load(&pool.pointee.retired_requests).addingReportingOverflow(requests)
-        cscoreboard_store(&pool.pointee.retired_requests, overflow ? 0 : total)
+        cscoreboard_store(&pool.pointee.retired_requests, retiredRequests.adding(requests(of: index)))
         if isServing(stage(index)) { cscoreboard_request_ends(pool) }
         page.pointee = cscoreboard_slot()
     }
@@ -74,10 +72,12 @@ public final class Scoreboard {
 
     /// Requests begun since the pool's start: those of cleared slots and of the present ones.
     public func acceptedRequests() -> Int64 {
-        var total = cscoreboard_load(&pool.pointee.retired_requests)
-        for index in 0..<slotCount { total &+= max(0, cscoreboard_load(&slot(index).pointee.requests)) }
-        return total
+        (0..<slotCount).reduce(retiredRequests) { $0.adding(requests(of: $1)) }
     }
+
+    // Workers can write to all pages: no count is negative, whatever they say.
+    private var retiredRequests: Int64 { max(0, cscoreboard_load(&pool.pointee.retired_requests)) }
+    private func requests(of index: Int) -> Int64 { max(0, cscoreboard_load(&slot(index).pointee.requests)) }
 
     private func isServing(_ stage: Stage) -> Bool {
         switch stage {
@@ -124,6 +124,14 @@ public final class Scoreboard {
             case .finished: "Finishing"
             }
         }
+    }
+}
+
+extension Int64 {
+    /// The sum of two counts, neither negative; stays at the maximum.
+    fileprivate func adding(_ other: Int64) -> Int64 {
+        let (sum, overflow) = addingReportingOverflow(other)
+        return overflow ? .max : sum
     }
 }
 
