@@ -95,11 +95,14 @@ let package = Package(
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration"], exclude: ["Corpus"], swiftSettings: strict),
         .testTarget(name: "PoolPolicyTests", dependencies: ["PoolPolicy", "Configuration"], swiftSettings: strict),
-        .testTarget(name: "SyscallsTests", dependencies: ["Syscalls", "CEpoll", system], swiftSettings: strict),
-        .testTarget(name: "ReactorTests", dependencies: ["Reactor", "Syscalls", system], swiftSettings: strict),
-        .testTarget(name: "ScoreboardTests", dependencies: ["Scoreboard", "Syscalls", "CScoreboard"], swiftSettings: strict),
-        .testTarget(name: "ChannelTests", dependencies: ["Channel", "Syscalls"], swiftSettings: strict),
-        .testTarget(name: "LoggingTests", dependencies: ["Logging"], swiftSettings: strict),
+        .executableTarget(
+            name: "SyscallsHelper", dependencies: ["Syscalls", "CEpoll"], path: "Tests/SyscallsHelper", swiftSettings: strict),
+        .testTarget(
+            name: "SyscallsTests", dependencies: ["Syscalls", "CEpoll", "TestSupport", system], swiftSettings: strict),
+        .testTarget(name: "ReactorTests", dependencies: ["Reactor", "CEpoll", "Syscalls", system], swiftSettings: strict),
+        .testTarget(name: "ScoreboardTests", dependencies: ["Scoreboard", "Syscalls", "CScoreboard", system], swiftSettings: strict),
+        .testTarget(name: "ChannelTests", dependencies: ["Channel", "CEpoll", "Configuration", "Syscalls", system], swiftSettings: strict),
+        .testTarget(name: "LoggingTests", dependencies: ["Logging", "Configuration", "Syscalls"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["TestSupport"], swiftSettings: strict),
         .testTarget(name: "ParityTests", dependencies: ["TestSupport"], swiftSettings: strict),
         .testTarget(

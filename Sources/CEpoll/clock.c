@@ -17,6 +17,12 @@ uint64_t cepoll_monotonic_ns(void) {
 
 int64_t cepoll_realtime_s(void) { return time(NULL); }
 
+int64_t cepoll_realtime_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 size_t cepoll_format_time(const char *format, int64_t seconds, char *buffer, size_t capacity) {
     time_t when = (time_t)seconds;
     struct tm local;

@@ -45,6 +45,7 @@ int cepoll_next_option(int argc, char **argv, const cepoll_option *options, size
         if (options[index].has_argument) *value = optarg;
         return letter;
     }
-    if (optarg) *value = *optarg == '=' ? optarg + 1 : optarg;
+    /* Only within the word: an argument that is a word of its own may begin with "=". */
+    if (optarg) *value = *optarg == '=' && optarg != argv[optind - 1] ? optarg + 1 : optarg;
     return letter;
 }

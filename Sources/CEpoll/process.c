@@ -94,6 +94,11 @@ int cepoll_thread_count(void) {
 
 pid_t cepoll_spawn(const char *path, char *const *argv, char *const *envp, const int *descriptors,
                    size_t descriptor_count, uint64_t file_limit, uid_t uid, gid_t gid) {
+    enum { MOST = 32 };
+    if (descriptor_count > MOST) {
+        errno = EINVAL;
+        return -1;
+    }
     /* Between vfork and exec only async-signal-safe calls; the parent is suspended and shares memory. */
     sigset_t all, former, none;
     sigfillset(&all);
@@ -104,6 +109,15 @@ pid_t cepoll_spawn(const char *path, char *const *argv, char *const *envp, const
     if (pid == 0) {
         struct sigaction action = {.sa_handler = SIG_DFL};
         for (int number = 1; number < NSIG; number++) sigaction(number, &action, NULL);
+        /* Two passes: first out of the way of the target numbers, then into place. */
+        int moved[MOST];
+        for (size_t i = 0; i < descriptor_count; i++) {
+            moved[i] = fcntl(descriptors[i], F_DUPFD_CLOEXEC, MOST);
+            if (moved[i] < 0) { failure = errno; _exit(127); }
+        }
+        for (size_t i = 0; i < descriptor_count; i++)
+            if (dup2(moved[i], (int)i) < 0) { failure = errno; _exit(127); }
+        /* Only now: the numbers on the way may be beyond the limit. */
         if (file_limit > 0) {
             struct rlimit limit;
             if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -111,14 +125,6 @@ pid_t cepoll_spawn(const char *path, char *const *argv, char *const *envp, const
                 (void)setrlimit(RLIMIT_NOFILE, &limit);
             }
         }
-        /* Two passes: first out of the way of the target numbers, then into place. */
-        int moved[32];
-        for (size_t i = 0; i < descriptor_count && i < 32; i++) {
-            moved[i] = fcntl(descriptors[i], F_DUPFD_CLOEXEC, 64);
-            if (moved[i] < 0) { failure = errno; _exit(127); }
-        }
-        for (size_t i = 0; i < descriptor_count && i < 32; i++)
-            if (dup2(moved[i], (int)i) < 0) { failure = errno; _exit(127); }
         /* Whatever this process inherited without close-on-exec is not the new one's business. An old kernel
            without the call leaves it open. */
         (void)syscall(SYS_close_range, (unsigned)descriptor_count, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);

@@ -127,10 +127,12 @@ public final class MessageSocket {
     /// Sends one message; descriptors are duplicated by the kernel, the caller keeps its own.
     ///
     /// - Returns: `.bytes`, or `.wouldBlock` when the queue is full, or `.endOfStream` when nobody reads.
+    /// - Throws: `EMSGSIZE` for a payload that the other end would not take, `EINVAL` for too many descriptors.
     public func send(
         _ message: Message, payload: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
         descriptors: [CInt] = []
     ) throws(Errno) -> Transfer {
+        guard payload.count <= MessageSocket.maximumPayload else { throw .messageTooLong }
         let total = Message.length + payload.count
         let sent = withUnsafeTemporaryAllocation(byteCount: total, alignment: 8) { memory -> Int in
             message.store(in: memory)

@@ -193,7 +193,11 @@ extension ZygotePlan {
         let clients = reader.texts()
         allowedClients = hasClients ? clients : nil
         isTCP = reader.flag()
-        guard reader.isComplete, slotCount > 0 else { return nil }
+        guard reader.isComplete, slotCount > 0, slotCount <= Int(Int32.max),
+            (0...defines.count).contains(commandLineDefines)
+        else { return nil }
+        // Numbers that were cut, levels that do not exist, flags other than 0 and 1: what was read is not what was there.
+        guard encoded() == bytes else { return nil }
     }
 }
 

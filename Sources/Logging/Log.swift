@@ -155,8 +155,11 @@ public final class Log {
 
     /// The time in the form of this log's lines, for lines that are built elsewhere.
     public func timestamp() -> String {
-        let time = formatLocalTime("%d-%b-%Y %H:%M:%S", wallClockSeconds())
-        return level == .debug ? time + "." + microseconds() : time
+        let now = cepoll_realtime_us()
+        let time = formatLocalTime("%d-%b-%Y %H:%M:%S", now / 1_000_000)
+        guard level == .debug else { return time }
+        let digits = String(now % 1_000_000)
+        return time + "." + String(repeating: "0", count: 6 - digits.utf8.count) + digits
     }
 
     /// DEBUG: decisions.
@@ -169,11 +172,6 @@ public final class Log {
     public func error(_ message: ByteString) { write(.error, message) }
     /// ALERT: the service cannot run.
     public func alert(_ message: ByteString) { write(.alert, message) }
-
-    private func microseconds() -> String {
-        let digits = String((cepoll_monotonic_ns() / 1000) % 1_000_000)
-        return String(repeating: "0", count: 6 - digits.count) + digits
-    }
 
     /// One write; a log that does not take it (full disk, closed pipe) loses the line, never the service.
     private func put(_ line: [UInt8], _ descriptor: CInt) {

@@ -5,13 +5,13 @@ public enum LogLine {
     /// Longest own message, in bytes with its newline.
     public static let maximumMessage = 2048
 
-    /// `[22-Nov-2026 11:44:40] NOTICE: text` and a newline; cut with `...` when longer than `limit` allows.
+    /// `[22-Nov-2026 11:44:40] NOTICE: text` and a newline; a line longer than ``maximumMessage`` is cut with `...`.
     ///
     /// - Parameters:
     ///   - time: The formatted time, without brackets; nil leaves it out (worker lines).
     ///   - level: Its severity.
     ///   - message: The text.
-    ///   - limit: `log_limit`, in bytes with the newline; applies up to ``maximumMessage``.
+    ///   - limit: `log_limit`: what a line that must be cut is cut to, in bytes with the newline.
     /// - Returns: The line.
     public static func format(time: String?, level: LogLevel, message: ByteString, limit: Int) -> [UInt8] {
         var line: [UInt8] = []
@@ -24,9 +24,8 @@ public enum LogLine {
         line.append(contentsOf: level.name.utf8)
         line.append(contentsOf: ": ".utf8)
         line.append(contentsOf: message.bytes)
-        let bound = min(limit, maximumMessage)
-        if line.count + 1 > maximumMessage && line.count + 1 > bound {
-            line.removeSubrange((bound - 4)...)
+        if line.count + 1 > maximumMessage {
+            line.removeSubrange((min(max(limit, 4), maximumMessage) - 4)...)
             line.append(contentsOf: "...".utf8)
         }
         line.append(UInt8(ascii: "\n"))

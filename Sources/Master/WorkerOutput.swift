@@ -6,82 +6,80 @@ internal import SystemPackage
 
 /// Catches what one worker writes to its stdout and stderr, and logs it line by line.
 ///
-/// A worker can write anything. Lines are cut at newlines and at `log_limit`; behind the master's prefix control
-/// characters are shown as escapes, so that a decorated line is always one that the master wrote; reading is bounded
-/// per turn, so that one worker cannot keep the loop from the others.
+/// A worker can write anything: ``OutputLines`` sees to it that lines of the log are always ones that the master wrote.
+/// Reading is bounded per turn, so that one worker cannot keep the loop from the others.
 final class WorkerOutput {
-    /// One of the two streams, or both for a zygote.
-    enum Stream { case standardOutput, standardError }
+    private struct Watch {
+        let descriptor: SharedDescriptor
+        let stream: OutputLines.Stream
+        let registration: Reactor.Registration
+    }
 
-    private let pool: ByteString
     private let pid: () -> ByteString
     private let decorates: Bool
     private let log: Log
-    private var assembler: OutputAssembler
-    private var watches: [(SharedDescriptor, Reactor.Registration)] = []
+    private var lines: OutputLines
+    private var watches: [Watch] = []
+    private var hasSpoken = false
 
     init(pool: ByteString, pid: @escaping () -> ByteString, decorates: Bool, log: Log) {
-        self.pool = pool
         self.pid = pid
         self.decorates = decorates
         self.log = log
-        assembler = OutputAssembler(limit: log.limit, raw: !decorates)
+        lines = OutputLines(pool: pool, decorates: decorates, limit: log.limit)
     }
 
     /// Watches the reading end of one stream's pipe, which it owns from now on.
-    func watch(_ descriptor: SharedDescriptor, _ stream: Stream, on reactor: Reactor) throws(Errno) {
+    func watch(_ descriptor: SharedDescriptor, _ stream: OutputLines.Stream, on reactor: Reactor) throws(Errno) {
         let number = descriptor.rawValue
-        let registration = try reactor.watch(number, for: .readable) { [weak self] _ in
-            self?.receive(number, stream, rounds: 1)
-        }
-        watches.append((descriptor, registration))
+        let registration = try reactor.watch(number, for: .readable) { [weak self] _ in self?.receive(number, stream) }
+        watches.append(Watch(descriptor: descriptor, stream: stream, registration: registration))
     }
 
     /// The worker has ended: takes what is left in the pipes, and closes them.
     func finish() {
-        for (descriptor, _) in watches { receive(descriptor.rawValue, .standardError, rounds: 64) }
+        for watch in watches { take(watch.descriptor.rawValue, watch.stream, rounds: 64) }
         watches = []
-        if let rest = assembler.flush() { emit(rest) }
+        put(lines.end(origin))
     }
 
-    private func receive(_ descriptor: CInt, _ stream: Stream, rounds: Int) {
-        withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 8) { buffer in
+    private func receive(_ descriptor: CInt, _ stream: OutputLines.Stream) {
+        // The first words are looked after for the end of the pipe: then they say that it is closed.
+        if take(descriptor, stream, rounds: hasSpoken ? 1 : 2) {
+            watches.removeAll { $0.descriptor.rawValue == descriptor }
+        }
+    }
+
+    /// Reads a bounded amount.
+    ///
+    /// - Returns: Whether no more can come.
+    @discardableResult
+    private func take(_ descriptor: CInt, _ stream: OutputLines.Stream, rounds: Int) -> Bool {
+        let isFirst = !hasSpoken
+        return withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 8) { buffer in
             for _ in 0..<rounds {
-                guard case .bytes(let count)? = try? read(descriptor, into: buffer) else {
-                    if rounds == 1 { endOfStream(descriptor) }
-                    return
+                let transfer: Transfer
+                do { transfer = try read(descriptor, into: buffer) } catch { return true }
+                switch transfer {
+                case .wouldBlock: return false
+                case .endOfStream:
+                    if isFirst, hasSpoken { put(lines.end(origin, isPipeClosed: true)) }
+                    return true
+                case .bytes(let count):
+                    hasSpoken = true
+                    put(lines.take(UnsafeRawBufferPointer(rebasing: buffer[0..<count]), from: stream, origin))
                 }
-                let bytes = UnsafeRawBufferPointer(rebasing: buffer[0..<count])
-                for piece in assembler.take(bytes, from: stream == .standardOutput ? 1 : 2) { emit(piece) }
             }
+            return false
         }
     }
 
-    /// Readable without bytes: the writing end is closed (or there was nothing after all).
-    private func endOfStream(_ descriptor: CInt) {
-        watches.removeAll { watch in
-            guard watch.0.rawValue == descriptor else { return false }
-            return true
-        }
-    }
+    private var origin: OutputLines.Origin { OutputLines.Origin(time: log.timestamp(), process: pid()) }
 
-    private func emit(_ line: OutputAssembler.Line) {
-        guard LogLevel.warning >= log.level || !decorates else { return }
-        guard decorates else {
-            for chunk in chunks(line.text, size: max(64, log.limit) - 1) { log.writeRaw(chunk + [UInt8(ascii: "\n")]) }
-            return
-        }
-        let stream = line.stream == 1 ? "stdout" : "stderr"
-        let prefix = ByteString("[\(log.timestamp())] WARNING: [pool \(pool)] child \(pid()) said into \(stream): \"")
-        let room = max(16, log.limit - prefix.count - 2)
-        for chunk in chunks(line.text, size: room) {
-            log.writeRaw(prefix.bytes + chunk + [UInt8(ascii: "\""), UInt8(ascii: "\n")])
-        }
-    }
-
-    private func chunks(_ text: [UInt8], size: Int) -> [[UInt8]] {
-        guard text.count > size else { return [text] }
-        return stride(from: 0, to: text.count, by: size).map { Array(text[$0..<min($0 + size, text.count)]) }
+    private func put(_ finished: [[UInt8]]) {
+        // php-fpm writes decorated lines without their decoration when it would not show warnings; none is better.
+        guard !decorates || LogLevel.warning >= log.level else { return }
+        for line in finished { log.writeRaw(line) }
     }
 }
 

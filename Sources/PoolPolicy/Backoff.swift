@@ -40,24 +40,25 @@ public struct Backoff: Equatable, Sendable {
 
 /// A token bucket: so many at once, then so many a second. Time is a parameter, in nanoseconds.
 public struct RateLimit: Equatable, Sendable {
-    private let burst: UInt64
+    private let allowance: UInt64
     private let interval: UInt64
     /// When the bucket will be full again.
     private var full: UInt64 = 0
 
     /// A full bucket of `burst` tokens that refills with `perSecond`; both at least 1.
     public init(burst: Int, perSecond: Int) {
-        self.burst = UInt64(max(1, burst))
         interval = 1_000_000_000 / UInt64(max(1, perSecond))
+        allowance = UInt64(max(1, burst)) * interval
     }
 
     /// Takes one token.
     ///
-    /// - Returns: Nanoseconds until it can be used; nil when there is one now.
+    /// - Returns: nil when there was one; else nanoseconds until there is, and none was taken.
     public mutating func take(at now: UInt64) -> UInt64? {
-        full = max(full, now) + interval
-        let debt = full - now
-        let allowance = burst * interval
-        return debt > allowance ? debt - allowance : nil
+        let next = max(full, now) + interval
+        let debt = next - now
+        if debt > allowance { return debt - allowance }
+        full = next
+        return nil
     }
 }

@@ -51,8 +51,9 @@ public struct PoolPolicy: Sendable {
         case limitReached
         /// Growth has doubled several times in a row.
         case seemsBusy(spawning: Int)
-        /// Workers keep dying: nothing is started before `delay` nanoseconds have passed. `failures` is how many in a
-        /// row died before their first request; 0 when they die in requests.
+        /// Workers keep dying: call ``PoolPolicy/backoffEnded(at:)`` when `delay` nanoseconds have passed, instead of
+        /// when an earlier action of this kind said. `failures` is how many in a row died before their first request;
+        /// 0 when requests kill them, faster than they are replaced.
         case backOff(failures: Int, delay: UInt64)
     }
 
@@ -92,12 +93,17 @@ public struct PoolPolicy: Sendable {
     private var hasWarned = false
     private var backoff = Backoff()
     private var replacements = RateLimit(burst: 16, perSecond: 20)
+    /// Workers that requests killed and whose places stay empty until there is a token for each.
+    private var owed = 0
 
     /// A pool without workers.
     public init(limits: PoolLimits) { self.limits = limits }
 
-    /// How many more workers the limit allows.
-    public var room: Int { max(0, limits.maxChildren - running) }
+    /// How many more workers may be started now: what the limit allows, less the places of workers that requests
+    /// have killed and whose turn has not come.
+    public var room: Int { max(0, limits.maxChildren - running - owed) }
+
+    private var isAtLimit: Bool { running >= limits.maxChildren }
 
     /// Nothing is started before this time, in nanoseconds; nil when nothing keeps it back.
     public func heldBack(at now: UInt64) -> UInt64? { backoff.notBefore(now) }
@@ -135,7 +141,7 @@ public struct PoolPolicy: Sendable {
 
     /// At least `depth` connections wait, and no worker sleeps that would take them.
     public mutating func connectionsWait(_ depth: Int, at now: UInt64) -> [Action] {
-        guard room > 0 else {
+        if isAtLimit {
             // A static pool is always at its limit; that is no event.
             guard limits.manager != .static, !hasWarned, starting == 0 else { return [] }
             hasWarned = true
@@ -169,23 +175,37 @@ public struct PoolPolicy: Sendable {
             if let delay = backoff.failed(at: now) { return [.backOff(failures: backoff.failures, delay: delay)] }
         case .inRequest:
             backoff.succeeded()
-            if let delay = replacements.take(at: now) {
-                backoff.hold(until: now + delay)
-                return [.backOff(failures: 0, delay: delay)]
-            }
+            owed += 1
+            return replaceOwed(at: now)
         }
-        return replace(at: now)
+        return replace(1, at: now)
     }
 
     /// The time of ``Action/backOff(failures:delay:)`` has passed.
-    public mutating func backoffEnded(at now: UInt64) -> [Action] { replace(at: now) }
+    public mutating func backoffEnded(at now: UInt64) -> [Action] {
+        if let end = backoff.notBefore(now) { return [.backOff(failures: 0, delay: end - now)] }
+        return owed > 0 ? replaceOwed(at: now) : replace(backoff.failures > 0 ? 1 : 0, at: now)
+    }
 
-    /// Replaces what is missing: everything for static, at least the spare workers for dynamic.
-    private mutating func replace(at now: UInt64) -> [Action] {
+    /// Replaces as many of the workers that requests killed as there are tokens.
+    private mutating func replaceOwed(at now: UInt64) -> [Action] {
+        var due = 0
+        var delay: UInt64?
+        while owed > 0 {
+            delay = replacements.take(at: now)
+            guard delay == nil else { break }
+            owed -= 1
+            due += 1
+        }
+        return replace(due, at: now) + (delay.map { [.backOff(failures: 0, delay: $0)] } ?? [])
+    }
+
+    /// Replaces `count` workers: all that is missing for static, at least the spare workers for dynamic.
+    private mutating func replace(_ count: Int, at now: UInt64) -> [Action] {
         guard backoff.notBefore(now) == nil else { return [] }
         switch limits.manager {
-        case .static: return grow(by: limits.maxChildren - running, isRespawn: true)
-        case .dynamic: return grow(by: max(1, limits.minSpare - running), isRespawn: true)
+        case .static: return grow(by: limits.maxChildren, isRespawn: true)
+        case .dynamic: return grow(by: max(count, limits.minSpare - running), isRespawn: true)
         case .ondemand: return []
         }
     }
@@ -195,7 +215,7 @@ public struct PoolPolicy: Sendable {
     public mutating func tick(_ counts: Counts, at now: UInt64) -> [Action] {
         switch limits.manager {
         case .static:
-            return replace(at: now)
+            return replace(0, at: now)
         case .ondemand:
             return counts.idleTooLong > 0 ? [.retireIdle] : []
         case .dynamic:
@@ -208,13 +228,13 @@ public struct PoolPolicy: Sendable {
                 rate = 1
                 return []
             }
-            guard room > 0 else {
+            if isAtLimit {
                 rate = 1
                 guard !hasWarned else { return [] }
                 hasWarned = true
                 return [.limitReached]
             }
-            guard backoff.notBefore(now) == nil else { return [] }
+            guard room > 0, backoff.notBefore(now) == nil else { return [] }
             var actions: [Action] = []
             if rate >= 8 { actions.append(.seemsBusy(spawning: rate)) }
             hasWarned = false

@@ -57,7 +57,7 @@ public final class Reactor {
             self.number = number
         }
 
-        deinit { reactor.handlers.removeValue(forKey: number) }
+        deinit { _ = reactor.takeHandler(of: number) }
     }
 
     private struct Entry {
@@ -123,7 +123,7 @@ public final class Reactor {
                 cepoll_add(epoll.rawValue, descriptor, interest.rawValue, exclusive, token)
             }
         } catch {
-            entries[index].handler = nil
+            _ = takeHandler(at: index)
             free.append(index)
             throw error
         }
@@ -132,8 +132,23 @@ public final class Reactor {
 
     private func forget(index: Int, descriptor: CInt) {
         _ = cepoll_remove(epoll.rawValue, descriptor)
-        entries[index].handler = nil
+        let handler = takeHandler(at: index)
         free.append(index)
+        withExtendedLifetime(handler) {}
+    }
+
+    /// Handlers may own other registrations and deadlines, which come back here when they go: a handler must not be
+    /// released while the table that held it is being changed, so it is handed out.
+    private func takeHandler(at index: Int) -> ((Readiness) -> Void)? {
+        let handler = entries[index].handler
+        entries[index].handler = nil
+        return handler
+    }
+
+    private func takeHandler(of deadline: UInt64) -> (() -> Void)? {
+        let handler = handlers[deadline]
+        handlers[deadline] = nil
+        return handler
     }
 
     /// Calls `handler` once, at or soon after `time`.
@@ -152,6 +167,9 @@ public final class Reactor {
     public func after(_ duration: Duration, handler: @escaping () -> Void) -> Deadline {
         at(MonotonicTime.now + duration, handler: handler)
     }
+
+    /// How many deadlines are kept, cancelled ones included; for tests.
+    package var alarmCount: Int { alarms.count }
 
     /// Runs handlers until ``stop()`` is called.
     ///
@@ -215,7 +233,7 @@ public final class Reactor {
         if first.time > now { return }
         while let alarm = nextAlarm(), alarm.time <= now {
             _ = alarms.popMin()
-            if let handler = handlers.removeValue(forKey: alarm.number) { handler() }
+            if let handler = takeHandler(of: alarm.number) { handler() }
             if stopped { return }
         }
     }

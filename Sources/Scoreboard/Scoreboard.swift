@@ -52,9 +52,7 @@ public final class Scoreboard {
     /// Zeroes a slot before it is given to a worker, keeping its requests in the pool's total.
     public func clear(_ index: Int) {
         let page = slot(index)
-        let requests = plausible(cscoreboard_load(&page.pointee.requests))
-        let before = plausible(cscoreboard_load(&pool.pointee.retired_requests))
-        cscoreboard_store(&pool.pointee.retired_requests, plausible(before + requests))
+        cscoreboard_store(&pool.pointee.retired_requests, retiredRequests.adding(requests(of: index)))
         if isServing(stage(index)) { cscoreboard_request_ends(pool) }
         page.pointee = cscoreboard_slot()
     }
@@ -74,10 +72,12 @@ public final class Scoreboard {
 
     /// Requests begun since the pool's start: those of cleared slots and of the present ones.
     public func acceptedRequests() -> Int64 {
-        var total = plausible(cscoreboard_load(&pool.pointee.retired_requests))
-        for index in 0..<slotCount { total = plausible(total &+ plausible(cscoreboard_load(&slot(index).pointee.requests))) }
-        return total
+        (0..<slotCount).reduce(retiredRequests) { $0.adding(requests(of: $1)) }
     }
+
+    // Workers can write to all pages: no count is negative, whatever they say.
+    private var retiredRequests: Int64 { max(0, cscoreboard_load(&pool.pointee.retired_requests)) }
+    private func requests(of index: Int) -> Int64 { max(0, cscoreboard_load(&slot(index).pointee.requests)) }
 
     /// A count that a worker may have written, within 0 … 2^53: sums of such do not overflow.
     func plausible(_ count: Int64) -> Int64 { min(max(0, count), 1 << 53) }
@@ -127,6 +127,14 @@ public final class Scoreboard {
             case .finished: "Finishing"
             }
         }
+    }
+}
+
+extension Int64 {
+    /// The sum of two counts, neither negative; stays at the maximum.
+    fileprivate func adding(_ other: Int64) -> Int64 {
+        let (sum, overflow) = addingReportingOverflow(other)
+        return overflow ? .max : sum
     }
 }
 

@@ -16,9 +16,10 @@ public struct MonotonicTime: Comparable, Hashable {
         left.nanoseconds < right.nanoseconds
     }
 
-    /// The moment `duration` later; a negative duration counts as zero.
+    /// The moment `duration` later; a negative duration counts as zero, and the clock's end is not passed.
     public static func + (time: MonotonicTime, duration: Duration) -> MonotonicTime {
-        MonotonicTime(nanoseconds: time.nanoseconds &+ duration.nanoseconds)
+        let (sum, overflow) = time.nanoseconds.addingReportingOverflow(duration.nanoseconds)
+        return MonotonicTime(nanoseconds: overflow ? .max : sum)
     }
 
     /// The time from `earlier` to `later`, zero if they are the other way round.
@@ -28,12 +29,13 @@ public struct MonotonicTime: Comparable, Hashable {
 }
 
 extension Duration {
-    /// The length in nanoseconds, zero for negative ones, saturating far beyond a century.
+    /// The length in nanoseconds, zero for negative ones; at most `Int64.max`, which is 292 years.
     public var nanoseconds: UInt64 {
         let (seconds, attoseconds) = components
         guard seconds >= 0, attoseconds >= 0 else { return 0 }
-        let (whole, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
-        return overflow ? UInt64(Int64.max) : whole &+ UInt64(attoseconds / 1_000_000_000)
+        let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        let (sum, carry) = whole.addingReportingOverflow(attoseconds / 1_000_000_000)
+        return UInt64(overflow || carry ? .max : sum)
     }
 }
 

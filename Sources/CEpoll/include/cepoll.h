@@ -55,10 +55,10 @@ int cepoll_signalfd_read(int descriptor);
 int cepoll_eventfd(void);
 /* Adds one; async-signal-safe; a full counter is not an error. */
 void cepoll_eventfd_add(int descriptor);
-/* An anonymous file of `size` bytes that nobody can grow or shrink: a process that shares it cannot
-   make another one fault. */
 /* An empty anonymous file. */
 int cepoll_memory_file(const char *name);
+/* An anonymous file of `size` bytes that nobody can grow or shrink: a process that shares it cannot
+   make another one fault. */
 int cepoll_sealed_memory(const char *name, size_t size);
 
 /* ---- messages with descriptors (SCM_RIGHTS), SOCK_SEQPACKET ----------------------------------------- */
@@ -153,7 +153,7 @@ int cepoll_read_memory(pid_t pid, uint64_t address, void *buffer, size_t length)
 void cepoll_allow_tracing(void);
 /* Number of threads of this process. */
 int cepoll_thread_count(void);
-/* Starts `path` with `descriptors[i]` as descriptor number i (close-on-exec lifted), nothing else open
+/* Starts `path` with `descriptors[i]` as descriptor number i (close-on-exec lifted; at most 32), nothing else open
    beyond those that are not close-on-exec; signal mask empty and all dispositions default. Returns the
    pid. `file_limit` > 0 sets the soft RLIMIT_NOFILE in the new process; `uid` and `gid` other than 0 are taken
    there, without supplementary groups. */
@@ -231,6 +231,8 @@ int cepoll_set_dumpable(bool dumpable);
 
 uint64_t cepoll_monotonic_ns(void);
 int64_t cepoll_realtime_s(void);
+/* Microseconds since the epoch. */
+int64_t cepoll_realtime_us(void);
 /* strftime(3) of local time in the C locale; length, 0 when it does not fit. */
 size_t cepoll_format_time(const char *format, int64_t seconds, char *buffer, size_t capacity);
 /* Clock ticks used by this process and its ended children: times(2). */
