@@ -20,7 +20,9 @@ public struct AllowedPeers {
         if addresses.isEmpty { problems.append("There are no allowed addresses") }
     }
 
-    /// Whether a peer may connect. IPv4-mapped peers match IPv4 entries; all sixteen bytes of others count.
+    /// Whether a peer may connect.
+    ///
+    /// IPv4-mapped peers match IPv4 entries; all sixteen bytes of others count.
     public func allows(_ peer: cepoll_address) -> Bool {
         addresses.contains { entry in
             if entry.family == peer.family { return sameBytes(entry, 0, peer, 0, entry.family == 4 ? 4 : 16) }
@@ -36,7 +38,11 @@ public struct AllowedPeers {
     }
 
     private func sameBytes(
-        _ left: cepoll_address, _ leftStart: Int, _ right: cepoll_address, _ rightStart: Int, _ count: Int
+        _ left: cepoll_address,
+        _ leftStart: Int,
+        _ right: cepoll_address,
+        _ rightStart: Int,
+        _ count: Int
     ) -> Bool {
         withUnsafeBytes(of: left.bytes) { left in
             withUnsafeBytes(of: right.bytes) { right in

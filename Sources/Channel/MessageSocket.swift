@@ -2,8 +2,10 @@ internal import CEpoll
 public import Syscalls
 public import SystemPackage
 
-/// What a message on one of the channels is about. One vocabulary for all three channels; each end
-/// accepts only the kinds that make sense there and takes anything else as a broken peer.
+/// What a message on one of the channels is about.
+///
+/// One vocabulary for all three channels; each end accepts only the kinds that make sense there and takes
+/// anything else as a broken peer.
 public enum MessageKind: UInt8 {
     // Master to zygote.
     /// Fork a worker for `slot`; descriptors: its channel, its stdout, its stderr.
@@ -30,7 +32,9 @@ public enum MessageKind: UInt8 {
     case serve = 48
 }
 
-/// The fixed part of a message. Plain numbers: nothing in it is an address or an index that is not checked.
+/// The fixed part of a message.
+///
+/// Plain numbers: nothing in it is an address or an index that is not checked.
 public struct Message: Equatable {
     /// Bytes of the fixed part.
     public static let length = 24
@@ -59,7 +63,13 @@ public struct Message: Equatable {
     }
 
     /// A message with what is not needed left at zero.
-    public init(_ kind: MessageKind, flags: Flags = [], slot: UInt32 = 0, serial: Int64 = 0, value: UInt64 = 0) {
+    public init(
+        _ kind: MessageKind,
+        flags: Flags = [],
+        slot: UInt32 = 0,
+        serial: Int64 = 0,
+        value: UInt64 = 0
+    ) {
         self.kind = kind
         self.flags = flags
         self.slot = slot
@@ -110,7 +120,8 @@ public final class MessageSocket {
         return (MessageSocket(adopting: first), MessageSocket(adopting: second))
     }
 
-    private static func makePair(_ first: inout CInt, _ second: inout CInt, _ bufferBytes: Int) throws(Errno) {
+    private static func makePair(_ first: inout CInt, _ second: inout CInt, _ bufferBytes: Int) throws(Errno)
+    {
         var ends: [CInt] = [-1, -1]
         let result = ends.withUnsafeMutableBufferPointer { buffer in
             buffer.baseAddress.map { cepoll_seqpacket_pair($0, CInt(bufferBytes)) } ?? -1
@@ -129,7 +140,8 @@ public final class MessageSocket {
     /// - Returns: `.bytes`, or `.wouldBlock` when the queue is full, or `.endOfStream` when nobody reads.
     /// - Throws: `EMSGSIZE` for a payload that the other end would not take, `EINVAL` for too many descriptors.
     public func send(
-        _ message: Message, payload: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+        _ message: Message,
+        payload: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
         descriptors: [CInt] = []
     ) throws(Errno) -> Transfer {
         guard payload.count <= MessageSocket.maximumPayload else { throw .messageTooLong }
@@ -174,7 +186,9 @@ public final class MessageSocket {
     ///   - wait: Block until something comes.
     /// - Returns: What came in.
     /// - Throws: `Errno` of `recvmsg(2)` other than would-block and reset.
-    public func receive(into buffer: UnsafeMutableRawBufferPointer, wait: Bool = false) throws(Errno) -> Arrival {
+    public func receive(into buffer: UnsafeMutableRawBufferPointer, wait: Bool = false) throws(Errno)
+        -> Arrival
+    {
         guard let base = buffer.baseAddress else { return .malformed([]) }
         var received = cepoll_received()
         guard cepoll_receive_message(descriptor, base, buffer.count, wait, &received) == 0 else {
@@ -188,7 +202,9 @@ public final class MessageSocket {
         var descriptors: [CInt] = []
         if received.descriptor_count > 0 {
             withUnsafeBytes(of: &received.descriptors) { raw in
-                descriptors = Array(raw.assumingMemoryBound(to: CInt.self).prefix(Int(received.descriptor_count)))
+                descriptors = Array(
+                    raw.assumingMemoryBound(to: CInt.self).prefix(Int(received.descriptor_count))
+                )
             }
         }
         if received.descriptors_lost { return .descriptorsLost(descriptors) }

@@ -38,7 +38,8 @@ public struct TraceLayout: Equatable {
     /// The words in order, in this machine's byte order.
     public func encoded() -> [UInt8] {
         let words = [
-            currentFrame, frameFunction, framePrevious, frameInstruction, functionType, functionName, functionFile,
+            currentFrame, frameFunction, framePrevious, frameInstruction, functionType, functionName,
+            functionFile,
             instructionLine, textLength, textStart,
         ]
         return words.withUnsafeBytes { Array($0) }

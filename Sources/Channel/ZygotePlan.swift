@@ -1,7 +1,9 @@
 public import Configuration
 
-/// Everything a zygote must know, in the order in which it acts on it. The master writes it into a memory
-/// file; the zygote, a program of the same build, reads it once at its start.
+/// Everything a zygote must know, in the order in which it acts on it.
+///
+/// The master writes it into a memory file; the zygote, a program of the same build, reads it once at its
+/// start.
 public struct ZygotePlan: Equatable {
     // Engine.
     /// argv[0] of the master: PHP_BINARY, and where php.ini is looked for.

@@ -23,7 +23,8 @@ struct Arguments {
     var immediate: Immediate?
 
     private static let options: [(StaticString, Character, Bool)] = [
-        ("php-ini", "c", true), ("no-php-ini", "n", false), ("define", "d", true), ("profile-info", "e", false),
+        ("php-ini", "c", true), ("no-php-ini", "n", false), ("define", "d", true),
+        ("profile-info", "e", false),
         ("help", "h", false), ("usage", "?", false), ("info", "i", false), ("modules", "m", false),
         ("version", "v", false), ("fpm-config", "y", true), ("test", "t", false), ("prefix", "p", true),
         ("pid", "g", true), ("allow-to-run-as-root", "R", false), ("daemonize", "D", false),
@@ -35,13 +36,21 @@ struct Arguments {
         let table = Self.options.map { name, letter, hasArgument in
             cepoll_option(
                 name: UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self),
-                letter: CChar(letter.asciiValue ?? 0), has_argument: hasArgument)
+                letter: CChar(letter.asciiValue ?? 0),
+                has_argument: hasArgument
+            )
         }
         var position: CInt = 1
         while immediate == nil {
             var value: UnsafePointer<CChar>?
             let letter = cepoll_next_option(
-                CommandLine.argc, CommandLine.unsafeArgv, table, table.count, &value, &position)
+                CommandLine.argc,
+                CommandLine.unsafeArgv,
+                table,
+                table.count,
+                &value,
+                &position
+            )
             if letter == CInt(CEPOLL_OPTIONS_END) { break }
             guard letter >= 0, let scalar = Unicode.Scalar(UInt32(letter)) else {
                 immediate = .usageError

@@ -15,7 +15,9 @@ enum Daemon {
     /// How long the parent waits for the service.
     private static let patienceSeconds: CInt = 10
 
-    /// Forks. The child says 1 when it runs; if it ends without a word, the parent says so.
+    /// Forks.
+    ///
+    /// The child says 1 when it runs; if it ends without a word, the parent says so.
     static func detach(log: Log) -> Role {
         var ends: [CInt] = [-1, -1]
         guard cepoll_blocking_pipe(&ends) == 0 else {

@@ -23,8 +23,12 @@ struct EngineQuery {
         }
         let user = getuid() == 0 ? getpwnam(Self.questionUser) : nil
         let process = try? spawnProgram(
-            program.path, program.arguments("--resolve", names: [question]), descriptors: [null, ends[1], null],
-            userID: user?.pointee.pw_uid ?? 0, groupID: user?.pointee.pw_gid ?? 0)
+            program.path,
+            program.arguments("--resolve", names: [question]),
+            descriptors: [null, ends[1], null],
+            userID: user?.pointee.pw_uid ?? 0,
+            groupID: user?.pointee.pw_gid ?? 0
+        )
         close(ends[1])
         guard let process else { return nil }
         var bytes: [UInt8] = []

@@ -31,7 +31,9 @@ enum Program {
         case .modules?, .version?, nil: break
         }
         guard var program = EngineProgram.locate(executable: ByteString(executable)) else {
-            complain("fpmd-php, the PHP engine, is neither beside this program nor in ../libexec/fpmd: install it there")
+            complain(
+                "fpmd-php, the PHP engine, is neither beside this program nor in ../libexec/fpmd: install it there"
+            )
             return Status.software
         }
         program.iniPath = arguments.iniPath
@@ -107,7 +109,10 @@ enum Program {
         log.level = global.effectiveLogLevel
         log.limit = global.logLimit
         if global.logsToSyslog {
-            log.openSyslog(ident: global.syslogIdent?.description ?? "php-fpm", facility: global.syslogFacility)
+            log.openSyslog(
+                ident: global.syslogIdent?.description ?? "php-fpm",
+                facility: global.syslogFacility
+            )
             log.use(.syslog)
         }
         if !global.daemonize, !isForeground, arguments.forcesStandardError || isatty(STDERR_FILENO) == 1 {
@@ -128,11 +133,23 @@ enum Program {
         }
         options.purpose = .start
         let masterOptions = MasterOptions(
-            program: engine.program, configurationPath: path, loadOptions: options, realUserID: getuid(),
-            reload: { load(path, options: options, host: SystemHost(engine: engine, log: log, opensLogs: false)) },
-            pageFacts: { pageFacts(SystemHost(engine: engine, log: log, opensLogs: false)) }, onRunning: announce)
+            program: engine.program,
+            configurationPath: path,
+            loadOptions: options,
+            realUserID: getuid(),
+            reload: {
+                load(path, options: options, host: SystemHost(engine: engine, log: log, opensLogs: false))
+            },
+            pageFacts: { pageFacts(SystemHost(engine: engine, log: log, opensLogs: false)) },
+            onRunning: announce
+        )
         do {
-            let master = try Master(configuration: configuration, host: host, options: masterOptions, log: log)
+            let master = try Master(
+                configuration: configuration,
+                host: host,
+                options: masterOptions,
+                log: log
+            )
             // Nothing is torn down piece by piece: the process ends here.
             withExtendedLifetime(master) { exit(master.run()) }
         } catch {
@@ -146,7 +163,8 @@ enum Program {
         let isExposed = !["", "0", "off", "no", "false", "none"].contains(exposed)
         return PageFacts(
             poweredBy: isExposed ? host.constant("PHP_VERSION").map { "PHP/\($0)" } : nil,
-            charset: host.iniSetting("default_charset") ?? "UTF-8")
+            charset: host.iniSetting("default_charset") ?? "UTF-8"
+        )
     }
 
     private static func detachStandardInput() {

@@ -98,10 +98,17 @@ final class SystemHost: ConfigurationHost {
         func text(_ pointer: UnsafeMutablePointer<CChar>?) -> ByteString {
             pointer.map { ByteString(UnsafeRawBufferPointer(start: $0, count: strlen($0))) } ?? ByteString()
         }
-        return UserEntry(userID: entry.pw_uid, groupID: entry.pw_gid, name: text(entry.pw_name), home: text(entry.pw_dir))
+        return UserEntry(
+            userID: entry.pw_uid,
+            groupID: entry.pw_gid,
+            name: text(entry.pw_name),
+            home: text(entry.pw_dir)
+        )
     }
 
-    func errorText(_ code: Int32) -> ByteString { ByteString(strerror(code).map { String(cString: $0) } ?? "") }
+    func errorText(_ code: Int32) -> ByteString {
+        ByteString(strerror(code).map { String(cString: $0) } ?? "")
+    }
 
     func openLog(_ path: ByteString, as role: LogRole) throws(SystemError) {
         let descriptor = open(path.description, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)

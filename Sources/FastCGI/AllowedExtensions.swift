@@ -2,7 +2,9 @@
 public struct AllowedExtensions: Sendable {
     private let suffixes: [[UInt8]]
 
-    /// Takes suffixes with their dot, as `.php`. An empty list allows every path.
+    /// Takes suffixes with their dot, as `.php`.
+    ///
+    /// An empty list allows every path.
     public init(_ suffixes: [[UInt8]]) {
         self.suffixes = suffixes
     }

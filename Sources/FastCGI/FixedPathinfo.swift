@@ -24,8 +24,10 @@ struct FixedPathinfo {
 
     /// Decides and changes the parameters.
     mutating func resolve(
-        _ table: inout ParameterTable, _ settings: ScriptResolver.Settings,
-        exists: (Span<UInt8>) -> Bool, isRegularFile: (Span<UInt8>) -> Bool
+        _ table: inout ParameterTable,
+        _ settings: ScriptResolver.Settings,
+        exists: (Span<UInt8>) -> Bool,
+        isRegularFile: (Span<UInt8>) -> Bool
     ) {
         if !settings.documentRoot.isEmpty, table.value(of: "DOCUMENT_ROOT") == nil {
             table.set("DOCUMENT_ROOT", to: settings.documentRoot.span)
@@ -76,8 +78,8 @@ struct FixedPathinfo {
             of: rest,
             { rest in
                 rest.lastIndex(of: UInt8(ascii: "/")) ?? rest.lastIndex(of: UInt8(ascii: "\\"))
-            })
-        {
+            }
+        ) {
             rest = table.cut(rest, to: cut)
             if cut > 0, table.withBytes(of: rest, isRegularFile) { return cut }
         }

@@ -14,7 +14,8 @@ public enum GetValues {
     /// - Returns: Length of the record in bytes.
     /// - Throws: ``ProtocolViolation/truncatedPair`` when a pair goes beyond the content.
     public static func writeResult(
-        for content: Span<UInt8>, in buffer: UnsafeMutableRawBufferPointer
+        for content: Span<UInt8>,
+        in buffer: UnsafeMutableRawBufferPointer
     ) throws(ProtocolViolation) -> Int {
         precondition(buffer.count >= maximumResult)
         var isAsked = false

@@ -6,7 +6,9 @@ struct NameIndex {
     private static let initialSlots = 128
 
     private let seed: UInt64
-    /// Position of an entry plus one; 0 is free. Only the first `mask + 1` are in use.
+    /// Position of an entry plus one; 0 is free.
+    ///
+    /// Only the first `mask + 1` are in use.
     private var slots: [UInt32]
     private var mask: Int
 

@@ -1,6 +1,8 @@
 extension ParameterTable {
     /// The number a value starts with, as C's atol(3) reads it: blanks and one sign in front, then digits up
-    /// to anything else; 0 when there is none or no such parameter. Beyond the range of `Int` it is the limit.
+    /// to anything else; 0 when there is none or no such parameter.
+    ///
+    /// Beyond the range of `Int` it is the limit.
     public func number(of name: StaticString) -> Int {
         guard let value = value(of: name) else { return 0 }
         return withBytes(of: value) { text in

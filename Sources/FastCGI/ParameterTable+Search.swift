@@ -25,8 +25,12 @@ extension ParameterTable {
         let position = entries.count
         entries.append(
             Entry(
-                nameOffset: name.offset, nameLength: name.length,
-                valueOffset: value.offset, valueLength: value.length))
+                nameOffset: name.offset,
+                nameLength: name.length,
+                valueOffset: value.offset,
+                valueLength: value.length
+            )
+        )
         if index.isCrowded(position + 1) {
             rebuildIndex()
         } else {

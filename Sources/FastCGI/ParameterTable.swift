@@ -7,8 +7,9 @@
 ///
 /// One table serves many requests: memory is kept, and after a few requests nothing is allocated any more.
 public struct ParameterTable: ~Copyable {
-    /// One parameter: where its strings lie in the arena, each followed by a NUL. The layout is that of
-    /// four `uint32_t`.
+    /// One parameter: where its strings lie in the arena, each followed by a NUL.
+    ///
+    /// The layout is that of four `uint32_t`.
     public struct Entry: Equatable, Sendable, BitwiseCopyable {
         /// Start of the name, in bytes from the start of the arena.
         public var nameOffset: UInt32

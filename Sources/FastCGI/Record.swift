@@ -25,7 +25,9 @@ public enum RecordType: UInt8, Sendable {
     case unknownType = 11
 }
 
-/// What the web server asks the application to be. All three run like a responder.
+/// What the web server asks the application to be.
+///
+/// All three run like a responder.
 public enum Role: UInt16, Sendable {
     case responder = 1
     case authorizer = 2

@@ -110,7 +110,9 @@ public struct RequestDecoder: Sendable {
 
     /// Handles a record outside a request: BEGIN_REQUEST, GET_VALUES or a left-over terminator.
     private mutating func firstRecord(
-        _ header: RecordHeader, _ bytes: Span<UInt8>, at position: Int
+        _ header: RecordHeader,
+        _ bytes: Span<UInt8>,
+        at position: Int
     ) throws(ProtocolViolation) -> Step {
         let length = Int(header.contentLength)
         let start = position + RecordLimit.headerLength
@@ -127,7 +129,9 @@ public struct RequestDecoder: Sendable {
             let end = start + length + takePadding(bytes.count - start - length)
             let keep = bytes[start + 2] & 1 != 0
             return Step(
-                consumed: end, event: .begin(requestID: header.requestID, role: role, keepConnection: keep))
+                consumed: end,
+                event: .begin(requestID: header.requestID, role: role, keepConnection: keep)
+            )
         case .getValues:
             guard length <= Self.maximumGetValuesContent else { throw .getValuesTooLong(length) }
             guard bytes.count >= start + length else { return Step(consumed: position, event: .needMore) }
@@ -143,7 +147,9 @@ public struct RequestDecoder: Sendable {
 
     /// Handles a record inside a request.
     private mutating func laterRecord(
-        _ header: RecordHeader, _ available: Int, at position: Int
+        _ header: RecordHeader,
+        _ available: Int,
+        at position: Int
     ) throws(ProtocolViolation) -> Step {
         let length = Int(header.contentLength)
         let start = position + RecordLimit.headerLength

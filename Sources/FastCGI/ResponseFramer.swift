@@ -1,5 +1,7 @@
 /// Frames one response at a time into memory of the caller: STDOUT and STDERR records in order of production,
-/// then END_REQUEST. Every record is padded to a multiple of eight; no empty record is ever written.
+/// then END_REQUEST.
+///
+/// Every record is padded to a multiple of eight; no empty record is ever written.
 ///
 /// The caller owns `buffer`, sends its first ``count`` bytes when it is full or the request ends, and then
 /// calls ``bufferSent()``. Room for END_REQUEST is always held back, so that a small response, its end
@@ -32,7 +34,9 @@ public struct ResponseFramer: Sendable {
 
     /// Request that is answered; change it between responses only.
     public var requestID: UInt16
-    /// Bytes of the buffer in use. Before they are sent call ``closeRecord(in:)``.
+    /// Bytes of the buffer in use.
+    ///
+    /// Before they are sent call ``closeRecord(in:)``.
     public private(set) var count = 0
     private var open: OpenRecord?
     /// The record closed last and where its content ends: more of the same stream can still join it.
@@ -47,7 +51,9 @@ public struct ResponseFramer: Sendable {
     ///
     /// - Returns: How many bytes were taken; fewer than given means that the buffer must be sent first.
     public mutating func append(
-        _ bytes: UnsafeRawBufferPointer, to stream: Stream, in buffer: UnsafeMutableRawBufferPointer
+        _ bytes: UnsafeRawBufferPointer,
+        to stream: Stream,
+        in buffer: UnsafeMutableRawBufferPointer
     ) -> Int {
         precondition(buffer.count >= Self.minimumBuffer)
         var taken = 0
@@ -76,7 +82,9 @@ public struct ResponseFramer: Sendable {
     ///
     /// - Returns: How many bytes were taken; fewer than given means that the buffer must be sent first.
     public mutating func append(
-        _ bytes: Span<UInt8>, to stream: Stream, in buffer: UnsafeMutableRawBufferPointer
+        _ bytes: Span<UInt8>,
+        to stream: Stream,
+        in buffer: UnsafeMutableRawBufferPointer
     ) -> Int {
         unsafe bytes.withUnsafeBytes { bytes in unsafe append(bytes, to: stream, in: buffer) }
     }
@@ -85,7 +93,8 @@ public struct ResponseFramer: Sendable {
     ///
     /// - Returns: Positions in `buffer` where content may be written, from its front; empty when the buffer
     ///   must be sent first. Tell how far it was used with ``extendRecord(to:)``.
-    public mutating func openRecord(_ stream: Stream, in buffer: UnsafeMutableRawBufferPointer) -> Range<Int> {
+    public mutating func openRecord(_ stream: Stream, in buffer: UnsafeMutableRawBufferPointer) -> Range<Int>
+    {
         precondition(buffer.count >= Self.minimumBuffer)
         if let open, open.stream != stream || content(of: open) == RecordLimit.maximumAlignedContent {
             unsafe closeRecord(in: buffer)
@@ -102,11 +111,16 @@ public struct ResponseFramer: Sendable {
     /// Takes over the content that was written in place up to `position`.
     public mutating func extendRecord(to position: Int) {
         guard let open else { return }
-        precondition(position >= count && position - open.start - RecordLimit.headerLength <= RecordLimit.maximumContent)
+        precondition(
+            position >= count
+                && position - open.start - RecordLimit.headerLength <= RecordLimit.maximumContent
+        )
         count = position
     }
 
-    /// Completes the open record, if any: length and padding. Call it before sending.
+    /// Completes the open record, if any: length and padding.
+    ///
+    /// Call it before sending.
     public mutating func closeRecord(in buffer: UnsafeMutableRawBufferPointer) {
         guard let open else { return }
         self.open = nil
@@ -119,16 +133,22 @@ public struct ResponseFramer: Sendable {
         }
         let padding = RecordHeader.padding(for: length)
         let header = RecordHeader(
-            open.stream.recordType, requestID: requestID, contentLength: UInt16(length),
-            paddingLength: UInt8(padding))
+            open.stream.recordType,
+            requestID: requestID,
+            contentLength: UInt16(length),
+            paddingLength: UInt8(padding)
+        )
         unsafe header.store(in: buffer, at: open.start)
         for offset in count..<(count + padding) { unsafe buffer[offset] = 0 }
         count += padding
     }
 
-    /// Closes the open record and appends END_REQUEST with application status 0. There is always room.
+    /// Closes the open record and appends END_REQUEST with application status 0.
+    ///
+    /// There is always room.
     public mutating func endRequest(
-        _ status: ProtocolStatus = .requestComplete, in buffer: UnsafeMutableRawBufferPointer
+        _ status: ProtocolStatus = .requestComplete,
+        in buffer: UnsafeMutableRawBufferPointer
     ) {
         unsafe closeRecord(in: buffer)
         precondition(buffer.count - count >= RecordLimit.endRequestLength)
@@ -150,7 +170,8 @@ public struct ResponseFramer: Sendable {
     private mutating func joinClosed(_ stream: Stream) {
         guard open == nil, let (record, end) = closed, record.stream == stream else { return }
         let length = end - record.start - RecordLimit.headerLength
-        guard count == end + RecordHeader.padding(for: length), length < RecordLimit.maximumAlignedContent else { return }
+        guard count == end + RecordHeader.padding(for: length), length < RecordLimit.maximumAlignedContent
+        else { return }
         open = record
         count = end
         closed = nil

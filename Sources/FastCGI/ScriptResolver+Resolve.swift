@@ -10,7 +10,9 @@ extension ScriptResolver {
     ///   - isRegularFile: Whether the path is a regular file, symbolic links followed.
     /// - Returns: What was found; the table has changed accordingly.
     public func resolve(
-        _ table: inout ParameterTable, exists: (Span<UInt8>) -> Bool, isRegularFile: (Span<UInt8>) -> Bool
+        _ table: inout ParameterTable,
+        exists: (Span<UInt8>) -> Bool,
+        isRegularFile: (Span<UInt8>) -> Bool
     ) -> Resolution {
         var scriptFilename = table.value(of: "SCRIPT_FILENAME")
         let pathTranslated = table.value(of: "PATH_TRANSLATED")
@@ -21,11 +23,18 @@ extension ScriptResolver {
         let isApache = stripProxyScheme(&table, &scriptFilename)
 
         var resolution = Resolution(
-            scriptPath: nil, requestURI: nil, initialStatus: 200, hasScriptParameter: true)
+            scriptPath: nil,
+            requestURI: nil,
+            initialStatus: 200,
+            hasScriptParameter: true
+        )
         if settings.fixPathinfo {
             var request = FixedPathinfo(
-                table: table, isApache: isApache, scriptFilename: scriptFilename,
-                pathTranslated: pathTranslated)
+                table: table,
+                isApache: isApache,
+                scriptFilename: scriptFilename,
+                pathTranslated: pathTranslated
+            )
             request.resolve(&table, settings, exists: exists, isRegularFile: isRegularFile)
             resolution.scriptPath = request.scriptPath
             resolution.requestURI = request.requestURI

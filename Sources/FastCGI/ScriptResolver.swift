@@ -21,7 +21,9 @@ public struct ScriptResolver: Sendable {
         }
     }
 
-    /// What was found. The strings are in the table that was resolved, until its next change.
+    /// What was found.
+    ///
+    /// The strings are in the table that was resolved, until its next change.
     public struct Resolution: Equatable, Sendable {
         /// The script to run; nil is a 404 (`File not found.`).
         public var scriptPath: Slice?
@@ -29,8 +31,9 @@ public struct ScriptResolver: Sendable {
         public var requestURI: Slice?
         /// Response code to start with: 200, or 404 when the file search failed.
         public var initialStatus: Int
-        /// Whether the request had SCRIPT_FILENAME or PATH_TRANSLATED. If not, ping, status, query string and
-        /// authentication do not exist for it either.
+        /// Whether the request had SCRIPT_FILENAME or PATH_TRANSLATED.
+        ///
+        /// If not, ping, status, query string and authentication do not exist for it either.
         public var hasScriptParameter: Bool
     }
 

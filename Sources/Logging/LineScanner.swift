@@ -1,5 +1,7 @@
-/// Tells in a process's output what is text and where lines end: at a newline, and at the marker that a worker writes
-/// after each request (NUL `fscf` NUL). Pure.
+/// Tells in a process's output what is text and where lines end: at a newline, and at the marker that a
+/// worker writes after each request (NUL `fscf` NUL).
+///
+/// Pure.
 ///
 /// Bytes that may turn out to be the marker are held back until that is known, also from one read to the next.
 struct LineScanner {
@@ -31,7 +33,8 @@ struct LineScanner {
             held = 1
             return Step(released: released)
         }
-        return byte == UInt8(ascii: "\n") ? Step(released: released, ends: true) : Step(released: released, text: byte)
+        return byte == UInt8(ascii: "\n")
+            ? Step(released: released, ends: true) : Step(released: released, text: byte)
     }
 
     /// The stream ends or changes: so many bytes of the marker that were held back are text.

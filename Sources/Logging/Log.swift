@@ -30,10 +30,14 @@ public final class Log {
     public init() {}
 
     /// Connects to syslog(3) with the identity of `syslog.ident` and `syslog.facility`.
-    public func openSyslog(ident: String, facility: Int) { cepoll_open_syslog(ident, CInt(truncatingIfNeeded: facility)) }
+    public func openSyslog(ident: String, facility: Int) {
+        cepoll_open_syslog(ident, CInt(truncatingIfNeeded: facility))
+    }
 
     /// Switches to `destination`; stderr still gets lines from NOTICE on until ``finishStartup()``.
-    public func use(_ destination: Destination) { self.destination = isPinnedToStandardError ? .standardError : destination }
+    public func use(_ destination: Destination) {
+        self.destination = isPinnedToStandardError ? .standardError : destination
+    }
 
     /// Lines go to stderr only, whatever the configuration says (`-O`, or a terminal in the foreground).
     public private(set) var isPinnedToStandardError = false
@@ -163,7 +167,9 @@ public final class Log {
     }
 
     /// DEBUG: decisions.
-    public func debug(_ message: @autoclosure () -> ByteString) { if level <= .debug { write(.debug, message()) } }
+    public func debug(_ message: @autoclosure () -> ByteString) {
+        if level <= .debug { write(.debug, message()) }
+    }
     /// NOTICE: life cycle.
     public func notice(_ message: ByteString) { write(.notice, message) }
     /// WARNING: capacity, or a lost request.

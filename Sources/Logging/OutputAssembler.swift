@@ -1,4 +1,6 @@
-/// Cuts the bytes of a process's output into lines. Pure.
+/// Cuts the bytes of a process's output into lines.
+///
+/// Pure.
 ///
 /// A line ends at a newline, at the marker that a worker writes after each request (NUL `fscf` NUL), and at a change
 /// between stdout and stderr. What has no end yet is kept, up to a bound, so that pieces written separately join into

@@ -1,6 +1,9 @@
 public import Configuration
 
-/// The log lines that a worker's output becomes: joined over reads, wrapped at `log_limit`, decorated or plain. Pure.
+/// The log lines that a worker's output becomes: joined over reads, wrapped at `log_limit`, decorated or
+/// plain.
+///
+/// Pure.
 ///
 /// A line ends at a newline, at the marker that a worker writes after each request (NUL `fscf` NUL) and at a change
 /// between stdout and stderr. Text that is longer than a line goes on in a further line with the same decoration, and
@@ -53,7 +56,9 @@ public struct OutputLines {
     ///
     /// - Returns: The lines that are complete, each with its newline.
     public mutating func take(
-        _ bytes: UnsafeRawBufferPointer, from source: Stream, _ origin: Origin
+        _ bytes: UnsafeRawBufferPointer,
+        from source: Stream,
+        _ origin: Origin
     ) -> [[UInt8]] {
         guard !bytes.isEmpty else { return [] }
         var lines = source == stream ? [] : end(origin)
@@ -69,8 +74,10 @@ public struct OutputLines {
 
     /// Ends the current line, if there is one.
     ///
-    /// - Parameter isPipeClosed: The worker's first words came together with the end of its pipe: a decorated line
-    ///   says so.
+    /// - Parameters:
+    ///   - origin: What a decorated line shows.
+    ///   - isPipeClosed: The worker's first words came together with the end of its pipe: a decorated line says so.
+    /// - Returns: The lines that are complete, each with its newline.
     public mutating func end(_ origin: Origin, isPipeClosed: Bool = false) -> [[UInt8]] {
         var lines: [[UInt8]] = []
         for held in LineScanner.marker.prefix(scanner.release()) { show(held, origin, &lines) }

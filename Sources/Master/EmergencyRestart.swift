@@ -1,7 +1,9 @@
 internal import Configuration
 internal import Syscalls
 
-/// Counts workers that crashed, for `emergency_restart_threshold` and `emergency_restart_interval`. Time is a parameter.
+/// Counts workers that crashed, for `emergency_restart_threshold` and `emergency_restart_interval`.
+///
+/// Time is a parameter.
 struct EmergencyRestart {
     /// Crashes that count; at least 1.
     let threshold: Int
@@ -12,7 +14,9 @@ struct EmergencyRestart {
 
     /// Nil when the configuration does not ask for it.
     init?(_ global: GlobalSettings) {
-        guard global.emergencyRestartThreshold > 0, global.emergencyRestartInterval > .zero else { return nil }
+        guard global.emergencyRestartThreshold > 0, global.emergencyRestartInterval > .zero else {
+            return nil
+        }
         threshold = global.emergencyRestartThreshold
         interval = global.emergencyRestartInterval
     }

@@ -21,7 +21,9 @@ public struct EngineProgram {
     public var executable: ByteString
 
     /// The engine program that belongs to this executable: beside it (a build tree), or in ../libexec/fpmd
-    /// (an installed one). Nil if there is none.
+    /// (an installed one).
+    ///
+    /// Nil if there is none.
     public static func locate(executable: ByteString) -> EngineProgram? {
         guard let directory = ownDirectory() else { return nil }
         for candidate in ["\(directory)/fpmd-php", "\(directory)/../libexec/fpmd/fpmd-php"]
@@ -78,7 +80,11 @@ public struct EngineProgram {
 /// - Returns: The new process.
 /// - Throws: `Errno` of vfork(2), dup2(2), setuid(2) or execve(2).
 public func spawnProgram(
-    _ path: String, _ arguments: [ByteString], descriptors: [CInt], fileLimit: UInt64 = 0, userID: UInt32 = 0,
+    _ path: String,
+    _ arguments: [ByteString],
+    descriptors: [CInt],
+    fileLimit: UInt64 = 0,
+    userID: UInt32 = 0,
     groupID: UInt32 = 0
 ) throws(Errno) -> ProcessID {
     var words: [UnsafeMutablePointer<CChar>?] = arguments.map { word in
@@ -92,7 +98,16 @@ public func spawnProgram(
     let environment = environ
     let pid = words.withUnsafeBufferPointer { words -> pid_t in
         guard let base = words.baseAddress else { return -1 }
-        return cepoll_spawn(path, base, environment, descriptors, descriptors.count, fileLimit, userID, groupID)
+        return cepoll_spawn(
+            path,
+            base,
+            environment,
+            descriptors,
+            descriptors.count,
+            fileLimit,
+            userID,
+            groupID
+        )
     }
     if pid < 0 { throw currentErrno }
     return ProcessID(pid)

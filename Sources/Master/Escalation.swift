@@ -20,7 +20,9 @@ final class Escalation {
         self.send = send
     }
 
-    /// Sends the first signal, and each next one when its time has come. Dropping the escalation ends it.
+    /// Sends the first signal, and each next one when its time has come.
+    ///
+    /// Dropping the escalation ends it.
     func start() {
         guard let step = steps.first else { return }
         if steps.count > 1 { steps.removeFirst() }

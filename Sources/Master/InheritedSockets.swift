@@ -3,9 +3,10 @@ internal import Configuration
 internal import Glibc
 internal import Logging
 
-/// Listening sockets that whoever started this process hands over: `FPM_SOCKETS=ADDRESS=NUMBER,…`, continued in
-/// `FPM_SOCKETS_1`, `FPM_SOCKETS_2` and so on, as php-fpm reads them. An address is the numeric `ADDRESS:PORT`, IPv6
-/// without brackets, or a path.
+/// Listening sockets that whoever started this process hands over: `FPM_SOCKETS=ADDRESS=NUMBER,…`, continued
+/// in `FPM_SOCKETS_1`, `FPM_SOCKETS_2` and so on, as php-fpm reads them.
+///
+/// An address is the numeric `ADDRESS:PORT`, IPv6 without brackets, or a path.
 enum InheritedSockets {
     private static let maximumVariables = 256
 
@@ -19,7 +20,8 @@ enum InheritedSockets {
     static func entries(_ text: ByteString) -> [Entry] {
         text.bytes.split(separator: UInt8(ascii: ",")).compactMap { word in
             guard let equals = word.lastIndex(of: UInt8(ascii: "=")), equals > word.startIndex,
-                let number = CInt(String(decoding: word[(equals + 1)...], as: UTF8.self)), number > STDERR_FILENO
+                let number = CInt(String(decoding: word[(equals + 1)...], as: UTF8.self)),
+                number > STDERR_FILENO
             else { return nil }
             return Entry(address: ByteString(word[..<equals]), descriptor: number)
         }
@@ -36,7 +38,8 @@ enum InheritedSockets {
             for entry in entries(text) where numbers.insert(entry.descriptor).inserted {
                 guard cepoll_adopt_listener(entry.descriptor) == 0 else {
                     log.error(
-                        "inherited socket fd=\(entry.descriptor), \"\(entry.address)\" is not a listening socket; not used")
+                        "inherited socket fd=\(entry.descriptor), \"\(entry.address)\" is not a listening socket; not used"
+                    )
                     continue
                 }
                 let listener = Listener(inherited: entry.descriptor, address: entry.address)

@@ -6,8 +6,10 @@ internal import Logging
 internal import Syscalls
 internal import SystemPackage
 
-/// A bound, listening socket. Shared by the generations of a pool: a reload that keeps the address keeps the socket
-/// and what waits in it.
+/// A bound, listening socket.
+///
+/// Shared by the generations of a pool: a reload that keeps the address keeps the socket and what waits in
+/// it.
 public final class Listener {
     /// The descriptor; workers have duplicates of it.
     let descriptor: SharedDescriptor
@@ -65,7 +67,9 @@ public final class Listener {
     /// Binds the address of a pool.
     ///
     /// - Throws: ``Unavailable`` after logging what failed, in php-fpm's words.
-    static func open(_ pool: PoolSettings, log: Log, users: some ConfigurationHost) throws(Unavailable) -> Listener {
+    static func open(_ pool: PoolSettings, log: Log, users: some ConfigurationHost) throws(Unavailable)
+        -> Listener
+    {
         switch pool.listen {
         case .unix(let path): return try openUnix(path, pool, log, users)
         case .invalidPort(let text):
@@ -96,7 +100,10 @@ public final class Listener {
     }
 
     private static func openTCP(
-        _ host: ByteString, _ port: UInt16, _ pool: PoolSettings, _ log: Log
+        _ host: ByteString,
+        _ port: UInt16,
+        _ pool: PoolSettings,
+        _ log: Log
     ) throws(Unavailable) -> Listener {
         let text = pool.listenText ?? ""
         let found = UnsafeMutableBufferPointer<cepoll_address>.allocate(capacity: 16)
@@ -131,12 +138,16 @@ public final class Listener {
     }
 
     private static func openUnix(
-        _ path: ByteString, _ pool: PoolSettings, _ log: Log, _ users: some ConfigurationHost
+        _ path: ByteString,
+        _ pool: PoolSettings,
+        _ log: Log,
+        _ users: some ConfigurationHost
     ) throws(Unavailable) -> Listener {
         let text = path.description
         guard path.count <= 107 else {
             log.error(
-                "[pool \(pool.name)] cannot bind to UNIX socket '\(path)' as path is too long (found length: \(path.count), maximal length: 107)")
+                "[pool \(pool.name)] cannot bind to UNIX socket '\(path)' as path is too long (found length: \(path.count), maximal length: 107)"
+            )
             throw Unavailable()
         }
         if cepoll_unix_in_use(text, path.count) == 1 {
@@ -146,7 +157,12 @@ public final class Listener {
         // Only a socket that nobody serves is in the way; a file of another kind is somebody's data.
         var info = stat()
         if lstat(text, &info) == 0, info.st_mode & S_IFMT == S_IFSOCK { unlink(text) }
-        let descriptor = cepoll_listen_unix(text, path.count, pool.listenMode, CInt(clamping: pool.listenBacklog))
+        let descriptor = cepoll_listen_unix(
+            text,
+            path.count,
+            pool.listenMode,
+            CInt(clamping: pool.listenBacklog)
+        )
         guard descriptor >= 0 else {
             log.error("unable to bind listening socket for address '\(path)': \(describe(currentErrno))")
             throw Unavailable()
@@ -193,7 +209,9 @@ public final class Listener {
             } else if case .found(let id) = users.group(named: group) {
                 gid = id
             } else {
-                log.error("[pool \(pool.name)] cannot get gid for group '\(group)': \(describe(currentErrno))")
+                log.error(
+                    "[pool \(pool.name)] cannot get gid for group '\(group)': \(describe(currentErrno))"
+                )
                 return false
             }
         }
@@ -206,7 +224,11 @@ public final class Listener {
     }
 
     private func applyACL(
-        _ pool: PoolSettings, _ path: ByteString, _ users: ByteString?, _ groups: ByteString?, _ log: Log,
+        _ pool: PoolSettings,
+        _ path: ByteString,
+        _ users: ByteString?,
+        _ groups: ByteString?,
+        _ log: Log,
         _ host: some ConfigurationHost
     ) -> Bool {
         var uids: [uid_t] = []
@@ -228,13 +250,17 @@ public final class Listener {
         var step: UnsafePointer<CChar>? = nil
         let handle = cepoll_socket_path(path.description)
         guard handle >= 0 else {
-            log.error("[pool \(pool.name)] failed to read the ACL of the socket '\(path)': \(describe(currentErrno))")
+            log.error(
+                "[pool \(pool.name)] failed to read the ACL of the socket '\(path)': \(describe(currentErrno))"
+            )
             return false
         }
         defer { close(handle) }
         guard cacl_allow("/proc/self/fd/\(handle)", uids, uids.count, gids, gids.count, &step) == 0 else {
             let what = step.map { String(cString: $0) } ?? "change"
-            log.error("[pool \(pool.name)] failed to \(what) the ACL of the socket '\(path)': \(describe(currentErrno))")
+            log.error(
+                "[pool \(pool.name)] failed to \(what) the ACL of the socket '\(path)': \(describe(currentErrno))"
+            )
             return false
         }
         return true

@@ -15,7 +15,9 @@ struct ListenerSource {
     ///
     /// - Throws: ``Listener/Unavailable`` after logging why it cannot be bound.
     mutating func listener(
-        for settings: PoolSettings, log: Log, users: some ConfigurationHost
+        for settings: PoolSettings,
+        log: Log,
+        users: some ConfigurationHost
     ) throws(Listener.Unavailable) -> Listener {
         if let kept = reusable(settings.listen) { return kept }
         let fresh = try Listener.open(settings, log: log, users: users)

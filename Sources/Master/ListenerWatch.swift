@@ -63,7 +63,9 @@ final class ListenerWatch {
 
     /// Once a second, for wake-ups lost without a trace (a worker that was stopped after being woken).
     func tick() {
-        guard isStarted, settling == nil, hasConnections() || pool.connections.waitingTotal > 0 else { return }
+        guard isStarted, settling == nil, hasConnections() || pool.connections.waitingTotal > 0 else {
+            return
+        }
         settle(after: Self.firstPause)
     }
 
@@ -85,8 +87,11 @@ final class ListenerWatch {
         settling = nil
         registration = nil
         registration = try? reactor.watch(
-            pool.listener.descriptor.rawValue, for: .readable, exclusive: true,
-            handler: { [weak self] _ in self?.becameReadable() })
+            pool.listener.descriptor.rawValue,
+            for: .readable,
+            exclusive: true,
+            handler: { [weak self] _ in self?.becameReadable() }
+        )
         // Another generation still watches the same listener, or there is no memory: look again soon.
         if registration == nil { settle(after: .milliseconds(100)) }
     }
@@ -127,8 +132,10 @@ final class ListenerWatch {
         cepoll_poll_one(pool.listener.descriptor.rawValue, UInt32(CEPOLL_IN), 0) > 0
     }
 
-    /// Takes as many connections as workers will be started for: that tells how many are needed. What no new worker
-    /// would serve stays in the backlog, where its length limits it and web servers see it.
+    /// Takes as many connections as workers will be started for: that tells how many are needed.
+    ///
+    /// What no new worker would serve stays in the backlog, where its length limits it and web servers see
+    /// it.
     private func growForBacklog() {
         let possible = min(pool.startable(), Self.acceptBatch)
         let starting = pool.policy.starting

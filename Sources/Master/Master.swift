@@ -26,8 +26,13 @@ public struct MasterOptions {
 
     /// Options with everything the master needs.
     public init(
-        program: EngineProgram, configurationPath: ByteString, loadOptions: LoadOptions, realUserID: UInt32,
-        reload: @escaping () -> LoadOutcome, pageFacts: @escaping () -> PageFacts, onRunning: @escaping () -> Void
+        program: EngineProgram,
+        configurationPath: ByteString,
+        loadOptions: LoadOptions,
+        realUserID: UInt32,
+        reload: @escaping () -> LoadOutcome,
+        pageFacts: @escaping () -> PageFacts,
+        onRunning: @escaping () -> Void
     ) {
         self.program = program
         self.configurationPath = configurationPath
@@ -39,7 +44,9 @@ public struct MasterOptions {
     }
 }
 
-/// The master process: privileged, one thread, one loop. Owns listeners, pools, the log; reaps; reloads; stops.
+/// The master process: privileged, one thread, one loop.
+///
+/// Owns listeners, pools, the log; reaps; reloads; stops.
 ///
 ///     starting ── all pools ready ──► serving ⇄ reloading
 ///         │                              │
@@ -64,7 +71,9 @@ public final class Master<Host: ConfigurationHost> {
     private var pools: [Pool] = []
     private var drainingPools: [Pool] = []
     private var children: [ProcessID: ChildRole] = [:]
-    /// Children that a zygote has named and that have not spoken themselves yet. Two may name the same: one of them lies.
+    /// Children that a zygote has named and that have not spoken themselves yet.
+    ///
+    /// Two may name the same: one of them lies.
     private var claims: [ProcessID: [ChildRole]] = [:]
     private var unclaimed: [ProcessID: (exit: ProcessExit, deadline: Reactor.Deadline)] = [:]
     private var warnedProcessMax = false
@@ -95,7 +104,9 @@ public final class Master<Host: ConfigurationHost> {
     /// Prepares the loop and takes over the signals.
     ///
     /// - Throws: `Errno` of the descriptor that could not be had.
-    public init(configuration: ServiceConfiguration, host: Host, options: MasterOptions, log: Log) throws(Errno) {
+    public init(configuration: ServiceConfiguration, host: Host, options: MasterOptions, log: Log)
+        throws(Errno)
+    {
         self.configuration = configuration
         emergency = EmergencyRestart(configuration.global)
         self.host = host
@@ -104,7 +115,9 @@ public final class Master<Host: ConfigurationHost> {
         reactor = try Reactor()
         cepoll_default_dispositions()
         let handled = [SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD]
-        signals = OwnedDescriptor(adopting: try retryingOnInterrupt { cepoll_signalfd(handled, handled.count) })
+        signals = OwnedDescriptor(
+            adopting: try retryingOnInterrupt { cepoll_signalfd(handled, handled.count) }
+        )
         maximumZygotesStarting = max(4, 2 * Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
     }
 
@@ -118,7 +131,9 @@ public final class Master<Host: ConfigurationHost> {
         _ = setsid()
         cepoll_set_title("php-fpm: master process (\(options.configurationPath))")
         do {
-            signalWatch = try reactor.watch(signals.rawValue, for: .readable) { [weak self] _ in self?.receiveSignals() }
+            signalWatch = try reactor.watch(signals.rawValue, for: .readable) { [weak self] _ in
+                self?.receiveSignals()
+            }
         } catch {
             log.error("cannot watch signals: \(describe(error))")
             return fail()
@@ -167,7 +182,8 @@ public final class Master<Host: ConfigurationHost> {
     private func limitMessage(_ directive: String, _ limit: String, _ value: Int) -> ByteString {
         ByteString(
             "failed to set \(directive) for this pool. Please check your system limits or decrease \(directive). "
-                + "setrlimit(\(limit), \(value)): \(describe(currentErrno))")
+                + "setrlimit(\(limit), \(value)): \(describe(currentErrno))"
+        )
     }
 
     private func fail() -> CInt {
@@ -178,21 +194,30 @@ public final class Master<Host: ConfigurationHost> {
     /// Binds what is new, and builds the pools of a configuration around its listeners.
     ///
     /// - Throws: ``Listener/Unavailable`` after logging the reason; what was bound here is closed again.
-    func makePools(_ configuration: ServiceConfiguration, reusing existing: [Listener]) throws(Listener.Unavailable) -> [Pool] {
+    func makePools(_ configuration: ServiceConfiguration, reusing existing: [Listener]) throws(Listener
+        .Unavailable) -> [Pool]
+    {
         var made: [Pool] = []
         var source = ListenerSource(existing: existing)
         do throws(Listener.Unavailable) {
             for settings in configuration.pools {
                 let (identity, diagnostics) = settings.resolveIdentity(
-                    options: options.loadOptions, realUserID: options.realUserID, host: host)
+                    options: options.loadOptions,
+                    realUserID: options.realUserID,
+                    host: host
+                )
                 for line in diagnostics { log.write(line.level, line.message) }
                 guard let identity else { throw Listener.Unavailable() }
                 let listener = try source.listener(for: settings, log: log, users: host)
                 let pool = try makePool(settings, configuration.global, identity, listener)
                 if let extra = settings.statusListenerSettings {
                     pool.statusListener = StatusListener(
-                        listener: try source.listener(for: extra, log: log, users: host), pool: pool,
-                        facts: options.pageFacts(), reactor: reactor, log: log)
+                        listener: try source.listener(for: extra, log: log, users: host),
+                        pool: pool,
+                        facts: options.pageFacts(),
+                        reactor: reactor,
+                        log: log
+                    )
                 }
                 made.append(pool)
             }
@@ -212,18 +237,32 @@ public final class Master<Host: ConfigurationHost> {
     }
 
     private func makePool(
-        _ settings: PoolSettings, _ global: GlobalSettings, _ identity: PoolIdentity, _ listener: Listener
+        _ settings: PoolSettings,
+        _ global: GlobalSettings,
+        _ identity: PoolIdentity,
+        _ listener: Listener
     ) throws(Listener.Unavailable) -> Pool {
         let plan = PlanBuilder.plan(
-            for: settings, global: global, identity: identity, isRoot: options.loadOptions.isRoot, program: options.program,
-            host: host)
+            for: settings,
+            global: global,
+            identity: identity,
+            isRoot: options.loadOptions.isRoot,
+            program: options.program,
+            host: host
+        )
         do throws(Errno) {
             var accessLog: SharedDescriptor?
             if let path = settings.accessLog {
                 let text = path.description
                 accessLog = SharedDescriptor(adopting: try retryingOnInterrupt { cepoll_open_append(text) })
             }
-            return try Pool(settings: settings, plan: plan, listener: listener, accessLog: accessLog, owner: self)
+            return try Pool(
+                settings: settings,
+                plan: plan,
+                listener: listener,
+                accessLog: accessLog,
+                owner: self
+            )
         } catch {
             log.error("[pool \(settings.name)] cannot be set up: \(describe(error))")
             throw Listener.Unavailable()
@@ -300,7 +339,10 @@ public final class Master<Host: ConfigurationHost> {
                 figures.slow += Int(pool.slowRequestCount)
             }
             systemd.status(
-                figures, interval: interval, answersWatchdog: configuration.global.answersSystemdWatchdog)
+                figures,
+                interval: interval,
+                answersWatchdog: configuration.global.answersSystemdWatchdog
+            )
             armSystemd(interval)
         }
     }
@@ -349,7 +391,8 @@ public final class Master<Host: ConfigurationHost> {
                 switch role {
                 case .helper: helperDeadlines[exit.process] = nil
                 case .zygote(let pool): pool.zygoteEnded(exit)
-                case .worker(let pool, let slot, let serial): pool.workerEnded(slot: slot, serial: serial, exit)
+                case .worker(let pool, let slot, let serial):
+                    pool.workerEnded(slot: slot, serial: serial, exit)
                 }
             }
         }
@@ -453,9 +496,13 @@ public final class Master<Host: ConfigurationHost> {
         for line in outcome.diagnostics where line.level > .debug {
             log.write(line.level, line.message)
         }
-        guard let fresh = outcome.configuration else { return refuseReload("the new configuration is not valid") }
+        guard let fresh = outcome.configuration else {
+            return refuseReload("the new configuration is not valid")
+        }
         systemd.reloading()
-        log.notice("reloading: new generation of \(fresh.pools.count) pool(s) from \(options.configurationPath)")
+        log.notice(
+            "reloading: new generation of \(fresh.pools.count) pool(s) from \(options.configurationPath)"
+        )
         state = .reloading
         let former = listeners
         do {
@@ -490,7 +537,9 @@ public final class Master<Host: ConfigurationHost> {
             pool.end(.quit, patience: drainPatience)
         }
         drainingPools += given.pools
-        for listener in listeners where !given.formerListeners.contains(where: { $0 === listener }) { listener.unlinkPath() }
+        for listener in listeners where !given.formerListeners.contains(where: { $0 === listener }) {
+            listener.unlinkPath()
+        }
         listeners = given.formerListeners
         // What the new generation had taken goes back to the old one.
         for pool in given.pools {
@@ -601,13 +650,17 @@ extension Master: PoolOwner {
         guard !warnedProcessMax else { return }
         warnedProcessMax = true
         log.warning(
-            "The maximum number of processes has been reached. Please review your configuration and consider raising 'process.max'")
+            "The maximum number of processes has been reached. Please review your configuration and consider raising 'process.max'"
+        )
     }
 
     func register(_ process: ProcessID, as role: ChildRole) -> Bool {
         switch (children[process], role) {
         case (nil, _): break
-        case (.worker(let pool, let slot, let serial)?, .worker(let claimant, let claimedSlot, let claimedSerial)):
+        case (
+            .worker(let pool, let slot, let serial)?,
+            .worker(let claimant, let claimedSlot, let claimedSerial)
+        ):
             return pool === claimant && slot == claimedSlot && serial == claimedSerial
         default: return false
         }

@@ -4,7 +4,11 @@ internal import Configuration
 /// Turns a pool's settings into what its zygote must know.
 enum PlanBuilder {
     static func plan(
-        for pool: PoolSettings, global: GlobalSettings, identity: PoolIdentity, isRoot: Bool, program: EngineProgram,
+        for pool: PoolSettings,
+        global: GlobalSettings,
+        identity: PoolIdentity,
+        isRoot: Bool,
+        program: EngineProgram,
         host: some ConfigurationHost
     ) -> ZygotePlan {
         var plan = ZygotePlan()
@@ -47,7 +51,9 @@ enum PlanBuilder {
 
     /// `env[]`, then USER and HOME unless `env[]` has them.
     private static func environment(
-        of pool: PoolSettings, _ identity: PoolIdentity, _ host: some ConfigurationHost
+        of pool: PoolSettings,
+        _ identity: PoolIdentity,
+        _ host: some ConfigurationHost
     ) -> [NamedValue] {
         var entries = pool.environment.map { NamedValue(name: $0.name, value: $0.resolved(by: host)) }
         func add(_ name: ByteString, _ value: ByteString?) {

@@ -105,7 +105,13 @@ final class Pool {
     private lazy var watch = ListenerWatch(pool: self, reactor: owner.reactor)
     private lazy var requestTimeouts = RequestTimeouts(pool: self, reactor: owner.reactor, log: owner.log)
 
-    init(settings: PoolSettings, plan: ZygotePlan, listener: Listener, accessLog: SharedDescriptor?, owner: any PoolOwner) throws(Errno) {
+    init(
+        settings: PoolSettings,
+        plan: ZygotePlan,
+        listener: Listener,
+        accessLog: SharedDescriptor?,
+        owner: any PoolOwner
+    ) throws(Errno) {
         self.settings = settings
         self.plan = plan
         self.listener = listener
@@ -138,7 +144,8 @@ final class Pool {
         guard now - lastOverflowReport > .seconds(60) else { return }
         lastOverflowReport = now
         owner.log.warning(
-            "[pool \(name)] \(connections.quota) idle connections are all that the file limit allows this pool: the oldest are closed")
+            "[pool \(name)] \(connections.quota) idle connections are all that the file limit allows this pool: the oldest are closed"
+        )
     }
 
     /// All listeners of the pool.
@@ -158,7 +165,9 @@ final class Pool {
         becomeReadyIfStarted()
     }
 
-    /// Ready is: none of the first workers is still on its way. That may be none at all (ondemand, process.max).
+    /// Ready is: none of the first workers is still on its way.
+    ///
+    /// That may be none at all (ondemand, process.max).
     private func becomeReadyIfStarted() {
         guard policy.starting == 0, wantedSpawns.isEmpty else { return }
         watch.start()
@@ -171,7 +180,9 @@ final class Pool {
         owner.poolBecameReady(self)
     }
 
-    /// Stops taking connections; workers finish what they have. Connections that wait stay in `connections`.
+    /// Stops taking connections; workers finish what they have.
+    ///
+    /// Connections that wait stay in `connections`.
     ///
     /// - Parameter servesWaiting: Workers are to serve what waits before they leave (a graceful stop); otherwise a
     ///   successor takes it over.
@@ -193,10 +204,13 @@ final class Pool {
         predecessor.connections.move(to: connections)
     }
 
-    /// Tells the processes of a draining pool to end: `first` now, harsher signals when `patience` is over. A second
-    /// call replaces the first (a stop while a reload drains).
+    /// Tells the processes of a draining pool to end: `first` now, harsher signals when `patience` is over.
+    ///
+    /// A second call replaces the first (a stop while a reload drains).
     func end(_ first: Signal, patience: Duration) {
-        escalation = Escalation(first: first, patience: patience, reactor: owner.reactor) { [weak self] in self?.signalAll($0) }
+        escalation = Escalation(first: first, patience: patience, reactor: owner.reactor) { [weak self] in
+            self?.signalAll($0)
+        }
         escalation?.start()
     }
 
@@ -210,7 +224,9 @@ final class Pool {
             guard let process = worker.process else { continue }
             // Until a worker has spoken its number is only claimed; it is told to leave as soon as it does.
             if case .starting = worker.state, signal != .kill { continue }
-            owner.log.debug("[pool \(name)] sending signal \(signal.rawValue) \(signal.name) to child \(process)")
+            owner.log.debug(
+                "[pool \(name)] sending signal \(signal.rawValue) \(signal.name) to child \(process)"
+            )
             try? sendSignal(signal, to: process)
             if signal == .quit { worker.state = .leaving(process) }
         }
@@ -274,7 +290,11 @@ final class Pool {
         let handle = cepoll_pidfd(process.rawValue)
         defer { if handle >= 0 { closeDescriptor(handle) } }
         let trace = WorkerTrace(
-            process: process, handle: handle, layout: layout, depth: settings.requestSlowLogTraceDepth)
+            process: process,
+            handle: handle,
+            layout: layout,
+            depth: settings.requestSlowLogTraceDepth
+        )
         if handle < 0 || !owner.runElsewhere({ slowLog.record(trace, script: script) }) {
             owner.log.error("failed to trace child \(process): \(describe(currentErrno))")
         }
@@ -285,7 +305,9 @@ final class Pool {
         limitReachedCount += 1
         cscoreboard_store(&scoreboard.pool.pointee.max_children_reached, limitReachedCount)
         let directive = settings.processManager == .ondemand ? "max_children" : "pm.max_children"
-        owner.log.warning("[pool \(name)] server reached \(directive) setting (\(settings.maxChildren)), consider raising it")
+        owner.log.warning(
+            "[pool \(name)] server reached \(directive) setting (\(settings.maxChildren)), consider raising it"
+        )
     }
 
     /// Connections wait and nobody sleeps: more workers, if the limits allow.
@@ -311,7 +333,9 @@ final class Pool {
         owner.log.debug(
             "[pool \(name)] currently \(counts.active) active children, \(counts.idle) spare children, \(policy.running) running children."
         )
-        perform(policy.tick(PoolPolicy.Counts(idle: counts.idle, idleTooLong: idleTooLong), at: now.nanoseconds))
+        perform(
+            policy.tick(PoolPolicy.Counts(idle: counts.idle, idleTooLong: idleTooLong), at: now.nanoseconds)
+        )
         watch.tick()
     }
 
@@ -332,7 +356,8 @@ final class Pool {
     private func idleTime(_ worker: WorkerRecord, _ now: MonotonicTime) -> Duration {
         guard scoreboard.stage(worker.slot) == .accepting else { return .zero }
         let since = MonotonicTime(
-            nanoseconds: cscoreboard_load_time(&scoreboard.slot(worker.slot).pointee.idle_since_ns))
+            nanoseconds: cscoreboard_load_time(&scoreboard.slot(worker.slot).pointee.idle_since_ns)
+        )
         return now - max(since, worker.startTime)
     }
 
@@ -341,7 +366,9 @@ final class Pool {
         let now = MonotonicTime.now
         let idle = workers.values.filter { $0.isReady || $0.wasAskedToLeave }
             .filter { scoreboard.stage($0.slot) == .accepting }
-        guard let worker = idle.max(by: { idleTime($0, now) < idleTime($1, now) }), let process = worker.process else { return }
+        guard let worker = idle.max(by: { idleTime($0, now) < idleTime($1, now) }),
+            let process = worker.process
+        else { return }
         if worker.wasAskedToLeave {
             try? sendSignal(.kill, to: process)
         } else {
@@ -358,7 +385,9 @@ final class Pool {
 
     /// How many workers would be started if they were asked for now.
     func startable() -> Int {
-        guard owner.mayStartWorkers, state == .serving, policy.heldBack(at: MonotonicTime.now.nanoseconds) == nil else { return 0 }
+        guard owner.mayStartWorkers, state == .serving,
+            policy.heldBack(at: MonotonicTime.now.nanoseconds) == nil
+        else { return 0 }
         return min(policy.room, owner.allowance(for: self), freeSlots.count - wantedSpawns.count)
     }
 
@@ -403,8 +432,11 @@ final class Pool {
         var standardError: SharedDescriptor
         if settings.catchWorkersOutput {
             let catcher = WorkerOutput(
-                pool: name, pid: { [weak self] in ByteString(self?.workers[slot]?.process?.description ?? "?") },
-                decorates: settings.decorateWorkersOutput, log: owner.log)
+                pool: name,
+                pid: { [weak self] in ByteString(self?.workers[slot]?.process?.description ?? "?") },
+                decorates: settings.decorateWorkersOutput,
+                log: owner.log
+            )
             let first = try makePipe()
             let second = try makePipe()
             try catcher.watch(first.read, .standardOutput, on: owner.reactor)
@@ -414,13 +446,25 @@ final class Pool {
             let null = SharedDescriptor(adopting: try retryingOnInterrupt { cepoll_open_null() })
             (standardOutput, standardError) = (null, null)
         }
-        let worker = WorkerRecord(slot: slot, serial: serial, isRespawn: isRespawn, channel: mine, output: output)
-        worker.registration = try owner.reactor.watch(mine.descriptor, for: .readable) { [weak self, weak worker] _ in
+        let worker = WorkerRecord(
+            slot: slot,
+            serial: serial,
+            isRespawn: isRespawn,
+            channel: mine,
+            output: output
+        )
+        worker.registration = try owner.reactor.watch(mine.descriptor, for: .readable) {
+            [weak self, weak worker] _ in
             if let worker { self?.receive(from: worker) }
         }
         guard
             zygote.spawn(
-                slot: slot, serial: serial, channel: theirs, output: standardOutput.rawValue, errors: standardError.rawValue)
+                slot: slot,
+                serial: serial,
+                channel: theirs,
+                output: standardOutput.rawValue,
+                errors: standardError.rawValue
+            )
         else { throw .brokenPipe }
         workers[slot] = worker
     }
@@ -441,8 +485,15 @@ final class Pool {
         guard zygote == nil, state == .serving else { return owner.zygoteFinishedStarting() }
         do throws(Errno) {
             let link = try ZygoteLink(
-                program: owner.program, plan: plan, scoreboard: scoreboard, queue: queueReader, listener: listener,
-                accessLog: accessLog, reactor: owner.reactor, log: owner.log, fileLimit: owner.inheritedFileLimit
+                program: owner.program,
+                plan: plan,
+                scoreboard: scoreboard,
+                queue: queueReader,
+                listener: listener,
+                accessLog: accessLog,
+                reactor: owner.reactor,
+                log: owner.log,
+                fileLimit: owner.inheritedFileLimit
             ) { [weak self] event in self?.handle(event) }
             zygote = link
             owner.register(link.process, as: .zygote(self))
@@ -465,18 +516,23 @@ final class Pool {
             pumpSpawns()
         case .spawned(let slot, let serial, let process):
             // The number is the zygote's word: it must name a child of ours that is not known already.
-            guard let worker = workers[slot], worker.serial == serial, case .requested = worker.state else { return }
+            guard let worker = workers[slot], worker.serial == serial, case .requested = worker.state else {
+                return
+            }
             // A claim, until the worker itself speaks: then the kernel names the process.
             let exit = owner.claimExit(of: process)
             let isOurs = exit != nil || isChild(process)
-            guard isOurs, exit != nil || owner.claim(process, for: .worker(self, slot: slot, serial: serial)) else {
+            guard isOurs, exit != nil || owner.claim(process, for: .worker(self, slot: slot, serial: serial))
+            else {
                 return distrustZygote("named process \(process) as a worker, which is none of its own")
             }
             worker.state = .starting(process)
             started(worker, process)
             if let exit { return workerEnded(slot: slot, serial: serial, exit) }
         case .spawnFailed(let slot, let serial, let error):
-            guard let worker = workers[slot], worker.serial == serial, case .requested = worker.state else { return }
+            guard let worker = workers[slot], worker.serial == serial, case .requested = worker.state else {
+                return
+            }
             remove(worker)
             owner.log.error("[pool \(name)] fork() failed: \(describe(error))")
             perform(policy.forkFailed(at: MonotonicTime.now.nanoseconds))
@@ -513,8 +569,15 @@ final class Pool {
         if wasStarting {
             zygoteFailed("its zygote \(describeExit(exit)) while starting")
         } else {
-            owner.log.warning("[pool \(name)] zygote \(exit.process) \(describeExit(exit)); a new one is started when a worker is needed")
-            perform(policy.tick(PoolPolicy.Counts(idle: scoreboard.counts().idle), at: MonotonicTime.now.nanoseconds))
+            owner.log.warning(
+                "[pool \(name)] zygote \(exit.process) \(describeExit(exit)); a new one is started when a worker is needed"
+            )
+            perform(
+                policy.tick(
+                    PoolPolicy.Counts(idle: scoreboard.counts().idle),
+                    at: MonotonicTime.now.nanoseconds
+                )
+            )
         }
         pumpSpawns()
     }
@@ -538,7 +601,9 @@ final class Pool {
     private func receive(from worker: WorkerRecord) {
         let capacity = Message.length + MessageSocket.maximumPayload
         withUnsafeTemporaryAllocation(byteCount: capacity, alignment: 16) { buffer in
-            guard let arrival = try? worker.channel.receive(into: buffer) else { return worker.registration = nil }
+            guard let arrival = try? worker.channel.receive(into: buffer) else {
+                return worker.registration = nil
+            }
             switch arrival {
             case .wouldBlock: return
             // The kernel reports its death; a worker that breaks the protocol is one that must go.
@@ -546,23 +611,41 @@ final class Pool {
             case .descriptorsLost(let descriptors):
                 // The connection is lost; the worker did nothing wrong.
                 for descriptor in descriptors { owner.closeElsewhere(descriptor) }
-                owner.log.error("[pool \(name)] a connection was lost: the master has no more file descriptors")
+                owner.log.error(
+                    "[pool \(name)] a connection was lost: the master has no more file descriptors"
+                )
             case .malformed(let descriptors):
                 for descriptor in descriptors { owner.closeElsewhere(descriptor) }
                 distrust(worker, "sent a malformed message")
             case .message(let message, let payload, let descriptors, let sender):
-                handle(message, descriptors, sender, Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload])), worker)
+                handle(
+                    message,
+                    descriptors,
+                    sender,
+                    Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload])),
+                    worker
+                )
             }
         }
     }
 
-    private func handle(_ message: Message, _ descriptors: [CInt], _ sender: Int32, _ bytes: [UInt8], _ worker: WorkerRecord) {
+    private func handle(
+        _ message: Message,
+        _ descriptors: [CInt],
+        _ sender: Int32,
+        _ bytes: [UInt8],
+        _ worker: WorkerRecord
+    ) {
         switch message.kind {
         case .workerReady where descriptors.isEmpty: workerBecameReady(worker, ProcessID(sender))
         case .park:
             guard let descriptor = takeOne(descriptors, from: worker) else { return }
             (owner.currentPool(on: listener) ?? self).connections.park(
-                descriptor, flags: message.flags, acceptedTime: message.value, bytes: bytes)
+                descriptor,
+                flags: message.flags,
+                acceptedTime: message.value,
+                bytes: bytes
+            )
         case .linger:
             guard let descriptor = takeOne(descriptors, from: worker) else { return }
             (owner.currentPool(on: listener) ?? self).connections.linger(descriptor)
@@ -627,7 +710,9 @@ final class Pool {
 
     /// A worker's process has ended.
     func workerEnded(slot: Int, serial: Int64, _ exit: ProcessExit) {
-        guard let worker = workers[slot], worker.serial == serial, worker.process == exit.process else { return }
+        guard let worker = workers[slot], worker.serial == serial, worker.process == exit.process else {
+            return
+        }
         let lifetime = MonotonicTime.now - worker.startTime
         let served = cscoreboard_load(&scoreboard.slot(slot).pointee.requests)
         worker.output?.finish()
@@ -641,11 +726,17 @@ final class Pool {
             isClean ? .none : served == 0 ? .beforeAnyRequest : .inRequest
         perform(
             policy.workerEnded(
-                wasRetired: wasRetired || state != .serving || !owner.mayStartWorkers, wasReady: wasReady,
-                failure: failure, at: MonotonicTime.now.nanoseconds))
+                wasRetired: wasRetired || state != .serving || !owner.mayStartWorkers,
+                wasReady: wasReady,
+                failure: failure,
+                at: MonotonicTime.now.nanoseconds
+            )
+        )
         if state == .serving { watch.recheck() }
         owner.poolMayBeGone(self)
-        if state == .serving, isSignal(exit, .segmentationFault) || isSignal(exit, .busError) { owner.workerCrashed() }
+        if state == .serving, isSignal(exit, .segmentationFault) || isSignal(exit, .busError) {
+            owner.workerCrashed()
+        }
     }
 
     private func isSignal(_ exit: ProcessExit, _ signal: Signal) -> Bool {
@@ -660,8 +751,16 @@ final class Pool {
     private func drainChannel(of worker: WorkerRecord) {
         let capacity = Message.length + MessageSocket.maximumPayload
         withUnsafeTemporaryAllocation(byteCount: capacity, alignment: 16) { buffer in
-            while case .message(let message, let payload, let descriptors, let sender)? = try? worker.channel.receive(into: buffer) {
-                handle(message, descriptors, sender, Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload])), worker)
+            while case .message(let message, let payload, let descriptors, let sender)? = try? worker.channel
+                .receive(into: buffer)
+            {
+                handle(
+                    message,
+                    descriptors,
+                    sender,
+                    Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload])),
+                    worker
+                )
             }
         }
     }
@@ -679,11 +778,15 @@ final class Pool {
         let time = "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction
         if wasRetired {
             return owner.log.debug(
-                "[pool \(name)] child \(exit.process) has been killed by the process management after \(time) seconds from start")
+                "[pool \(name)] child \(exit.process) has been killed by the process management after \(time) seconds from start"
+            )
         }
-        let level: LogLevel = !owner.mayStartWorkers || state != .serving ? .debug : isClean ? .notice : .warning
+        let level: LogLevel =
+            !owner.mayStartWorkers || state != .serving ? .debug : isClean ? .notice : .warning
         owner.log.write(
-            level, "[pool \(name)] child \(exit.process) exited \(describeExit(exit)) after \(time) seconds from start")
+            level,
+            "[pool \(name)] child \(exit.process) exited \(describeExit(exit)) after \(time) seconds from start"
+        )
     }
 }
 
@@ -691,7 +794,8 @@ final class Pool {
 func describeExit(_ exit: ProcessExit) -> String {
     switch exit.reason {
     case .code(let code): "with code \(code)"
-    case .signal(let signal, let dumped): "on signal \(signal.rawValue) (\(signal.name)\(dumped ? " - core dumped" : ""))"
+    case .signal(let signal, let dumped):
+        "on signal \(signal.rawValue) (\(signal.name)\(dumped ? " - core dumped" : ""))"
     }
 }
 

@@ -39,7 +39,9 @@ final class RequestTimeouts {
 
     /// Nil when the pool has neither timeout.
     init?(pool: Pool, reactor: Reactor, log: Log) {
-        let timeouts = [pool.settings.requestTerminateTimeout, pool.settings.requestSlowLogTimeout].filter { $0 > .zero }
+        let timeouts = [pool.settings.requestTerminateTimeout, pool.settings.requestSlowLogTimeout].filter {
+            $0 > .zero
+        }
         guard let shortest = timeouts.min() else { return nil }
         self.pool = pool
         self.reactor = reactor
@@ -75,7 +77,10 @@ final class RequestTimeouts {
     }
 
     private func check(
-        _ worker: WorkerRecord, _ process: ProcessID, _ slot: UnsafeMutablePointer<cscoreboard_slot>, _ now: MonotonicTime
+        _ worker: WorkerRecord,
+        _ process: ProcessID,
+        _ slot: UnsafeMutablePointer<cscoreboard_slot>,
+        _ now: MonotonicTime
     ) {
         let begin = MonotonicTime(nanoseconds: slot.pointee.accepted_ns)
         let elapsed = now - begin
@@ -116,7 +121,11 @@ final class RequestTimeouts {
         }
     }
 
-    private func report(_ process: ProcessID, _ slot: UnsafeMutablePointer<cscoreboard_slot>, _ what: ByteString) {
+    private func report(
+        _ process: ProcessID,
+        _ slot: UnsafeMutablePointer<cscoreboard_slot>,
+        _ what: ByteString
+    ) {
         let query = printable(cscoreboard_query(slot))
         let request: ByteString =
             "\(printable(cscoreboard_method(slot))) \(printable(cscoreboard_uri(slot)))\(query.isEmpty ? "" : "?")\(query)"

@@ -27,7 +27,9 @@ struct SlowLog {
         for line in frames.lines { record += line + [UInt8(ascii: "\n")] }
         if let code = frames.failure {
             record += Array("+++ dump failed\n".utf8)
-            log.error("failed to read the memory of child \(trace.process): \(String(cString: strerror(code))) (\(code))")
+            log.error(
+                "failed to read the memory of child \(trace.process): \(String(cString: strerror(code))) (\(code))"
+            )
         }
         record.withUnsafeBytes { bytes in
             guard let base = bytes.baseAddress else { return }

@@ -41,7 +41,8 @@ final class StatusAnswer {
     }
 
     private static let expires: ByteString = "Expires: Thu, 01 Jan 1970 00:00:00 GMT"
-    private static let cacheControl: ByteString = "Cache-Control: no-cache, no-store, must-revalidate, max-age=0"
+    private static let cacheControl: ByteString =
+        "Cache-Control: no-cache, no-store, must-revalidate, max-age=0"
 
     /// The records that answer a request.
     func response(to table: inout ParameterTable, requestID: UInt16) -> [UInt8] {
@@ -70,7 +71,9 @@ final class StatusAnswer {
     private func framed(_ bytes: [UInt8], _ requestID: UInt16) -> [UInt8] {
         let records = bytes.count / RecordLimit.maximumAlignedContent + 1
         let size = bytes.count + records * (RecordLimit.headerLength + 8) + 2 * RecordLimit.endRequestLength
-        return [UInt8](unsafeUninitializedCapacity: max(size, ResponseFramer.minimumBuffer)) { buffer, count in
+        return [UInt8](unsafeUninitializedCapacity: max(size, ResponseFramer.minimumBuffer)) {
+            buffer,
+            count in
             let memory = UnsafeMutableRawBufferPointer(buffer)
             var framer = ResponseFramer(requestID: requestID)
             let taken = bytes.withUnsafeBytes { framer.append($0, to: .standardOutput, in: memory) }
@@ -81,15 +84,19 @@ final class StatusAnswer {
     }
 
     private func page(for table: inout ParameterTable) -> Page {
-        let resolver = ScriptResolver(ScriptResolver.Settings(fixPathinfo: true, discardPath: false, documentRoot: []))
+        let resolver = ScriptResolver(
+            ScriptResolver.Settings(fixPathinfo: true, discardPath: false, documentRoot: [])
+        )
         let resolution = resolver.resolve(&table, exists: { _ in true }, isRegularFile: { _ in true })
-        guard resolution.hasScriptParameter, table.value(of: "REQUEST_METHOD") != nil, let uri = resolution.requestURI
+        guard resolution.hasScriptParameter, table.value(of: "REQUEST_METHOD") != nil,
+            let uri = resolution.requestURI
         else { return notFound }
         let path = ByteString(table.bytes(of: uri))
         if let ping = settings.pingPath, !ping.isEmpty, path == ping {
             return Page(
                 headers: [typed("text/plain"), Self.expires, Self.cacheControl],
-                body: (settings.pingResponse ?? "pong").bytes)
+                body: (settings.pingResponse ?? "pong").bytes
+            )
         }
         guard let status = settings.statusPath, !status.isEmpty, path == status else { return notFound }
         return statusPage(table)
@@ -100,11 +107,14 @@ final class StatusAnswer {
         if method == Array("HEAD".utf8) {
             return Page(headers: [Self.expires, Self.cacheControl, defaultType], body: [])
         }
-        let wanted = table.value(of: "QUERY_STRING").map { table.withBytes(of: $0) { StatusQuery($0) } } ?? StatusQuery()
+        let wanted =
+            table.value(of: "QUERY_STRING").map { table.withBytes(of: $0) { StatusQuery($0) } }
+            ?? StatusQuery()
         let style = (settings.processManager ?? .static).name
         let page = StatusPage(
             pool: scoreboard.poolStatus(pool: settings.name.bytes, processManager: Array(style.utf8)),
-            processes: wanted.isFull ? scoreboard.processStatuses() : [])
+            processes: wanted.isFull ? scoreboard.processStatuses() : []
+        )
         let type: ByteString =
             switch wanted.format {
             case .text, .html, .xml: typed(wanted.format.contentType)

@@ -41,10 +41,9 @@ final class StatusConnection {
     private var output: [UInt8] = []
     private var sent = 0
 
-    /// - Parameters:
-    ///   - descriptor: Non-blocking.
-    ///   - onEnd: Called once when there is nothing more to do; it is to drop this object.
-    init(_ descriptor: SharedDescriptor, answer: StatusAnswer, reactor: Reactor, onEnd: @escaping () -> Void) {
+    /// Takes a non-blocking connection; `onEnd` is called once when there is nothing more to do, and is to drop this.
+    init(_ descriptor: SharedDescriptor, answer: StatusAnswer, reactor: Reactor, onEnd: @escaping () -> Void)
+    {
         self.descriptor = descriptor
         self.answer = answer
         self.reactor = reactor
@@ -53,7 +52,9 @@ final class StatusConnection {
 
     /// Waits for a request.
     func begin() throws(Errno) {
-        registration = try reactor.watch(descriptor.rawValue, for: .readable) { [weak self] _ in self?.proceed() }
+        registration = try reactor.watch(descriptor.rawValue, for: .readable) { [weak self] _ in
+            self?.proceed()
+        }
         limit(to: Self.requestPatience)
     }
 
@@ -79,7 +80,8 @@ final class StatusConnection {
     private func receive() -> Verdict {
         withUnsafeTemporaryAllocation(byteCount: Self.inputLimit, alignment: 8) { buffer in
             let window = UnsafeMutableRawBufferPointer(rebasing: buffer[0..<(Self.inputLimit - input.count)])
-            guard !window.isEmpty, let transfer = try? Syscalls.receive(descriptor.rawValue, into: window) else { return .end }
+            guard !window.isEmpty, let transfer = try? Syscalls.receive(descriptor.rawValue, into: window)
+            else { return .end }
             switch transfer {
             case .endOfStream: return .end
             case .wouldBlock: return .goOn

@@ -39,11 +39,15 @@ final class StatusListener {
         allowed = listener.isTCP ? pool.settings.allowedClients.map { AllowedPeers($0) } : nil
     }
 
-    /// Starts answering. Failure is said, and retried: the pool's service does not depend on it.
+    /// Starts answering.
+    ///
+    /// Failure is said, and retried: the pool's service does not depend on it.
     func start() {
         retry = nil
         do {
-            watch = try reactor.watch(listener.descriptor.rawValue, for: .readable) { [weak self] _ in self?.accept() }
+            watch = try reactor.watch(listener.descriptor.rawValue, for: .readable) { [weak self] _ in
+                self?.accept()
+            }
         } catch {
             log.error("[pool \(name)] cannot watch the status listener: \(describe(error))")
             startLater()
@@ -69,7 +73,9 @@ final class StatusListener {
             let descriptor = cepoll_accept(listener.descriptor.rawValue, &peer)
             guard descriptor >= 0 else {
                 if errno != EAGAIN {
-                    log.error("[pool \(name)] accept() on the status listener failed: \(describe(currentErrno))")
+                    log.error(
+                        "[pool \(name)] accept() on the status listener failed: \(describe(currentErrno))"
+                    )
                     startLater()
                 }
                 return
@@ -82,7 +88,9 @@ final class StatusListener {
         let owned = SharedDescriptor(adopting: descriptor)
         if let allowed, !allowed.allows(peer) { return }
         if order.count >= Self.maximumConnections { end(order[0]) }
-        let connection = StatusConnection(owned, answer: answer, reactor: reactor) { [weak self] in self?.end(descriptor) }
+        let connection = StatusConnection(owned, answer: answer, reactor: reactor) { [weak self] in
+            self?.end(descriptor)
+        }
         guard (try? connection.begin()) != nil else { return }
         connections[descriptor] = connection
         order.append(descriptor)

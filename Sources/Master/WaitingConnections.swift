@@ -88,8 +88,10 @@ final class WaitingConnections {
     var taken: () -> Int64 = { 0 }
     private var sentToQueue: Int64 = 0
 
-    /// Connections that wait for a worker, here or in the queue. The kernel says whether the queue is empty; how many
-    /// are in it is the workers' count, and held against that.
+    /// Connections that wait for a worker, here or in the queue.
+    ///
+    /// The kernel says whether the queue is empty; how many are in it is the workers' count, and held against
+    /// that.
     var waitingTotal: Int {
         guard cepoll_unsent(queue.descriptor) > 0 else {
             sentToQueue = taken()
@@ -115,18 +117,28 @@ final class WaitingConnections {
     func park(_ descriptor: CInt, flags: Message.Flags, acceptedTime: UInt64, bytes: [UInt8]) {
         let purpose: Purpose = !bytes.isEmpty ? .assembling : flags.contains(.keptAlive) ? .idle : .silent
         let connection = Parked(
-            descriptor: descriptor, purpose: purpose, flags: flags, acceptedTime: acceptedTime, bytes: bytes)
+            descriptor: descriptor,
+            purpose: purpose,
+            flags: flags,
+            acceptedTime: acceptedTime,
+            bytes: bytes
+        )
         guard purpose == .assembling, isComplete(connection) else { return watch(connection) }
         dispatch(
-            Waiting(descriptor: connection.descriptor, flags: flags, acceptedTime: acceptedTime, bytes: bytes))
+            Waiting(descriptor: connection.descriptor, flags: flags, acceptedTime: acceptedTime, bytes: bytes)
+        )
     }
 
     /// Takes a new connection that the master has accepted: straight to the workers, who check its address.
     func enqueue(_ descriptor: CInt) {
         dispatch(
             Waiting(
-                descriptor: Connection(adopting: descriptor), flags: [],
-                acceptedTime: MonotonicTime.now.nanoseconds, bytes: []))
+                descriptor: Connection(adopting: descriptor),
+                flags: [],
+                acceptedTime: MonotonicTime.now.nanoseconds,
+                bytes: []
+            )
+        )
     }
 
     /// Takes a connection whose response is complete: what the client still sends is thrown away until it closes.
@@ -142,7 +154,10 @@ final class WaitingConnections {
         let number = connection.descriptor.rawValue
         guard
             let registration = try? reactor.watch(
-                number, for: [.readable, .peerClosed], handler: { [weak self] _ in self?.becameReadable(number) })
+                number,
+                for: [.readable, .peerClosed],
+                handler: { [weak self] _ in self?.becameReadable(number) }
+            )
         else { return }
         connection.registration = registration
         setDeadline(of: connection)
@@ -200,8 +215,12 @@ final class WaitingConnections {
                     release(number)
                     dispatch(
                         Waiting(
-                            descriptor: connection.descriptor, flags: connection.flags,
-                            acceptedTime: MonotonicTime.now.nanoseconds, bytes: connection.bytes))
+                            descriptor: connection.descriptor,
+                            flags: connection.flags,
+                            acceptedTime: MonotonicTime.now.nanoseconds,
+                            bytes: connection.bytes
+                        )
+                    )
                     return
                 }
                 if connection.purpose != .assembling {
@@ -213,13 +232,19 @@ final class WaitingConnections {
         }
     }
 
-    /// Whether a worker can make something of the bytes: all that PHP will read, an error, or as much as is kept here.
+    /// Whether a worker can make something of the bytes: all that PHP will read, an error, or as much as is
+    /// kept here.
+    ///
     /// Each byte is looked at once, however small the pieces are in which they come.
     private func isComplete(_ connection: Parked) -> Bool {
         guard connection.bytes.count < Self.assemblyLimit else { return true }
         while true {
             if let left = connection.bodyLeft, left <= 0 { return true }
-            guard let step = try? connection.decoder.next(connection.bytes.span.extracting(connection.scanned...)) else {
+            guard
+                let step = try? connection.decoder.next(
+                    connection.bytes.span.extracting(connection.scanned...)
+                )
+            else {
                 return true
             }
             switch step.event {
@@ -245,7 +270,8 @@ final class WaitingConnections {
             case .parameters(let range):
                 let piece = bytes.span.extracting(position...).extracting(range)
                 guard (try? table.append(piece)) != nil else { return nil }
-            case .endOfParameters: return (try? table.finish()) == nil ? nil : table.number(of: "CONTENT_LENGTH")
+            case .endOfParameters:
+                return (try? table.finish()) == nil ? nil : table.number(of: "CONTENT_LENGTH")
             case .needMore: return nil
             default: break
             }
@@ -327,21 +353,27 @@ final class WaitingConnections {
         let capacity = Message.length + MessageSocket.maximumPayload
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 16)
         defer { buffer.deallocate() }
-        while case .message(let message, let payload, let descriptors, _)? = try? reader.receive(into: buffer) {
+        while case .message(let message, let payload, let descriptors, _)? = try? reader.receive(into: buffer)
+        {
             for surplus in descriptors.dropFirst() { closeDescriptor(surplus) }
             guard let descriptor = descriptors.first else { continue }
             let bytes = Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))
             assembledBytes += bytes.count
             waiting.append(
                 Waiting(
-                    descriptor: Connection(adopting: descriptor), flags: message.flags, acceptedTime: message.value,
-                    bytes: bytes))
+                    descriptor: Connection(adopting: descriptor),
+                    flags: message.flags,
+                    acceptedTime: message.value,
+                    bytes: bytes
+                )
+            )
         }
     }
 }
 
-/// A client's connection in the master. Whoever shares the open file could make close(2) wait (SO_LINGER): the master
-/// never does.
+/// A client's connection in the master.
+///
+/// Whoever shares the open file could make close(2) wait (SO_LINGER): the master never does.
 final class Connection {
     let rawValue: CInt
 

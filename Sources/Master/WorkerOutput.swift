@@ -30,9 +30,13 @@ final class WorkerOutput {
     }
 
     /// Watches the reading end of one stream's pipe, which it owns from now on.
-    func watch(_ descriptor: SharedDescriptor, _ stream: OutputLines.Stream, on reactor: Reactor) throws(Errno) {
+    func watch(_ descriptor: SharedDescriptor, _ stream: OutputLines.Stream, on reactor: Reactor)
+        throws(Errno)
+    {
         let number = descriptor.rawValue
-        let registration = try reactor.watch(number, for: .readable) { [weak self] _ in self?.receive(number, stream) }
+        let registration = try reactor.watch(number, for: .readable) { [weak self] _ in
+            self?.receive(number, stream)
+        }
         watches.append(Watch(descriptor: descriptor, stream: stream, registration: registration))
     }
 

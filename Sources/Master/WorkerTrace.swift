@@ -56,7 +56,9 @@ struct WorkerTrace {
                 // The script itself: nobody called it.
                 if name == 0, caller == nil { return }
                 let digits = String(frame, radix: 16)
-                var line = Array("[0x\(String(repeating: "0", count: max(0, 16 - digits.count)))\(digits)] ".utf8)
+                var line = Array(
+                    "[0x\(String(repeating: "0", count: max(0, 16 - digits.count)))\(digits)] ".utf8
+                )
                 line += name == 0 ? Array("[INCLUDE_OR_EVAL]".utf8) : (try? text(name)) ?? Array("???".utf8)
                 line += Array("() ".utf8) + (caller ?? Array("unknown:0".utf8))
                 lines.append(line)
@@ -84,7 +86,9 @@ struct WorkerTrace {
 
     private func read(_ address: UInt64, _ buffer: UnsafeMutableRawBufferPointer) throws(Unreadable) {
         guard let base = buffer.baseAddress else { return }
-        if cepoll_read_memory(process.rawValue, address, base, buffer.count) < 0 { throw Unreadable(code: errno) }
+        if cepoll_read_memory(process.rawValue, address, base, buffer.count) < 0 {
+            throw Unreadable(code: errno)
+        }
     }
 
     private func word(_ address: UInt64) throws(Unreadable) -> UInt64 {
@@ -108,7 +112,8 @@ struct WorkerTrace {
     /// A text, cut where a log has seen enough, with control characters as dots.
     private func text(_ address: UInt64) throws(Unreadable) -> [UInt8] {
         let length = Int(min(try word(address &+ layout.textLength), UInt64(Self.longestText)))
-        return try withUnsafeTemporaryAllocation(byteCount: length, alignment: 1) { buffer throws(Unreadable) in
+        return try withUnsafeTemporaryAllocation(byteCount: length, alignment: 1) {
+            buffer throws(Unreadable) in
             try read(address &+ layout.textStart, buffer)
             return buffer.map { $0 < 0x20 || $0 == 0x7f ? UInt8(ascii: ".") : $0 }
         }

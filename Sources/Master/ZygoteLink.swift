@@ -21,7 +21,9 @@ final class ZygoteLink {
     private let output: ZygoteOutput
     private var registration: Reactor.Registration?
     private let buffer = UnsafeMutableRawBufferPointer.allocate(
-        byteCount: Message.length + TraceLayout.byteCount, alignment: 16)
+        byteCount: Message.length + TraceLayout.byteCount,
+        alignment: 16
+    )
 
     /// What the zygote says.
     enum Event {
@@ -38,28 +40,44 @@ final class ZygoteLink {
     ///
     /// - Throws: `Errno` of the call that failed; nothing is left behind.
     init(
-        program: EngineProgram, plan: ZygotePlan, scoreboard: Scoreboard, queue: MessageSocket, listener: Listener,
-        accessLog: SharedDescriptor?, reactor: Reactor, log: Log, fileLimit: UInt64, handler: @escaping (Event) -> Void
+        program: EngineProgram,
+        plan: ZygotePlan,
+        scoreboard: Scoreboard,
+        queue: MessageSocket,
+        listener: Listener,
+        accessLog: SharedDescriptor?,
+        reactor: Reactor,
+        log: Log,
+        fileLimit: UInt64,
+        handler: @escaping (Event) -> Void
     ) throws(Errno) {
         let (mine, theirs) = try MessageSocket.pair()
         let bytes = plan.encoded()
         let file = SharedDescriptor(
-            adopting: try retryingOnInterrupt { cepoll_memory_file("fpmd-plan") })
+            adopting: try retryingOnInterrupt { cepoll_memory_file("fpmd-plan") }
+        )
         let written = bytes.withUnsafeBytes { write(file.rawValue, $0.baseAddress, $0.count) }
         guard written == bytes.count else { throw .noSpace }
-        let null = SharedDescriptor(adopting: try retryingOnInterrupt { open("/dev/null", O_RDWR | O_CLOEXEC) })
+        let null = SharedDescriptor(
+            adopting: try retryingOnInterrupt { open("/dev/null", O_RDWR | O_CLOEXEC) }
+        )
         let pipe = try makePipe()
         process = try spawnProgram(
-            program.path, [ByteString(program.path), ByteString(EngineMode.zygote.rawValue), paddedTitle(plan.pool)],
+            program.path,
+            [ByteString(program.path), ByteString(EngineMode.zygote.rawValue), paddedTitle(plan.pool)],
             descriptors: [
                 null.rawValue, pipe.write.rawValue, pipe.write.rawValue, theirs.descriptor, file.rawValue,
                 scoreboard.memory.descriptor.rawValue, queue.descriptor, listener.descriptor.rawValue,
                 accessLog?.rawValue ?? null.rawValue,
-            ], fileLimit: fileLimit)
+            ],
+            fileLimit: fileLimit
+        )
         channel = mine
         output = ZygoteOutput(pool: plan.pool, log: log)
         try output.watch(pipe.read, on: reactor)
-        registration = try reactor.watch(mine.descriptor, for: .readable) { [weak self] _ in self?.receive(handler) }
+        registration = try reactor.watch(mine.descriptor, for: .readable) { [weak self] _ in
+            self?.receive(handler)
+        }
     }
 
     deinit { buffer.deallocate() }
@@ -84,12 +102,19 @@ final class ZygoteLink {
             case .spawned:
                 handler(
                     .spawned(
-                        slot: Int(message.slot), serial: message.serial, ProcessID(Int32(truncatingIfNeeded: message.value))))
+                        slot: Int(message.slot),
+                        serial: message.serial,
+                        ProcessID(Int32(truncatingIfNeeded: message.value))
+                    )
+                )
             case .spawnFailed:
                 handler(
                     .spawnFailed(
-                        slot: Int(message.slot), serial: message.serial,
-                        Errno(rawValue: CInt(truncatingIfNeeded: message.value))))
+                        slot: Int(message.slot),
+                        serial: message.serial,
+                        Errno(rawValue: CInt(truncatingIfNeeded: message.value))
+                    )
+                )
             case .spawn, .accessLog, .workerReady, .park, .linger, .serve:
                 registration = nil
                 handler(.gone)
@@ -100,7 +125,9 @@ final class ZygoteLink {
     /// Asks for a worker; false when the zygote does not take the request.
     func spawn(slot: Int, serial: Int64, channel end: MessageSocket, output: CInt, errors: CInt) -> Bool {
         let request = Message(.spawn, slot: UInt32(slot), serial: serial)
-        guard case .bytes? = try? channel.send(request, descriptors: [end.descriptor, output, errors]) else { return false }
+        guard case .bytes? = try? channel.send(request, descriptors: [end.descriptor, output, errors]) else {
+            return false
+        }
         return true
     }
 
@@ -122,12 +149,16 @@ private func paddedTitle(_ pool: ByteString) -> ByteString { "pool=\(pool)" }
 /// A pipe with the reading end non-blocking.
 func makePipe() throws(Errno) -> (read: SharedDescriptor, write: SharedDescriptor) {
     var ends: [CInt] = [-1, -1]
-    let result = ends.withUnsafeMutableBufferPointer { buffer in buffer.baseAddress.map { cepoll_pipe($0) } ?? -1 }
+    let result = ends.withUnsafeMutableBufferPointer { buffer in
+        buffer.baseAddress.map { cepoll_pipe($0) } ?? -1
+    }
     if result < 0 { throw currentErrno }
     return (SharedDescriptor(adopting: ends[0]), SharedDescriptor(adopting: ends[1]))
 }
 
-/// What a zygote writes: mostly why PHP does not start. Lines come with a level, or count as notices.
+/// What a zygote writes: mostly why PHP does not start.
+///
+/// Lines come with a level, or count as notices.
 final class ZygoteOutput {
     private let pool: ByteString
     private let log: Log
@@ -143,7 +174,9 @@ final class ZygoteOutput {
 
     func watch(_ descriptor: SharedDescriptor, on reactor: Reactor) throws(Errno) {
         self.descriptor = descriptor
-        registration = try reactor.watch(descriptor.rawValue, for: .readable) { [weak self] _ in self?.receive(rounds: 1) }
+        registration = try reactor.watch(descriptor.rawValue, for: .readable) { [weak self] _ in
+            self?.receive(rounds: 1)
+        }
     }
 
     func finish() {

@@ -1,5 +1,7 @@
-/// Patience with something that fails again and again: the first failures are retried at once, later ones after
-/// a delay that doubles up to a limit. Time is a parameter, in nanoseconds.
+/// Patience with something that fails again and again: the first failures are retried at once, later ones
+/// after a delay that doubles up to a limit.
+///
+/// Time is a parameter, in nanoseconds.
 public struct Backoff: Equatable, Sendable {
     /// Failures retried at once.
     private static let free = 3
@@ -38,7 +40,9 @@ public struct Backoff: Equatable, Sendable {
     public func notBefore(_ now: UInt64) -> UInt64? { until > now ? until : nil }
 }
 
-/// A token bucket: so many at once, then so many a second. Time is a parameter, in nanoseconds.
+/// A token bucket: so many at once, then so many a second.
+///
+/// Time is a parameter, in nanoseconds.
 public struct RateLimit: Equatable, Sendable {
     private let allowance: UInt64
     private let interval: UInt64

@@ -17,7 +17,11 @@ public struct PoolLimits: Equatable, Sendable {
 
     /// Limits from plain numbers.
     public init(
-        manager: ProcessManager, maxChildren: Int, startServers: Int = 0, minSpare: Int = 0, maxSpare: Int = 0,
+        manager: ProcessManager,
+        maxChildren: Int,
+        startServers: Int = 0,
+        minSpare: Int = 0,
+        maxSpare: Int = 0,
         maxSpawnRate: Int = 32
     ) {
         self.manager = manager
@@ -31,13 +35,19 @@ public struct PoolLimits: Equatable, Sendable {
     /// Limits of an accepted pool.
     public init(_ settings: PoolSettings) {
         self.init(
-            manager: settings.processManager ?? .static, maxChildren: settings.maxChildren,
-            startServers: settings.startServers, minSpare: settings.minSpareServers, maxSpare: settings.maxSpareServers,
-            maxSpawnRate: settings.maxSpawnRate)
+            manager: settings.processManager ?? .static,
+            maxChildren: settings.maxChildren,
+            startServers: settings.startServers,
+            minSpare: settings.minSpareServers,
+            maxSpare: settings.maxSpareServers,
+            maxSpawnRate: settings.maxSpawnRate
+        )
     }
 }
 
-/// Decides how many workers a pool has. Pure: events and the time go in, actions come out; the master performs them.
+/// Decides how many workers a pool has.
+///
+/// Pure: events and the time go in, actions come out; the master performs them.
 ///
 /// `running` counts workers from the request to spawn them until they have ended.
 public struct PoolPolicy: Sendable {
@@ -132,7 +142,9 @@ public struct PoolPolicy: Sendable {
         starting = max(0, starting - 1)
     }
 
-    /// A worker could not be forked at all: no memory, or a limit of processes. Trying again at once would not help.
+    /// A worker could not be forked at all: no memory, or a limit of processes.
+    ///
+    /// Trying again at once would not help.
     public mutating func forkFailed(at now: UInt64) -> [Action] {
         spawnFailed()
         backoff.hold(until: now + Self.forkPatience)
@@ -164,7 +176,10 @@ public struct PoolPolicy: Sendable {
     ///   - now: The time.
     /// - Returns: What replaces it, or how long nothing does.
     public mutating func workerEnded(
-        wasRetired: Bool, wasReady: Bool, failure: Failure, at now: UInt64
+        wasRetired: Bool,
+        wasReady: Bool,
+        failure: Failure,
+        at now: UInt64
     ) -> [Action] {
         if !wasReady { starting = max(0, starting - 1) }
         running = max(0, running - 1)
@@ -172,7 +187,9 @@ public struct PoolPolicy: Sendable {
         switch failure {
         case .none: backoff.succeeded()
         case .beforeAnyRequest:
-            if let delay = backoff.failed(at: now) { return [.backOff(failures: backoff.failures, delay: delay)] }
+            if let delay = backoff.failed(at: now) {
+                return [.backOff(failures: backoff.failures, delay: delay)]
+            }
         case .inRequest:
             backoff.succeeded()
             owed += 1

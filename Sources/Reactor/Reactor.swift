@@ -24,9 +24,11 @@ public final class Reactor {
         public static var peerClosed: Readiness { Readiness(rawValue: UInt32(CEPOLL_RDHUP)) }
     }
 
-    /// A descriptor under watch; dropping it ends the watch. The descriptor itself is borrowed: it must be
-    /// closed after the registration is dropped, never before (another process may keep the open file alive,
-    /// and epoll would go on reporting a number that means something else here).
+    /// A descriptor under watch; dropping it ends the watch.
+    ///
+    /// The descriptor itself is borrowed: it must be closed after the registration is dropped, never before
+    /// (another process may keep the open file alive, and epoll would go on reporting a number that means
+    /// something else here).
     public final class Registration {
         fileprivate let reactor: Reactor
         fileprivate let descriptor: CInt
@@ -41,7 +43,9 @@ public final class Reactor {
         /// Changes what is watched for; not possible for an exclusive registration.
         public func watch(for interest: Readiness) throws(Errno) {
             let data = reactor.entries[index].token
-            _ = try retryingOnInterrupt { cepoll_modify(reactor.epoll.rawValue, descriptor, interest.rawValue, data) }
+            _ = try retryingOnInterrupt {
+                cepoll_modify(reactor.epoll.rawValue, descriptor, interest.rawValue, data)
+            }
         }
 
         deinit { reactor.forget(index: index, descriptor: descriptor) }
@@ -105,7 +109,9 @@ public final class Reactor {
     /// - Returns: The registration; dropping it ends the watch.
     /// - Throws: `Errno` from `epoll_ctl(2)`: `ENOSPC` at the watch limit, `EPERM` for a file.
     public func watch(
-        _ descriptor: CInt, for interest: Readiness, exclusive: Bool = false,
+        _ descriptor: CInt,
+        for interest: Readiness,
+        exclusive: Bool = false,
         handler: @escaping (Readiness) -> Void
     ) throws(Errno) -> Registration {
         let index: Int

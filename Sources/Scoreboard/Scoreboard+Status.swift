@@ -12,7 +12,10 @@ extension Scoreboard {
         let counts = counts()
         func figure(_ field: UnsafePointer<Int64>) -> UInt64 { UInt64(plausible(cscoreboard_load(field))) }
         var status = PoolStatus(
-            pool: name, processManager: processManager, start: startTime(cscoreboard_load(&pool.pointee.start_epoch)))
+            pool: name,
+            processManager: processManager,
+            start: startTime(cscoreboard_load(&pool.pointee.start_epoch))
+        )
         status.acceptedConnections = UInt64(acceptedRequests())
         status.listenQueue = figure(&pool.pointee.listen_queue)
         status.maxListenQueue = figure(&pool.pointee.max_listen_queue)
@@ -39,7 +42,10 @@ extension Scoreboard {
                 case .ending, .finished: .finishing
                 }
             var one = ProcessStatus(
-                pid: Int32(truncatingIfNeeded: slot.pointee.pid), state: state, start: startTime(slot.pointee.start_epoch))
+                pid: Int32(truncatingIfNeeded: slot.pointee.pid),
+                state: state,
+                start: startTime(slot.pointee.start_epoch)
+            )
             one.requests = UInt64(plausible(slot.pointee.requests))
             one.requestDuration = UInt64(duration(slot, stage))
             one.requestMethod = text(cscoreboard_method(slot))
@@ -84,8 +90,10 @@ extension Scoreboard {
     private func startTime(_ written: Int64) -> StartTime {
         let seconds = min(plausible(written), Self.latestTime)
         return StartTime(
-            epochSeconds: seconds, text: Array(formatLocalTime("%d/%b/%Y:%H:%M:%S %z", seconds).utf8),
-            secondsSince: max(0, wallClockSeconds() - seconds))
+            epochSeconds: seconds,
+            text: Array(formatLocalTime("%d/%b/%Y:%H:%M:%S %z", seconds).utf8),
+            secondsSince: max(0, wallClockSeconds() - seconds)
+        )
     }
 
     /// The end of the year 9999, in seconds since the epoch.

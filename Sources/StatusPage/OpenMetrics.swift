@@ -27,46 +27,75 @@ extension StatusPage {
     private var metrics: [Metric] {
         var metrics = [
             Metric(
-                "start_since", "counter", "The number of seconds since FPM has started.",
-                .signed(pool.start.secondsSince)),
+                "start_since",
+                "counter",
+                "The number of seconds since FPM has started.",
+                .signed(pool.start.secondsSince)
+            ),
             Metric(
-                "accepted_connections", "counter", "The number of requests accepted by the pool.",
-                .number(pool.acceptedConnections)),
+                "accepted_connections",
+                "counter",
+                "The number of requests accepted by the pool.",
+                .number(pool.acceptedConnections)
+            ),
             Metric(
-                "listen_queue", "gauge", "The number of requests in the queue of pending connections.",
-                .number(pool.listenQueue)),
+                "listen_queue",
+                "gauge",
+                "The number of requests in the queue of pending connections.",
+                .number(pool.listenQueue)
+            ),
             Metric(
-                "max_listen_queue", "counter",
+                "max_listen_queue",
+                "counter",
                 "The maximum number of requests in the queue of pending connections since FPM has started.",
-                .number(pool.maxListenQueue)),
+                .number(pool.maxListenQueue)
+            ),
             Metric(
-                "listen_queue_length", "gauge", "The size of the socket queue of pending connections.",
-                .number(pool.listenQueueLength), isTypeFirst: true),
+                "listen_queue_length",
+                "gauge",
+                "The size of the socket queue of pending connections.",
+                .number(pool.listenQueueLength),
+                isTypeFirst: true
+            ),
             Metric("idle_processes", "gauge", "The number of idle processes.", .number(pool.idleProcesses)),
             Metric(
-                "active_processes", "gauge", "The number of active processes.",
-                .number(pool.activeProcesses)),
+                "active_processes",
+                "gauge",
+                "The number of active processes.",
+                .number(pool.activeProcesses)
+            ),
             Metric(
-                "total_processes", "gauge", "The number of idle + active processes.",
-                .number(pool.totalProcesses)),
+                "total_processes",
+                "gauge",
+                "The number of idle + active processes.",
+                .number(pool.totalProcesses)
+            ),
             Metric(
-                "max_active_processes", "counter",
+                "max_active_processes",
+                "counter",
                 "The maximum number of active processes since FPM has started.",
-                .number(pool.maxActiveProcesses)),
+                .number(pool.maxActiveProcesses)
+            ),
             Metric(
-                "max_children_reached", "counter",
+                "max_children_reached",
+                "counter",
                 """
                 The number of times, the process limit has been reached, when pm tries to start more \
                 children (works only for pm 'dynamic' and 'ondemand').
-                """, .number(pool.maxChildrenReached)),
+                """,
+                .number(pool.maxChildrenReached)
+            ),
             Metric(
-                "slow_requests", "counter",
+                "slow_requests",
+                "counter",
                 "The number of requests that exceeded your 'request_slowlog_timeout' value.",
-                .number(pool.slowRequests)),
+                .number(pool.slowRequests)
+            ),
         ]
         if let peak = pool.memoryPeak {
             metrics.append(
-                Metric("memory_peak", "gauge", "The memory usage peak since FPM has started.", .number(peak)))
+                Metric("memory_peak", "gauge", "The memory usage peak since FPM has started.", .number(peak))
+            )
         }
         return metrics
     }
@@ -80,7 +109,10 @@ private struct Metric {
     var isTypeFirst: Bool
 
     init(
-        _ name: StaticString, _ type: StaticString, _ help: StaticString, _ value: Field.Value,
+        _ name: StaticString,
+        _ type: StaticString,
+        _ help: StaticString,
+        _ value: Field.Value,
         isTypeFirst: Bool = false
     ) {
         self.name = name

@@ -6,7 +6,9 @@ public enum StatusFormat: Sendable, CaseIterable {
     case json
     case openMetrics
 
-    /// The media type to send. For `text/…` PHP itself appends `charset` from `default_charset`.
+    /// The media type to send.
+    ///
+    /// For `text/…` PHP itself appends `charset` from `default_charset`.
     public var contentType: StaticString {
         switch self {
         case .text: "text/plain"
@@ -64,7 +66,9 @@ public struct StatusQuery: Equatable, Sendable {
     }
 
     /// The name PHP gives the variable of one `key=value`: decoded, blanks in front dropped, ended by NUL or
-    /// by the subscript of an array. A bracket that is never closed becomes an underscore, which no word has.
+    /// by the subscript of an array.
+    ///
+    /// A bracket that is never closed becomes an underscore, which no word has.
     private static func key(_ pair: Span<UInt8>) -> [UInt8] {
         var key: [UInt8] = []
         var position = 0

@@ -77,7 +77,8 @@ public struct StatusPage: Sendable {
             <body>
             <table>
 
-            """)
+            """
+        )
         for field in pool.fields(readableTime: true) {
             page.append("<tr><th>")
             page.append(field.name)

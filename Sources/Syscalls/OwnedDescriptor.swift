@@ -70,7 +70,9 @@ public func read(_ descriptor: CInt, into buffer: UnsafeMutableRawBufferPointer)
 
 /// `recv(2)` without blocking; `peek` leaves the bytes in the socket.
 public func receive(
-    _ socket: CInt, into buffer: UnsafeMutableRawBufferPointer, peek: Bool = false
+    _ socket: CInt,
+    into buffer: UnsafeMutableRawBufferPointer,
+    peek: Bool = false
 ) throws(Errno) -> Transfer {
     let flags = CInt(MSG_DONTWAIT) | (peek ? CInt(MSG_PEEK) : 0)
     do {

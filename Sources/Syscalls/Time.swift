@@ -24,7 +24,12 @@ public struct MonotonicTime: Comparable, Hashable {
 
     /// The time from `earlier` to `later`, zero if they are the other way round.
     public static func - (later: MonotonicTime, earlier: MonotonicTime) -> Duration {
-        .nanoseconds(Int64(clamping: later.nanoseconds > earlier.nanoseconds ? later.nanoseconds - earlier.nanoseconds : 0))
+        .nanoseconds(
+            Int64(
+                clamping: later.nanoseconds > earlier.nanoseconds
+                    ? later.nanoseconds - earlier.nanoseconds : 0
+            )
+        )
     }
 }
 

@@ -46,7 +46,10 @@ struct AccessLogWriter {
         guard !line.isEmpty else { return }
         if line.count > Self.maximumLine {
             line.removeSubrange(Self.maximumLine...)
-            log.write(.notice, "the log buffer is full (\(Self.maximumLine)). The access log request has been truncated.")
+            log.write(
+                .notice,
+                "the log buffer is full (\(Self.maximumLine)). The access log request has been truncated."
+            )
         }
         line.append(UInt8(ascii: "\n"))
         line.withUnsafeBytes { bytes in
@@ -57,7 +60,8 @@ struct AccessLogWriter {
 
     /// Successful GET and HEAD requests without query string and body, for one of the listed paths.
     private func isSuppressed(_ facts: borrowing Facts) -> Bool {
-        guard !suppressed.isEmpty, (200...299).contains(facts.status), facts.slot.pointee.content_length <= 0 else {
+        guard !suppressed.isEmpty, (200...299).contains(facts.status), facts.slot.pointee.content_length <= 0
+        else {
             return false
         }
         let method = bytes(cscoreboard_method(facts.slot))
@@ -69,7 +73,9 @@ struct AccessLogWriter {
     }
 
     private func expand(
-        _ token: AccessLogFormat.Token, _ facts: borrowing Facts, _ table: borrowing ParameterTable,
+        _ token: AccessLogFormat.Token,
+        _ facts: borrowing Facts,
+        _ table: borrowing ParameterTable,
         into line: inout [UInt8]
     ) {
         switch token {
@@ -116,7 +122,8 @@ struct AccessLogWriter {
         case .uri: append(cscoreboard_uri(facts.slot), orDash: false, to: &line)
         case .remoteAddress: line += facts.peer.map { peerText($0).bytes } ?? [UInt8(ascii: "-")]
         case .status: line += Array(String(facts.status).utf8)
-        case .acceptTime(let format): line += Array(formatLocalTime(format.description, facts.beginEpoch).utf8)
+        case .acceptTime(let format):
+            line += Array(formatLocalTime(format.description, facts.beginEpoch).utf8)
         case .logTime(let format): line += Array(formatLocalTime(format.description, wallClockSeconds()).utf8)
         case .remoteUser: append(cscoreboard_user(facts.slot), orDash: false, to: &line)
         }

@@ -42,7 +42,10 @@ struct ReceiveBuffer {
     /// A request that is not complete is assembled up to here; what is larger streams.
     static let assemblyLimit = 128 << 10
 
-    private(set) var memory = UnsafeMutableRawBufferPointer.allocate(byteCount: initialCapacity, alignment: 16)
+    private(set) var memory = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: initialCapacity,
+        alignment: 16
+    )
     /// First byte in use.
     private(set) var start = 0
     /// First free byte.
@@ -52,7 +55,9 @@ struct ReceiveBuffer {
     var count: Int { end - start }
     var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory[start..<end]) }
     /// All bytes from an absolute position on.
-    func bytes(from position: Int) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory[position..<end]) }
+    func bytes(from position: Int) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: memory[position..<end])
+    }
 
     mutating func drop(_ count: Int) {
         start += count
@@ -85,7 +90,9 @@ struct ReceiveBuffer {
         }
         guard memory.count - end < count else { return }
         let larger = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: max(memory.count * 2, end + count), alignment: 16)
+            byteCount: max(memory.count * 2, end + count),
+            alignment: 16
+        )
         larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: memory[0..<end]))
         memory.deallocate()
         memory = larger

@@ -28,8 +28,12 @@ struct OwnPage {
                 let base = bytes.baseAddress.map { UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self) }
                 return body(
                     fpmd_page(
-                        headers: (header(0), header(1), header(2), nil), status: 0,
-                        body: base ?? empty, body_length: bytes.count))
+                        headers: (header(0), header(1), header(2), nil),
+                        status: 0,
+                        body: base ?? empty,
+                        body_length: bytes.count
+                    )
+                )
             }
         }
     }
@@ -50,7 +54,8 @@ extension RequestProcessor {
         if isPing {
             return OwnPage(
                 headers: ["Content-Type: text/plain", OwnPage.expires, OwnPage.cacheControl],
-                body: settings.plan.pingResponse.bytes)
+                body: settings.plan.pingResponse.bytes
+            )
         }
         guard isStatus else { return nil }
         // The request itself counts, and shows itself.
@@ -65,7 +70,9 @@ extension RequestProcessor {
         let query = table.value(of: "QUERY_STRING").map { table.withBytes(of: $0) { StatusQuery($0) } }
         let wanted = query ?? StatusQuery()
         let page = StatusPage(
-            pool: poolStatus(), processes: wanted.isFull ? settings.scoreboard.processStatuses() : [])
+            pool: poolStatus(),
+            processes: wanted.isFull ? settings.scoreboard.processStatuses() : []
+        )
         let type: StaticString =
             switch wanted.format {
             case .text: "Content-Type: text/plain"
@@ -80,6 +87,8 @@ extension RequestProcessor {
     /// The figures of the pool's page.
     func poolStatus() -> PoolStatus {
         settings.scoreboard.poolStatus(
-            pool: settings.plan.pool.bytes, processManager: settings.plan.processManager.bytes)
+            pool: settings.plan.pool.bytes,
+            processManager: settings.plan.processManager.bytes
+        )
     }
 }

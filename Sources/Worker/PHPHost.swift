@@ -5,7 +5,9 @@ internal import Scoreboard
 internal import StatusPage
 internal import Syscalls
 
-/// The callbacks that PHP is given. Each is a leaf: it moves bytes between PHP and the request, and returns.
+/// The callbacks that PHP is given.
+///
+/// Each is a leaf: it moves bytes between PHP and the request, and returns.
 enum PHPHost {
     private static func processor(_ context: UnsafeMutableRawPointer?) -> RequestProcessor {
         guard let context else { preconditionFailure("our bug: a callback without context") }
@@ -15,18 +17,26 @@ enum PHPHost {
     /// The table for ``fpmd_php_start``; `processor` must outlive PHP.
     static func table(for processor: RequestProcessor) -> fpmd_host {
         fpmd_host(
-            context: Unmanaged.passUnretained(processor).toOpaque(), output: processor.stream.output,
+            context: Unmanaged.passUnretained(processor).toOpaque(),
+            output: processor.stream.output,
             drain: { context, _ in PHPHost.processor(context).stream.drain() },
             write_error: { context, bytes, length in
-                PHPHost.processor(context).stream.writeError(UnsafeRawBufferPointer(start: bytes, count: length))
+                PHPHost.processor(context).stream.writeError(
+                    UnsafeRawBufferPointer(start: bytes, count: length)
+                )
             },
             log: { context, level, bytes, length in
                 let text = ByteString(UnsafeRawBufferPointer(start: bytes, count: length))
                 PHPHost.processor(context).log.write(
-                    LogLevel(rawValue: Int(level.rawValue)) ?? .notice, text, function: "php_log_message")
+                    LogLevel(rawValue: Int(level.rawValue)) ?? .notice,
+                    text,
+                    function: "php_log_message"
+                )
             },
             read_body: { context, target, length in
-                PHPHost.processor(context).readBody(UnsafeMutableRawBufferPointer(start: target, count: length))
+                PHPHost.processor(context).readBody(
+                    UnsafeMutableRawBufferPointer(start: target, count: length)
+                )
             },
             finish: { context in PHPHost.processor(context).finishEarly() },
             executing: { context in PHPHost.processor(context).executing() },
@@ -35,7 +45,8 @@ enum PHPHost {
             },
             status: { context, pool, processes, capacity in
                 PHPHost.processor(context).fillStatus(pool, processes, capacity)
-            })
+            }
+        )
     }
 }
 
@@ -47,15 +58,20 @@ extension RequestProcessor {
 
     /// fpm_get_status().
     func fillStatus(
-        _ pool: UnsafeMutablePointer<fpmd_pool_status>, _ processes: UnsafeMutablePointer<fpmd_process_status>?,
+        _ pool: UnsafeMutablePointer<fpmd_pool_status>,
+        _ processes: UnsafeMutablePointer<fpmd_process_status>?,
         _ capacity: Int
     ) -> Int {
         let status = poolStatus()
         status.pool.withUnsafeBytes { name in
             status.processManager.withUnsafeBytes { manager in
                 fpmd_name_pool(
-                    pool, name.baseAddress?.assumingMemoryBound(to: CChar.self), name.count,
-                    manager.baseAddress?.assumingMemoryBound(to: CChar.self), manager.count)
+                    pool,
+                    name.baseAddress?.assumingMemoryBound(to: CChar.self),
+                    name.count,
+                    manager.baseAddress?.assumingMemoryBound(to: CChar.self),
+                    manager.count
+                )
             }
         }
         pool.pointee.start_time = status.start.epochSeconds
@@ -86,8 +102,13 @@ extension RequestProcessor {
             one.pointee.last_request_cpu = settings.scoreboard.cpuPercent(slot, stage)
             one.pointee.last_request_memory = stage == .accepting ? slot.pointee.memory_peak : 0
             fpmd_describe_process(
-                one, cscoreboard_method(slot), cscoreboard_uri(slot), cscoreboard_query(slot), cscoreboard_user(slot),
-                cscoreboard_script(slot))
+                one,
+                cscoreboard_method(slot),
+                cscoreboard_uri(slot),
+                cscoreboard_query(slot),
+                cscoreboard_user(slot),
+                cscoreboard_script(slot)
+            )
         }
         return count
     }

@@ -17,7 +17,9 @@ public final class RequestProcessor {
     let log: WorkerLog
     let stream = ResponseStream()
     var reader = RequestReader()
-    /// The current request's parameters. Apart from the reader: PHP looks at them while it has the body read.
+    /// The current request's parameters.
+    ///
+    /// Apart from the reader: PHP looks at them while it has the body read.
     var table = ParameterTable()
     private let accessLog: AccessLogWriter?
     private let pool: UnsafeMutablePointer<cscoreboard_pool>
@@ -108,11 +110,17 @@ public final class RequestProcessor {
         stream.begin(requestID: head.requestID, client: client, keepsConnection: keepsConnection)
 
         let settingsNow = ScriptResolver.Settings(
-            fixPathinfo: fpmd_php_fix_pathinfo(), discardPath: fpmd_php_discard_path(),
-            documentRoot: fpmd_php_doc_root().map { Array(UnsafeRawBufferPointer(start: $0, count: strlen($0))) } ?? [])
+            fixPathinfo: fpmd_php_fix_pathinfo(),
+            discardPath: fpmd_php_discard_path(),
+            documentRoot: fpmd_php_doc_root().map {
+                Array(UnsafeRawBufferPointer(start: $0, count: strlen($0)))
+            } ?? []
+        )
         let resolution = ScriptResolver(settingsNow).resolve(
-            &table, exists: { path in withPath(path) { fpmd_php_path_exists($0) } },
-            isRegularFile: { path in withPath(path) { fpmd_php_is_regular_file($0) } })
+            &table,
+            exists: { path in withPath(path) { fpmd_php_path_exists($0) } },
+            isRegularFile: { path in withPath(path) { fpmd_php_is_regular_file($0) } }
+        )
         let page = ownPage(resolution)
         publish(resolution)
         let outcome = run(resolution, page: page)
@@ -148,8 +156,12 @@ public final class RequestProcessor {
                     parameters.initializeElement(
                         at: index,
                         to: fpmd_parameter(
-                            name: arena + Int(entry.nameOffset), value: arena + Int(entry.valueOffset),
-                            name_length: entry.nameLength, value_length: entry.valueLength))
+                            name: arena + Int(entry.nameOffset),
+                            value: arena + Int(entry.valueOffset),
+                            name_length: entry.nameLength,
+                            value_length: entry.valueLength
+                        )
+                    )
                 }
                 func value(_ name: StaticString) -> UnsafePointer<CChar>? {
                     table.value(of: name).map { arena + Int($0.offset) }
@@ -187,9 +199,13 @@ public final class RequestProcessor {
                 return cscoreboard_bytes(text: arena + Int(slice.offset), length: Int(slice.length))
             }
             cscoreboard_publish(
-                slot, text(table.value(of: "REQUEST_METHOD")), text(resolution.requestURI),
-                text(resolution.hasScriptParameter ? table.value(of: "QUERY_STRING") : nil), text(nil),
-                text(resolution.scriptPath ?? table.value(of: "SCRIPT_FILENAME")))
+                slot,
+                text(table.value(of: "REQUEST_METHOD")),
+                text(resolution.requestURI),
+                text(resolution.hasScriptParameter ? table.value(of: "QUERY_STRING") : nil),
+                text(nil),
+                text(resolution.scriptPath ?? table.value(of: "SCRIPT_FILENAME"))
+            )
         }
         cscoreboard_store(&slot.pointee.content_length, Int64(bodyLeft))
         setStage(.info)
@@ -246,9 +262,18 @@ public final class RequestProcessor {
         finished(status: status, memoryPeak: memoryPeak)
         accessLog?.write(
             AccessLogWriter.Facts(
-                status: status, memoryPeak: memoryPeak, begin: begin, beginEpoch: beginEpoch,
-                cpuUser: Double(cpuUsed.user) / ticksPerSecond, cpuSystem: Double(cpuUsed.system) / ticksPerSecond,
-                slot: slot, peer: client.flatMap { peer(of: $0) }), table, log: log)
+                status: status,
+                memoryPeak: memoryPeak,
+                begin: begin,
+                beginEpoch: beginEpoch,
+                cpuUser: Double(cpuUsed.user) / ticksPerSecond,
+                cpuSystem: Double(cpuUsed.system) / ticksPerSecond,
+                slot: slot,
+                peer: client.flatMap { peer(of: $0) }
+            ),
+            table,
+            log: log
+        )
     }
 
     private func peer(of client: Client) -> cepoll_address? {

@@ -55,7 +55,10 @@ struct RequestReader {
                         client.decoder = decoder
                     }
                     let offset = position - buffer.start
-                    if let result = receive(from: client, isBetweenRequests: head == nil && decoder.isBetweenRequests) {
+                    if let result = receive(
+                        from: client,
+                        isBetweenRequests: head == nil && decoder.isBetweenRequests
+                    ) {
                         return result
                     }
                     position = buffer.start + offset
@@ -106,7 +109,9 @@ struct RequestReader {
             // The master assembles no more than this either: what has grown so far is waited for here.
             let isLarge = buffer.count >= ReceiveBuffer.assemblyLimit
             let patience = isLarge ? Self.bodyTimeoutMilliseconds : Self.patienceMilliseconds
-            if waitUntilReady(client.descriptor, for: UInt32(CEPOLL_IN), milliseconds: patience) { return nil }
+            if waitUntilReady(client.descriptor, for: UInt32(CEPOLL_IN), milliseconds: patience) {
+                return nil
+            }
             return isLarge ? .over : .stalled
         }
     }
@@ -120,7 +125,10 @@ struct RequestReader {
     ///   - announced: CONTENT_LENGTH.
     /// - Returns: Nil when PHP can start, else why it cannot.
     private mutating func assembleBody(
-        of client: Client, _ decoder: RequestDecoder, after offset: Int, announced: Int
+        of client: Client,
+        _ decoder: RequestDecoder,
+        after offset: Int,
+        announced: Int
     ) -> Result? {
         var probe = decoder
         var scanned = offset
@@ -128,7 +136,9 @@ struct RequestReader {
         // What PHP will read is there: the end of the stream may come later, or (from a plain client) never.
         while bodyBytes < announced {
             do throws(ProtocolViolation) {
-                let step = try probe.next(buffer.bytes(from: buffer.start + scanned).bindMemory(to: UInt8.self).span)
+                let step = try probe.next(
+                    buffer.bytes(from: buffer.start + scanned).bindMemory(to: UInt8.self).span
+                )
                 scanned += step.consumed
                 switch step.event {
                 case .endOfBody, .abort: return nil
@@ -148,7 +158,11 @@ struct RequestReader {
 
     private func answerGetValues(_ content: UnsafeRawBufferPointer, _ client: Client) -> Bool {
         withUnsafeTemporaryAllocation(byteCount: GetValues.maximumResult, alignment: 8) { memory in
-            guard let length = try? GetValues.writeResult(for: content.bindMemory(to: UInt8.self).span, in: memory)
+            guard
+                let length = try? GetValues.writeResult(
+                    for: content.bindMemory(to: UInt8.self).span,
+                    in: memory
+                )
             else { return false }
             return sendAll(UnsafeRawBufferPointer(rebasing: memory[0..<length]), to: client.descriptor)
         }
@@ -163,7 +177,9 @@ struct RequestReader {
             guard advanceBody(of: client, wait: true) else { return nil }
         }
         let count = min(body.count, target.count)
-        target.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer.memory[body.lowerBound..<(body.lowerBound + count)]))
+        target.copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: buffer.memory[body.lowerBound..<(body.lowerBound + count)])
+        )
         body = (body.lowerBound + count)..<body.upperBound
         return count
     }
@@ -180,7 +196,9 @@ struct RequestReader {
         return true
     }
 
-    /// Takes one event from the body's stream. False: the connection broke, or nothing is there and `wait` is off.
+    /// Takes one event from the body's stream.
+    ///
+    /// False: the connection broke, or nothing is there and `wait` is off.
     private mutating func advanceBody(of client: Client, wait: Bool) -> Bool {
         guard let step = try? client.decoder.next(buffer.bytes.bindMemory(to: UInt8.self).span) else {
             // A record that does not belong into a body ends the body, and later the connection.
@@ -207,7 +225,10 @@ struct RequestReader {
             case .nothing:
                 return wait
                     && waitUntilReady(
-                        client.descriptor, for: UInt32(CEPOLL_IN), milliseconds: Self.bodyTimeoutMilliseconds)
+                        client.descriptor,
+                        for: UInt32(CEPOLL_IN),
+                        milliseconds: Self.bodyTimeoutMilliseconds
+                    )
             }
         default:
             buffer.advance(step.consumed)
@@ -230,11 +251,15 @@ struct RequestReader {
 func sendAll(_ bytes: UnsafeRawBufferPointer, to descriptor: CInt) -> Bool {
     var offset = 0
     while offset < bytes.count {
-        guard let transfer = try? send(descriptor, UnsafeRawBufferPointer(rebasing: bytes[offset...])) else { return false }
+        guard let transfer = try? send(descriptor, UnsafeRawBufferPointer(rebasing: bytes[offset...])) else {
+            return false
+        }
         switch transfer {
         case .bytes(let count): offset += count
         case .wouldBlock:
-            guard waitUntilReady(descriptor, for: UInt32(CEPOLL_OUT), milliseconds: 120_000) else { return false }
+            guard waitUntilReady(descriptor, for: UInt32(CEPOLL_OUT), milliseconds: 120_000) else {
+                return false
+            }
         case .endOfStream: return false
         }
     }

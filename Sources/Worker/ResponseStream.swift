@@ -30,7 +30,9 @@ final class ResponseStream {
         memory = .allocate(byteCount: Self.capacity, alignment: 16)
         buffer = UnsafeMutableRawBufferPointer(start: memory, count: Self.capacity)
         output = .allocate(capacity: 1)
-        output.initialize(to: fpmd_output(base: memory.assumingMemoryBound(to: UInt8.self), used: 0, limit: 0))
+        output.initialize(
+            to: fpmd_output(base: memory.assumingMemoryBound(to: UInt8.self), used: 0, limit: 0)
+        )
     }
 
     deinit {
@@ -76,7 +78,9 @@ final class ResponseStream {
         openOutput()
     }
 
-    /// Completes the response: the rest of the output, then END_REQUEST. False if it was complete before.
+    /// Completes the response: the rest of the output, then END_REQUEST.
+    ///
+    /// False if it was complete before.
     func finish() -> Bool {
         guard !isFinished else { return false }
         collectOutput()
@@ -135,7 +139,9 @@ final class ResponseStream {
         framer.bufferSent()
         guard length > 0, !isAborted, let client, !client.isClosed else { return !isAborted }
         pending.pointee.has_begun = true
-        if !sendAll(UnsafeRawBufferPointer(rebasing: buffer[0..<length]), to: client.descriptor) { isAborted = true }
+        if !sendAll(UnsafeRawBufferPointer(rebasing: buffer[0..<length]), to: client.descriptor) {
+            isAborted = true
+        }
         return !isAborted
     }
 }

@@ -39,7 +39,9 @@ public final class Worker {
     private var requestsLeft: Int?
     private var isDraining = false
 
-    /// Runs the worker in the process that the zygote has just forked. Never returns.
+    /// Runs the worker in the process that the zygote has just forked.
+    ///
+    /// Never returns.
     ///
     /// - Parameters:
     ///   - processor: Built before PHP was started.
@@ -52,7 +54,9 @@ public final class Worker {
             status = worker.serve()
         } catch {
             processor.log.write(
-                .error, "[pool \(processor.settings.plan.pool)] child failed to initialize: \(describe(error))")
+                .error,
+                "[pool \(processor.settings.plan.pool)] child failed to initialize: \(describe(error))"
+            )
             status = 70
         }
         // PHP's shutdown functions of the last request have run; what is left is the engine's, shared with the
@@ -82,7 +86,9 @@ public final class Worker {
         try watch(settings.queue.descriptor, .queue, exclusive: true)
         try watch(settings.listener, .listener, exclusive: true)
         becomeIdle()
-        guard case .bytes = try channel.send(Message(.workerReady, slot: UInt32(slot))) else { throw .brokenPipe }
+        guard case .bytes = try channel.send(Message(.workerReady, slot: UInt32(slot))) else {
+            throw .brokenPipe
+        }
         // After the message: the first worker's complaints follow the line that says that the service is ready.
         for problem in settings.allowedPeersProblems { log.write(.error, problem) }
     }
@@ -132,7 +138,9 @@ public final class Worker {
         static let client = Set(rawValue: 1 << Source.client.rawValue)
     }
 
-    /// Serves one connection at most, so that none of the sources starves another. False: the worker is lost.
+    /// Serves one connection at most, so that none of the sources starves another.
+    ///
+    /// False: the worker is lost.
     private func handle(_ ready: Set) -> Bool {
         if ready.contains(.control) || cepoll_drain_requested() {
             isDraining = true
@@ -192,11 +200,16 @@ public final class Worker {
         parkHeld()
         processor.reader.reset()
         if payload > 0 {
-            processor.reader.buffer.fill(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(message)[0..<payload]))
+            processor.reader.buffer.fill(
+                UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(message)[0..<payload])
+            )
         }
         cscoreboard_connection_taken(settings.scoreboard.pool)
         let client = Client(
-            descriptor: descriptor, acceptedTime: head.value, isKeptAlive: head.flags.contains(.keptAlive))
+            descriptor: descriptor,
+            acceptedTime: head.value,
+            isKeptAlive: head.flags.contains(.keptAlive)
+        )
         if !head.flags.contains(.peerChecked), let allowed = settings.allowedPeers {
             var peer = cepoll_address()
             guard cepoll_peer(descriptor, &peer) == 0, isAllowed(peer, allowed) else {
@@ -216,7 +229,9 @@ public final class Worker {
 
     private func takeFromListener() -> Client? {
         var peer = cepoll_address()
-        let descriptor = settings.plan.isTCP ? cepoll_accept(settings.listener, &peer) : cepoll_accept(settings.listener, nil)
+        let descriptor =
+            settings.plan.isTCP
+            ? cepoll_accept(settings.listener, &peer) : cepoll_accept(settings.listener, nil)
         guard descriptor >= 0 else {
             // EAGAIN: another worker was faster. Anything else (no descriptors, no memory) is said, and retried
             // when the next connection comes.
@@ -230,16 +245,21 @@ public final class Worker {
         parkHeld()
         processor.reader.reset()
         return Client(
-            descriptor: descriptor, acceptedTime: MonotonicTime.now.nanoseconds, isKeptAlive: false,
-            peer: settings.plan.isTCP ? peer : nil)
+            descriptor: descriptor,
+            acceptedTime: MonotonicTime.now.nanoseconds,
+            isKeptAlive: false,
+            peer: settings.plan.isTCP ? peer : nil
+        )
     }
 
-    /// This worker was told of a new connection and will serve something else first. If another one sleeps, it was
-    /// not told: the master is given the connection, and wakes it.
+    /// This worker was told of a new connection and will serve something else first.
+    ///
+    /// If another one sleeps, it was not told: the master is given the connection, and wakes it.
     private func handOn() {
         let board = settings.scoreboard
         let own = processor.slotIndex
-        guard (0..<min(board.slotCount, 256)).contains(where: { $0 != own && board.stage($0) == .accepting }) else { return }
+        guard (0..<min(board.slotCount, 256)).contains(where: { $0 != own && board.stage($0) == .accepting })
+        else { return }
         let descriptor = cepoll_accept(settings.listener, nil)
         guard descriptor >= 0 else { return }
         // Not checked: whoever serves it asks where it comes from.
@@ -336,7 +356,11 @@ public final class Worker {
     private func park(_ client: Client) {
         var flags: Message.Flags = [.peerChecked]
         if client.isKeptAlive { flags.insert(.keptAlive) }
-        give(client, Message(.park, flags: flags, value: client.acceptedTime), payload: processor.reader.buffer.bytes)
+        give(
+            client,
+            Message(.park, flags: flags, value: client.acceptedTime),
+            payload: processor.reader.buffer.bytes
+        )
     }
 
     /// The response is complete, and the client still sends: the master reads that, and closes.
@@ -347,9 +371,13 @@ public final class Worker {
 
     private func give(_ client: Client, _ head: Message, payload: UnsafeRawBufferPointer) {
         release(client)
-        let bytes = payload.count <= MessageSocket.maximumPayload ? payload : UnsafeRawBufferPointer(start: nil, count: 0)
+        let bytes =
+            payload.count <= MessageSocket.maximumPayload
+            ? payload : UnsafeRawBufferPointer(start: nil, count: 0)
         while bytes.count == payload.count {
-            guard let sent = try? channel.send(head, payload: bytes, descriptors: [client.descriptor]) else { break }
+            guard let sent = try? channel.send(head, payload: bytes, descriptors: [client.descriptor]) else {
+                break
+            }
             // A master that is stopped for a moment: there is nowhere else to put the connection.
             guard case .wouldBlock = sent,
                 waitUntilReady(channel.descriptor, for: UInt32(CEPOLL_OUT), milliseconds: 10_000)

@@ -2,8 +2,9 @@ public import Configuration
 internal import Glibc
 internal import Logging
 
-/// A worker's own lines on its stderr: no time stamp, `LEVEL: message`, as php-fpm writes them. The master adds
-/// what it knows when it catches them.
+/// A worker's own lines on its stderr: no time stamp, `LEVEL: message`, as php-fpm writes them.
+///
+/// The master adds what it knows when it catches them.
 public struct WorkerLog {
     /// Least severity that is written.
     public let level: LogLevel
@@ -25,7 +26,10 @@ public struct WorkerLog {
 
     /// Writes one line; `function` and `line` are where it comes from.
     public func write(
-        _ severity: LogLevel, _ message: ByteString, function: StaticString = #function, line: Int = #line
+        _ severity: LogLevel,
+        _ message: ByteString,
+        function: StaticString = #function,
+        line: Int = #line
     ) {
         guard severity >= level else { return }
         var text = message

@@ -26,7 +26,11 @@ public struct WorkerSettings {
 
     /// Prepares what does not change from worker to worker.
     public init(
-        plan: ZygotePlan, scoreboard: Scoreboard, listener: CInt, queue: MessageSocket, accessLog: SharedDescriptor?
+        plan: ZygotePlan,
+        scoreboard: Scoreboard,
+        listener: CInt,
+        queue: MessageSocket,
+        accessLog: SharedDescriptor?
     ) {
         self.plan = plan
         self.scoreboard = scoreboard

@@ -11,22 +11,37 @@ enum Engine {
     static let defaultScanDirectory = "/etc/php/8.2/fpm/conf.d"
 
     /// Calls `body` with the plan's engine options.
-    static func withOptions<Result>(_ plan: ZygotePlan, _ body: (UnsafePointer<fpmd_engine_options>) -> Result) -> Result {
+    static func withOptions<Result>(
+        _ plan: ZygotePlan,
+        _ body: (UnsafePointer<fpmd_engine_options>) -> Result
+    ) -> Result {
         // Lives as long as the process: PHP keeps pointers to some of it.
         let names = CTexts(plan.defines.map { $0.name })
         let values = CTexts(plan.defines.map { $0.value })
         let defines = UnsafeMutablePointer<fpmd_setting>.allocate(capacity: max(1, plan.defines.count))
         for index in plan.defines.indices {
             (defines + index).initialize(
-                to: fpmd_setting(name: names[index], value: values[index], literal: index >= plan.commandLineDefines))
+                to: fpmd_setting(
+                    name: names[index],
+                    value: values[index],
+                    literal: index >= plan.commandLineDefines
+                )
+            )
         }
         let texts = CTexts([
-            plan.iniPath ?? "", plan.executable, ByteString(defaultIniDirectory), ByteString(defaultScanDirectory),
+            plan.iniPath ?? "", plan.executable, ByteString(defaultIniDirectory),
+            ByteString(defaultScanDirectory),
         ])
         let options = fpmd_engine_options(
-            ini_path: plan.iniPath == nil ? nil : texts[0], no_ini: plan.noIni, extended_info: plan.extendedInfo,
-            defines: UnsafePointer(defines), define_count: plan.defines.count, executable: texts[1],
-            default_ini_dir: texts[2], default_scan_dir: texts[3])
+            ini_path: plan.iniPath == nil ? nil : texts[0],
+            no_ini: plan.noIni,
+            extended_info: plan.extendedInfo,
+            defines: UnsafePointer(defines),
+            define_count: plan.defines.count,
+            executable: texts[1],
+            default_ini_dir: texts[2],
+            default_scan_dir: texts[3]
+        )
         return withUnsafePointer(to: options) { body($0) }
     }
 }

@@ -29,10 +29,14 @@ public enum EngineProgram {
             case "-d":
                 plan.defines.append(
                     NamedValue(
-                        name: ByteString(arguments.popFirst() ?? ""), value: ByteString(arguments.popFirst() ?? "")))
+                        name: ByteString(arguments.popFirst() ?? ""),
+                        value: ByteString(arguments.popFirst() ?? "")
+                    )
+                )
                 plan.commandLineDefines += 1
             case "-x": plan.executable = ByteString(arguments.popFirst() ?? "")
-            case "--": names = Array(arguments)
+            case "--":
+                names = Array(arguments)
                 arguments = []
             default:
                 complain("unknown argument \(argument)")
@@ -64,13 +68,20 @@ public enum EngineProgram {
     /// Nobody is served here: output goes nowhere, messages to stderr.
     private static func silentHost(_ output: UnsafeMutablePointer<fpmd_output>) -> fpmd_host {
         fpmd_host(
-            context: nil, output: output, drain: { _, _ in false }, write_error: { _, _, _ in },
+            context: nil,
+            output: output,
+            drain: { _, _ in false },
+            write_error: { _, _, _ in },
             log: { _, _, bytes, length in
                 _ = Glibc.write(STDERR_FILENO, bytes, length)
                 _ = Glibc.write(STDERR_FILENO, "\n", 1)
             },
-            read_body: { _, _, _ in 0 }, finish: { _ in false }, executing: { _ in }, executed: { _, _, _ in },
-            status: { _, _, _, _ in -1 })
+            read_body: { _, _, _ in 0 },
+            finish: { _ in false },
+            executing: { _ in },
+            executed: { _, _, _ in },
+            status: { _, _, _, _ in -1 }
+        )
     }
 
     /// One line: `=` and the value, or `-`.

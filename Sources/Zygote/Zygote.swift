@@ -16,8 +16,9 @@ internal import Worker
 /// Order at start: limits and priority (need root), identity (only the effective one if a chroot is still to come),
 /// PHP, PHP settings, chroot and the final identity, environment, then `zygoteReady`.
 public enum Zygote {
-    /// Runs the zygote on the descriptors of ``ZygoteDescriptor``. Never returns; exits 70 if PHP or the identity
-    /// cannot be had, 0 when the master closes the channel.
+    /// Runs the zygote on the descriptors of ``ZygoteDescriptor``.
+    ///
+    /// Never returns; exits 70 if PHP or the identity cannot be had, 0 when the master closes the channel.
     public static func run() -> Never {
         cepoll_close_on_exec(ZygoteDescriptor.channel, ZygoteDescriptor.end)
         // The terminal's keys are for the master; workers get the defaults back.
@@ -36,7 +37,8 @@ public enum Zygote {
         if plan.isDumpable { _ = cepoll_set_dumpable(true) }
         let channel = MessageSocket(adopting: ZygoteDescriptor.channel)
         let layout = traceLayout()?.encoded() ?? []
-        guard case .bytes? = layout.withUnsafeBytes({ try? channel.send(Message(.zygoteReady), payload: $0) }) else {
+        guard case .bytes? = layout.withUnsafeBytes({ try? channel.send(Message(.zygoteReady), payload: $0) })
+        else {
             _exit(0)
         }
         serve(plan, processor, channel)
@@ -48,7 +50,9 @@ public enum Zygote {
         let size = lseek(ZygoteDescriptor.plan, 0, CInt(SEEK_END))
         guard size > 0, lseek(ZygoteDescriptor.plan, 0, CInt(SEEK_SET)) == 0 else { return nil }
         var bytes = [UInt8](repeating: 0, count: Int(size))
-        let count = bytes.withUnsafeMutableBytes { Glibc.read(ZygoteDescriptor.plan, $0.baseAddress, $0.count) }
+        let count = bytes.withUnsafeMutableBytes {
+            Glibc.read(ZygoteDescriptor.plan, $0.baseAddress, $0.count)
+        }
         close(ZygoteDescriptor.plan)
         guard count == Int(size) else { return nil }
         return ZygotePlan(decoding: bytes)
@@ -70,7 +74,8 @@ public enum Zygote {
     private static func limitMessage(_ directive: String, _ limit: String, _ value: Int) -> ByteString {
         ByteString(
             "failed to set \(directive) for this pool. Please check your system limits or decrease \(directive). "
-                + "setrlimit(\(limit), \(value)): \(describe(currentErrno))")
+                + "setrlimit(\(limit), \(value)): \(describe(currentErrno))"
+        )
     }
 
     private static func takeIdentity(_ plan: ZygotePlan) {
@@ -130,15 +135,19 @@ public enum Zygote {
             fail("[pool \(plan.pool)] the scoreboard cannot be mapped: \(describe(currentErrno))")
         }
         let settings = WorkerSettings(
-            plan: plan, scoreboard: scoreboard, listener: ZygoteDescriptor.listener,
+            plan: plan,
+            scoreboard: scoreboard,
+            listener: ZygoteDescriptor.listener,
             queue: MessageSocket(adopting: ZygoteDescriptor.queue),
-            accessLog: plan.accessFormat == nil ? nil : SharedDescriptor(adopting: ZygoteDescriptor.accessLog))
+            accessLog: plan.accessFormat == nil ? nil : SharedDescriptor(adopting: ZygoteDescriptor.accessLog)
+        )
         let log = WorkerLog(level: plan.logLevel, limit: plan.logLimit, isCaught: plan.catchesOutput)
         return RequestProcessor(settings: settings, log: log)
     }
 
     private static func startPHP(_ plan: ZygotePlan, _ processor: RequestProcessor) {
-        let started = Engine.withOptions(plan) { options in processor.startPHP { fpmd_php_start(options, $0) } }
+        let started = Engine.withOptions(plan) { options in processor.startPHP { fpmd_php_start(options, $0) }
+        }
         if started < 0 { fail("[pool \(plan.pool)] PHP does not start: see its messages above") }
     }
 
@@ -163,7 +172,8 @@ public enum Zygote {
         fpmd_php_trace_layout(&layout)
         return TraceLayout([
             layout.current_frame, layout.frame_function, layout.frame_previous, layout.frame_opline,
-            layout.function_type, layout.function_name, layout.function_file, layout.opline_line, layout.text_length,
+            layout.function_type, layout.function_name, layout.function_file, layout.opline_line,
+            layout.text_length,
             layout.text_start,
         ])
     }
@@ -176,12 +186,15 @@ public enum Zygote {
     // MARK: - Forking
 
     /// Waits for spawn requests until the master closes the channel.
-    private static func serve(_ plan: ZygotePlan, _ processor: RequestProcessor, _ channel: MessageSocket) -> Never {
+    private static func serve(_ plan: ZygotePlan, _ processor: RequestProcessor, _ channel: MessageSocket)
+        -> Never
+    {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Message.length, alignment: 16)
         while true {
             guard let arrival = try? channel.receive(into: buffer, wait: true) else { _exit(70) }
             switch arrival {
-            case .message(let request, _, let descriptors, _) where request.kind == .spawn && descriptors.count == 3:
+            case .message(let request, _, let descriptors, _)
+            where request.kind == .spawn && descriptors.count == 3:
                 spawn(plan, processor, channel, request, descriptors)
             case .message(let order, _, let descriptors, _) where order.kind == .accessLog:
                 if let file = descriptors.first { _ = cepoll_replace(file, ZygoteDescriptor.accessLog) }
@@ -198,7 +211,10 @@ public enum Zygote {
 
     /// The only fork of the program.
     private static func spawn(
-        _ plan: ZygotePlan, _ processor: RequestProcessor, _ channel: MessageSocket, _ request: Message,
+        _ plan: ZygotePlan,
+        _ processor: RequestProcessor,
+        _ channel: MessageSocket,
+        _ request: Message,
         _ descriptors: [CInt]
     ) {
         var reply = Message(.spawned, slot: request.slot, serial: request.serial)
@@ -230,7 +246,10 @@ public enum Zygote {
 
     /// In the new process: closes by list what only the zygote needs, takes its output, and serves.
     private static func becomeWorker(
-        _ processor: RequestProcessor, _ channel: MessageSocket, _ slot: Int, _ descriptors: [CInt]
+        _ processor: RequestProcessor,
+        _ channel: MessageSocket,
+        _ slot: Int,
+        _ descriptors: [CInt]
     ) -> Never {
         cepoll_default_dispositions()
         close(channel.descriptor)

@@ -16,16 +16,24 @@ import Testing
     }
 
     func receive(
-        _ socket: MessageSocket, capacity: Int = Message.length + MessageSocket.maximumPayload
+        _ socket: MessageSocket,
+        capacity: Int = Message.length + MessageSocket.maximumPayload
     ) throws -> Incoming? {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 1)
         defer { buffer.deallocate() }
-        guard case .message(let message, let count, let descriptors, let sender) = try socket.receive(into: buffer) else {
+        guard
+            case .message(let message, let count, let descriptors, let sender) = try socket.receive(
+                into: buffer
+            )
+        else {
             return nil
         }
         return Incoming(
-            message: message, payload: Array(buffer[..<count]),
-            descriptors: descriptors.map { SharedDescriptor(adopting: $0) }, sender: sender)
+            message: message,
+            payload: Array(buffer[..<count]),
+            descriptors: descriptors.map { SharedDescriptor(adopting: $0) },
+            sender: sender
+        )
     }
 
     /// Anything but a message.
@@ -64,7 +72,12 @@ import Testing
         let kind = try #require(MessageKind(rawValue: number))
         let (left, right) = try MessageSocket.pair()
         let message = Message(
-            kind, flags: [.keptAlive, .peerChecked], slot: .max, serial: .min, value: 0x0123_4567_89ab_cdef)
+            kind,
+            flags: [.keptAlive, .peerChecked],
+            slot: .max,
+            serial: .min,
+            value: 0x0123_4567_89ab_cdef
+        )
         let payload = Array("GET /".utf8)
         let sent = try payload.withUnsafeBytes { try left.send(message, payload: $0) }
         #expect(sent == .bytes(Message.length + 5))
@@ -88,7 +101,9 @@ import Testing
     func payloadIsWhole(size: Int) throws {
         let (left, right) = try MessageSocket.pair(bufferBytes: 1 << 20)
         let payload = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31) }
-        #expect(try payload.withUnsafeBytes { try left.send(Message(.serve), payload: $0) } == .bytes(size + 24))
+        #expect(
+            try payload.withUnsafeBytes { try left.send(Message(.serve), payload: $0) } == .bytes(size + 24)
+        )
         #expect(try receive(right)?.payload == payload)
     }
 
@@ -123,7 +138,9 @@ import Testing
 
     @Test func tooManyDescriptorsAreRefused() throws {
         let (left, _) = try MessageSocket.pair()
-        #expect(throws: Errno.invalidArgument) { _ = try left.send(Message(.spawn), descriptors: [0, 0, 0, 0, 0]) }
+        #expect(throws: Errno.invalidArgument) {
+            _ = try left.send(Message(.spawn), descriptors: [0, 0, 0, 0, 0])
+        }
     }
 
     @Test func senderIsNamedOnRequest() throws {
@@ -137,7 +154,8 @@ import Testing
 
     @Test(arguments: [
         // Unknown kinds, between the known ones and around them.
-        [UInt8](repeating: 0, count: 24), [3] + [UInt8](repeating: 0, count: 23), [255] + [UInt8](repeating: 0, count: 23),
+        [UInt8](repeating: 0, count: 24), [3] + [UInt8](repeating: 0, count: 23),
+        [255] + [UInt8](repeating: 0, count: 23),
         // Too short for the fixed part.
         [1], [UInt8](repeating: 1, count: 23),
     ])
@@ -205,12 +223,14 @@ import Testing
     /// Descriptors under way count against the limit of open files: with a small one it is reached first.
     @Test func tooManyDescriptorsUnderWayWouldBlock() async {
         await #expect(processExitsWith: .success) {
-            guard getuid() != 0 else { return }      // root is exempt
+            guard getuid() != 0 else { return }  // root is exempt
             var limit = rlimit(rlim_cur: 64, rlim_max: 64)
             setrlimit(__rlimit_resource_t(7), &limit)
             let (left, _) = try MessageSocket.pair(bufferBytes: 8 << 20)
             var last = Transfer.bytes(0)
-            for _ in 0..<1000 where last != .wouldBlock { last = try left.send(Message(.spawn), descriptors: [0, 1, 2]) }
+            for _ in 0..<1000 where last != .wouldBlock {
+                last = try left.send(Message(.spawn), descriptors: [0, 1, 2])
+            }
             #expect(last == .wouldBlock)
         }
     }

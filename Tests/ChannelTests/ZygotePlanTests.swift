@@ -11,7 +11,9 @@ import Testing
         plan.iniPath = "/etc/php.ini"
         plan.noIni = true
         plan.extendedInfo = true
-        plan.defines = [NamedValue(name: "a", value: ByteString([0, 255, 10])), NamedValue(name: "", value: "")]
+        plan.defines = [
+            NamedValue(name: "a", value: ByteString([0, 255, 10])), NamedValue(name: "", value: ""),
+        ]
         plan.commandLineDefines = 1
         plan.pool = "www"
         plan.userID = 33
@@ -91,7 +93,9 @@ import Testing
 
     @Test func everyTruncationIsRefused() {
         let bytes = Self.full.encoded()
-        for count in 0..<bytes.count { #expect(ZygotePlan(decoding: Array(bytes[..<count])) == nil, "\(count) bytes") }
+        for count in 0..<bytes.count {
+            #expect(ZygotePlan(decoding: Array(bytes[..<count])) == nil, "\(count) bytes")
+        }
     }
 
     @Test func surplusIsRefused() {
@@ -108,7 +112,9 @@ import Testing
                 flipped[index] ^= 1 << bit
                 guard let plan = ZygotePlan(decoding: flipped) else { continue }
                 accepted += 1
-                if plan.encoded() != flipped || plan == Self.full { Issue.record("byte \(index), bit \(bit)") }
+                if plan.encoded() != flipped || plan == Self.full {
+                    Issue.record("byte \(index), bit \(bit)")
+                }
             }
         }
         #expect(accepted > 0, "a flipped bit in a text is another text")
@@ -129,7 +135,10 @@ import Testing
             default:
                 let start = random(bytes.count)
                 let end = min(bytes.count, start + 8)
-                bytes.replaceSubrange(start..<end, with: [UInt8](repeating: UInt8(random(2) * 255), count: end - start))
+                bytes.replaceSubrange(
+                    start..<end,
+                    with: [UInt8](repeating: UInt8(random(2) * 255), count: end - start)
+                )
             }
         }
         if let plan = ZygotePlan(decoding: bytes) { #expect(plan.encoded() == bytes) }

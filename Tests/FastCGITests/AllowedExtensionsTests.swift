@@ -11,7 +11,8 @@ import Testing
             ("/d/x.php5", [".php"], false), ("/d/xphp", ["php"], true), ("/d/evil.jpg", [], true),
             ("", [], true),
             ("/long.name", [".much.longer.than.it"], false),
-        ] as [(String, [String], Bool)])
+        ] as [(String, [String], Bool)]
+    )
     func suffixes(path: String, suffixes: [String], isAllowed: Bool) {
         let bytes = Array(path.utf8)
         #expect(AllowedExtensions(suffixes.map { Array($0.utf8) }).allow(bytes.span) == isAllowed)

@@ -66,7 +66,8 @@ import Testing
             [0x80, 0, 0], [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], [1], [0x80, 0, 0, 1],
             [1, 0x80, 0, 0, 0],
             [5, 0, 1, 2, 3, 4], [0, 5, 1, 2, 3, 4], [127, 127],
-        ] as [[UInt8]])
+        ] as [[UInt8]]
+    )
     func lyingLengths(stream: [UInt8]) {
         var table = ParameterTable()
         #expect(throws: ProtocolViolation.truncatedPair) { try fill(&table, [stream]) }
@@ -173,7 +174,8 @@ import Testing
             ("007", 7), ("9223372036854775807", .max), ("9223372036854775808", .max),
             ("-9223372036854775808", .min),
             ("-99999999999999999999", .min), ("-", 0), (" ", 0),
-        ] as [(String?, Int)])
+        ] as [(String?, Int)]
+    )
     func numbersAreReadAsCDoes(text: String?, number: Int) throws {
         var table = ParameterTable()
         try fill(&table, [text.map { Wire.pair("CONTENT_LENGTH", $0) } ?? []])

@@ -139,7 +139,8 @@ import Testing
                 start + Wire.body() + Wire.body([1]),
                 startFacts + [.endOfBody, .violation(.unexpectedRecord(type: 5))]
             ),
-        ] as [([UInt8], [Fact])])
+        ] as [([UInt8], [Fact])]
+    )
     func sequence(bytes: [UInt8], expected: [Fact]) {
         #expect(facts([bytes]) == expected)
         #expect(facts(bytes.map { [$0] }) == expected)
@@ -166,11 +167,13 @@ import Testing
                 == [
                     .begin(1, .responder, false), .parameters(five),
                     .violation(.parametersTooLong(limit: 10)),
-                ])
+                ]
+        )
         // The limit speaks when the header comes, not when the memory has been filled.
         #expect(
             facts([Wire.begin() + Wire.parameters([UInt8](repeating: 0, count: 11))[..<8]], decoder: decoder)
-                == [.begin(1, .responder, false), .violation(.parametersTooLong(limit: 10))])
+                == [.begin(1, .responder, false), .violation(.parametersTooLong(limit: 10))]
+        )
     }
 
     @Test func bodyIsHandedOutBeforeItsRecordIsComplete() throws {
@@ -209,7 +212,8 @@ import Testing
                 Array(Wire.body([1, 2], id: 5)[..<9]), true, [2] + Wire.begin(),
                 [.begin(1, .responder, false)]
             ),
-        ] as [([UInt8], Bool, [UInt8], [Fact])])
+        ] as [([UInt8], Bool, [UInt8], [Fact])]
+    )
     func endingARequest(body: [UInt8], isKept: Bool, next: [UInt8], expected: [Fact]) throws {
         var decoder = RequestDecoder()
         var bytes = Self.start + body
@@ -234,7 +238,8 @@ import Testing
         #expect(
             facts([[2] + Wire.body() + Wire.begin()], decoder: decoder) == [
                 .body([2]), .endOfBody, .begin(1, .responder, false),
-            ])
+            ]
+        )
     }
 
     @Test func betweenRequestsIsKnown() throws {

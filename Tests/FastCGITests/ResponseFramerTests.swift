@@ -57,13 +57,17 @@ import Testing
 
     @Test func aSmallResponseIsOneSend() {
         let (bytes, sends) = send(
-            [(.standardOutput, Array("ab".utf8)), (.standardOutput, Array("c".utf8))], size: 64, id: 258)
+            [(.standardOutput, Array("ab".utf8)), (.standardOutput, Array("c".utf8))],
+            size: 64,
+            id: 258
+        )
         #expect(sends == 1)
         #expect(
             bytes == [
                 1, 6, 1, 2, 0, 3, 5, 0, 0x61, 0x62, 0x63, 0, 0, 0, 0, 0,
                 1, 3, 1, 2, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-            ])
+            ]
+        )
     }
 
     @Test func anEmptyResponseIsItsEnd() {
@@ -74,7 +78,8 @@ import Testing
     @Test func streamsKeepTheirOrder() throws {
         let (bytes, _) = send(
             [(.standardOutput, [1]), (.standardError, [2]), (.standardError, [3]), (.standardOutput, [4])],
-            size: 256)
+            size: 256
+        )
         let parsed = try #require(parse(bytes))
         #expect(parsed.types == [6, 7, 6, 3])
         #expect(parsed.out == [1, 4])
@@ -91,7 +96,9 @@ import Testing
                 [
                     (.standardOutput, Array(content[..<half])), (.standardError, [1, 2, 3]),
                     (.standardOutput, Array(content[half...])),
-                ], size: size)
+                ],
+                size: size
+            )
             let parsed = try #require(parse(bytes), "length \(length)")
             #expect(parsed.out == content, "length \(length)")
             #expect(parsed.error == [1, 2, 3])
@@ -137,7 +144,8 @@ import Testing
             (Wire.pairs([("FCGI_MAX_CONNS", ""), ("FCGI_MPXS_CONN", "")]), empty),
             (Wire.pair("FCGI_MPXS_CONNS", "", longLengths: true), answer),
             ([1], nil), ([15, 1] + Array("FCGI_MPXS_CONNS".utf8), nil),
-        ] as [([UInt8], [UInt8]?)])
+        ] as [([UInt8], [UInt8]?)]
+    )
     func getValuesAreAnswered(content: [UInt8], expected: [UInt8]?) {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: GetValues.maximumResult, alignment: 8)
         defer { buffer.deallocate() }

@@ -20,7 +20,8 @@ import Testing
     }
 
     private func resolve(
-        _ settings: ScriptResolver.Settings, _ parameters: [(String, String)]
+        _ settings: ScriptResolver.Settings,
+        _ parameters: [(String, String)]
     ) throws -> Outcome {
         var table = ParameterTable(seed: 1)
         table.reset()
@@ -36,7 +37,10 @@ import Testing
             return Self.files[text]
         }
         let resolution = ScriptResolver(settings).resolve(
-            &table, exists: { look($0) != nil }, isRegularFile: { look($0) == true })
+            &table,
+            exists: { look($0) != nil },
+            isRegularFile: { look($0) == true }
+        )
         var outcome = Outcome()
         outcome.uri = table.text(resolution.requestURI)
         outcome.path = table.text(resolution.scriptPath)
@@ -54,8 +58,10 @@ import Testing
         return outcome
     }
 
-    /// Random parameter sets with what php-fpm 8.2.36 made of them (from its access log). A line holds
-    /// `fix_pathinfo;discard_path;doc_root`, the parameters, `>`, and the results; what is unset is left out.
+    /// Random parameter sets with what php-fpm 8.2.36 made of them (from its access log).
+    ///
+    /// A line holds `fix_pathinfo;discard_path;doc_root`, the parameters, `>`, and the results; what is unset
+    /// is left out.
     @Test func randomSetsResolveAsInPHPFPM() throws {
         let url = try #require(Bundle.module.url(forResource: "Fixtures/resolver", withExtension: "tsv"))
         let lines = try String(contentsOf: url, encoding: .utf8).split(separator: "\n")
@@ -72,8 +78,12 @@ import Testing
             }
             let outcome = try resolve(
                 .init(
-                    fixPathinfo: settings[0] == "1", discardPath: settings[1] == "1",
-                    documentRoot: Array(settings[2].utf8)), pairs(fields[1..<arrow]))
+                    fixPathinfo: settings[0] == "1",
+                    discardPath: settings[1] == "1",
+                    documentRoot: Array(settings[2].utf8)
+                ),
+                pairs(fields[1..<arrow])
+            )
             var expected = Dictionary(uniqueKeysWithValues: pairs(fields[(arrow + 1)...]))
             // php-fpm logs an absent URI as an empty one.
             #expect(outcome.uri ?? "" == expected.removeValue(forKey: "URI") ?? "-", "\(line)")
@@ -103,61 +113,202 @@ import Testing
 
     static let rows: [Row] = [
         Row(
-            settings: fix, sf: proxy + f, sn: n, pi: "/pinfo", pt: "/d/pinfo",
-            name: n, filename: f, info: "/pinfo", phpSelf: "/x.php/pinfo", runs: f),
-        Row(
-            settings: fix, sf: proxy + f + "?q=1", sn: n, pi: "/pinfo", pt: "/d/pinfo",
-            name: n, filename: f, info: "/pinfo", phpSelf: "/x.php/pinfo", runs: f),
-        Row(
-            settings: fix, sf: proxy + f, sn: n, pi: "/pinfo", pt: "/d/pinfo", dr: nil,
-            name: n, filename: f, info: "/pinfo", phpSelf: "/x.php/pinfo", runs: f),
-        Row(
-            settings: fix, sf: "proxy:balancer://127.0.0.1:9008" + f, sn: n, pi: "/pinfo", pt: "/d/pinfo",
-            name: n, filename: f, info: "/pinfo", phpSelf: "/x.php/pinfo", runs: f),
-        Row(
-            settings: fix, sf: "proxy:fcgi://localhost" + f, sn: n,
-            name: n, filename: f, info: nil, phpSelf: n, runs: f),
-        Row(
-            settings: fix, sf: proxy + f + "/pinfo", sn: n + "/pinfo",
-            name: n, filename: f, info: "/pinfo", phpSelf: "/x.php/pinfo", runs: f, originalName: n + "/pinfo"
+            settings: fix,
+            sf: proxy + f,
+            sn: n,
+            pi: "/pinfo",
+            pt: "/d/pinfo",
+            name: n,
+            filename: f,
+            info: "/pinfo",
+            phpSelf: "/x.php/pinfo",
+            runs: f
         ),
         Row(
-            settings: fix, sf: proxy + f + "/1%202", sn: n + "/1 2",
-            name: n, filename: f, info: "/1%202", phpSelf: "/x.php/1%202", runs: f, originalName: n + "/1 2"),
+            settings: fix,
+            sf: proxy + f + "?q=1",
+            sn: n,
+            pi: "/pinfo",
+            pt: "/d/pinfo",
+            name: n,
+            filename: f,
+            info: "/pinfo",
+            phpSelf: "/x.php/pinfo",
+            runs: f
+        ),
         Row(
-            settings: fix, sf: proxy + f + "/1%20+2", sn: n + "/1 +2",
-            name: n, filename: f, info: "/1%20+2", phpSelf: "/x.php/1%20+2", runs: f,
-            originalName: n + "/1 +2"),
+            settings: fix,
+            sf: proxy + f,
+            sn: n,
+            pi: "/pinfo",
+            pt: "/d/pinfo",
+            dr: nil,
+            name: n,
+            filename: f,
+            info: "/pinfo",
+            phpSelf: "/x.php/pinfo",
+            runs: f
+        ),
         Row(
-            settings: fix, sf: proxy + f + "/pinfoy", sn: n + "/pinfox",
-            name: n + "/pinfox", filename: f, info: "/pinfoy", phpSelf: "/x.php/pinfox/pinfoy", runs: f),
+            settings: fix,
+            sf: "proxy:balancer://127.0.0.1:9008" + f,
+            sn: n,
+            pi: "/pinfo",
+            pt: "/d/pinfo",
+            name: n,
+            filename: f,
+            info: "/pinfo",
+            phpSelf: "/x.php/pinfo",
+            runs: f
+        ),
         Row(
-            settings: fix, sf: f + "/pinfo", sn: "", pi: f + "/pinfo",
+            settings: fix,
+            sf: "proxy:fcgi://localhost" + f,
+            sn: n,
+            name: n,
+            filename: f,
+            info: nil,
+            phpSelf: n,
+            runs: f
+        ),
+        Row(
+            settings: fix,
+            sf: proxy + f + "/pinfo",
+            sn: n + "/pinfo",
+            name: n,
+            filename: f,
+            info: "/pinfo",
+            phpSelf: "/x.php/pinfo",
+            runs: f,
+            originalName: n + "/pinfo"
+        ),
+        Row(
+            settings: fix,
+            sf: proxy + f + "/1%202",
+            sn: n + "/1 2",
+            name: n,
+            filename: f,
+            info: "/1%202",
+            phpSelf: "/x.php/1%202",
+            runs: f,
+            originalName: n + "/1 2"
+        ),
+        Row(
+            settings: fix,
+            sf: proxy + f + "/1%20+2",
+            sn: n + "/1 +2",
+            name: n,
+            filename: f,
+            info: "/1%20+2",
+            phpSelf: "/x.php/1%20+2",
+            runs: f,
+            originalName: n + "/1 +2"
+        ),
+        Row(
+            settings: fix,
+            sf: proxy + f + "/pinfoy",
+            sn: n + "/pinfox",
+            name: n + "/pinfox",
+            filename: f,
+            info: "/pinfoy",
+            phpSelf: "/x.php/pinfox/pinfoy",
+            runs: f
+        ),
+        Row(
+            settings: fix,
+            sf: f + "/pinfo",
+            sn: "",
+            pi: f + "/pinfo",
             pt: "proxy:balancer://x" + f + "/pinfo",
-            name: f, filename: f, info: "/pinfo", phpSelf: f + "/pinfo", runs: f, originalName: ""),
+            name: f,
+            filename: f,
+            info: "/pinfo",
+            phpSelf: f + "/pinfo",
+            runs: f,
+            originalName: ""
+        ),
         // CVE-2019-11043: the tail is longer than PATH_INFO.
         Row(
-            settings: fix, sf: f + "/" + String(repeating: "A", count: 35), sn: n, pi: "",
-            name: n, filename: f, info: "", phpSelf: n, runs: f),
+            settings: fix,
+            sf: f + "/" + String(repeating: "A", count: 35),
+            sn: n,
+            pi: "",
+            name: n,
+            filename: f,
+            info: "",
+            phpSelf: n,
+            runs: f
+        ),
         Row(
-            settings: keep, sf: f, sn: n, pi: "/pinfo",
-            name: n, filename: f, info: "/pinfo", phpSelf: "/pinfo", runs: f),
+            settings: keep,
+            sf: f,
+            sn: n,
+            pi: "/pinfo",
+            name: n,
+            filename: f,
+            info: "/pinfo",
+            phpSelf: "/pinfo",
+            runs: f
+        ),
         Row(settings: keep, sf: f, sn: n, name: n, filename: f, info: nil, phpSelf: n, runs: f),
         Row(
-            settings: keep, sf: f + "/pinfo", sn: n, pi: "/pinfo", pt: f,
-            name: n, filename: f + "/pinfo", info: "/pinfo", phpSelf: "/pinfo", runs: f),
+            settings: keep,
+            sf: f + "/pinfo",
+            sn: n,
+            pi: "/pinfo",
+            pt: f,
+            name: n,
+            filename: f + "/pinfo",
+            info: "/pinfo",
+            phpSelf: "/pinfo",
+            runs: f
+        ),
         Row(
-            settings: keep, sf: f + "/pinfo", sn: n, pt: f,
-            name: n, filename: f + "/pinfo", info: nil, phpSelf: n, runs: f),
+            settings: keep,
+            sf: f + "/pinfo",
+            sn: n,
+            pt: f,
+            name: n,
+            filename: f + "/pinfo",
+            info: nil,
+            phpSelf: n,
+            runs: f
+        ),
         Row(
-            settings: discard, sf: f, sn: n, pi: "/pinfo", pt: "/d",
-            name: n, filename: f, info: "/pinfo", phpSelf: "/pinfo", runs: f),
+            settings: discard,
+            sf: f,
+            sn: n,
+            pi: "/pinfo",
+            pt: "/d",
+            name: n,
+            filename: f,
+            info: "/pinfo",
+            phpSelf: "/pinfo",
+            runs: f
+        ),
         Row(
-            settings: discard, sf: proxy + f, sn: n, pi: "/pinfo", pt: "/d/pinfo",
-            name: n, filename: f, info: "/pinfo", phpSelf: "/pinfo", runs: f),
+            settings: discard,
+            sf: proxy + f,
+            sn: n,
+            pi: "/pinfo",
+            pt: "/d/pinfo",
+            name: n,
+            filename: f,
+            info: "/pinfo",
+            phpSelf: "/pinfo",
+            runs: f
+        ),
         Row(
-            settings: discard, sn: n, pi: "/pinfo", pt: f,
-            name: n, filename: nil, info: "/pinfo", phpSelf: "/pinfo", runs: f),
+            settings: discard,
+            sn: n,
+            pi: "/pinfo",
+            pt: f,
+            name: n,
+            filename: nil,
+            info: "/pinfo",
+            phpSelf: "/pinfo",
+            runs: f
+        ),
     ]
 
     @Test(arguments: rows.indices)
@@ -190,7 +341,8 @@ import Testing
     @Test func withoutScriptParametersNothingHappens() throws {
         let outcome = try resolve(Self.fix, [("SCRIPT_NAME", "/status"), ("DOCUMENT_ROOT", "/d")])
         #expect(
-            outcome.uri == nil && outcome.path == nil && outcome.status == 200 && !outcome.hasScriptParameter)
+            outcome.uri == nil && outcome.path == nil && outcome.status == 200 && !outcome.hasScriptParameter
+        )
         #expect(outcome.probes.isEmpty)
     }
 
@@ -225,14 +377,16 @@ import Testing
             ("Microsoft-IIS/7.5", "/x.php", "/info", "/info", nil),
             ("nginx", "/x.php", "/x.php/info", "/x.php/info", nil),
             ("microsoft-iis", "/x.php", "/x.php/info", "/x.php/info", nil),
-        ] as [(String, String, String, String?, String?)])
+        ] as [(String, String, String, String?, String?)]
+    )
     func iisPathInfo(software: String, name: String, info: String, after: String?, original: String?) throws {
         let outcome = try resolve(
             Self.fix,
             [
                 ("SERVER_SOFTWARE", software), ("SCRIPT_FILENAME", Self.f), ("SCRIPT_NAME", name),
                 ("PATH_INFO", info),
-            ])
+            ]
+        )
         #expect(outcome.parameters["PATH_INFO"] == after)
         #expect(outcome.parameters["ORIG_PATH_INFO"] == original)
     }

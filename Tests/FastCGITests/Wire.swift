@@ -3,7 +3,11 @@ import FastCGI
 /// Builds the bytes a web server sends.
 enum Wire {
     static func record(
-        _ type: UInt8, _ content: [UInt8] = [], id: UInt16 = 1, padding: UInt8 = 0, version: UInt8 = 1
+        _ type: UInt8,
+        _ content: [UInt8] = [],
+        id: UInt16 = 1,
+        padding: UInt8 = 0,
+        version: UInt8 = 1
     ) -> [UInt8] {
         [
             version, type, UInt8(id >> 8), UInt8(id & 0xff), UInt8(content.count >> 8),

@@ -47,7 +47,9 @@ private func transcript(of input: [UInt8], cut: (_ remaining: Int) -> Int) -> Tr
 ///
 /// - Returns: Whether there was one.
 private func take(
-    _ decoder: inout RequestDecoder, _ table: inout ParameterTable, _ buffer: inout [UInt8],
+    _ decoder: inout RequestDecoder,
+    _ table: inout ParameterTable,
+    _ buffer: inout [UInt8],
     _ transcript: inout Transcript
 ) throws(ProtocolViolation) -> Bool {
     let step = try decoder.next(buffer.span)
@@ -109,7 +111,8 @@ private func resolved(_ table: inout ParameterTable) -> [[UInt8]] {
                 }
                 return path.count % 3 == 0
             },
-            isRegularFile: { $0.count % 2 == 0 })
+            isRegularFile: { $0.count % 2 == 0 }
+        )
         if let path = resolution.scriptPath {
             let path = table.bytes(of: path)
             precondition(!path.isEmpty && !path.contains(0))
@@ -123,10 +126,12 @@ private func resolved(_ table: inout ParameterTable) -> [[UInt8]] {
         for entry in entries {
             let name = UnsafeBufferPointer(
                 start: UnsafeRawPointer(arena + Int(entry.nameOffset)).assumingMemoryBound(to: UInt8.self),
-                count: Int(entry.nameLength))
+                count: Int(entry.nameLength)
+            )
             let value = UnsafeBufferPointer(
                 start: UnsafeRawPointer(arena + Int(entry.valueOffset)).assumingMemoryBound(to: UInt8.self),
-                count: Int(entry.valueLength))
+                count: Int(entry.valueLength)
+            )
             precondition(!name.contains(0) && !value.contains(0))
             precondition(arena[Int(entry.nameOffset) + name.count] == 0)
             precondition(arena[Int(entry.valueOffset) + value.count] == 0)
@@ -142,7 +147,9 @@ private func resolved(_ table: inout ParameterTable) -> [[UInt8]] {
 /// Frames `input` as output of both streams through a small buffer, and reads it back.
 private func frame(_ input: [UInt8], _ cuts: inout Cuts) {
     let buffer = UnsafeMutableRawBufferPointer.allocate(
-        byteCount: ResponseFramer.minimumBuffer + cuts.next(below: 200), alignment: 1)
+        byteCount: ResponseFramer.minimumBuffer + cuts.next(below: 200),
+        alignment: 1
+    )
     defer { buffer.deallocate() }
     var framer = ResponseFramer(requestID: 1)
     var sent: [UInt8] = []

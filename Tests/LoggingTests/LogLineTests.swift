@@ -5,7 +5,8 @@ import Testing
 /// The text of the master's own lines.
 @Suite struct LogLineTests {
     @Test(arguments: [
-        (LogLevel.debug, "DEBUG"), (.notice, "NOTICE"), (.warning, "WARNING"), (.error, "ERROR"), (.alert, "ALERT"),
+        (LogLevel.debug, "DEBUG"), (.notice, "NOTICE"), (.warning, "WARNING"), (.error, "ERROR"),
+        (.alert, "ALERT"),
     ])
     func lineHasTimeLevelAndText(level: LogLevel, name: String) {
         let line = LogLine.format(time: "22-Nov-2026 11:44:40", level: level, message: "ready", limit: 1024)
@@ -15,7 +16,12 @@ import Testing
     }
 
     @Test func messagesAreWrittenAsTheyAre() {
-        let line = LogLine.format(time: nil, level: .notice, message: ByteString([0xff, 10, 0, 10]), limit: 512)
+        let line = LogLine.format(
+            time: nil,
+            level: .notice,
+            message: ByteString([0xff, 10, 0, 10]),
+            limit: 512
+        )
         #expect(line == Array("NOTICE: ".utf8) + [0xff, 10, 0, 10, 10])
         #expect(LogLine.format(time: nil, level: .error, message: "", limit: 512) == Array("ERROR: \n".utf8))
     }

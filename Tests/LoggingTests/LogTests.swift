@@ -101,7 +101,10 @@ import Testing
             let fraction = try #require(Double("0." + String(stamp.suffix(6))))
             let second = before.rounded(.down)
             let moments = [second + fraction, second + 1 + fraction]
-            #expect(moments.contains { $0 > before - 0.001 && $0 < before + passed + 0.001 }, "\(stamp) at \(before)")
+            #expect(
+                moments.contains { $0 > before - 0.001 && $0 < before + passed + 0.001 },
+                "\(stamp) at \(before)"
+            )
             return
         }
         Issue.record("the machine is too busy")

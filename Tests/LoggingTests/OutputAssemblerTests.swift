@@ -35,10 +35,15 @@ import Testing
         #expect(assembler.flush() == nil)
     }
 
-    @Test(arguments: [
-        ([0x61, 0, 0x1f, 0x7f, 9, 13, 0x80, 0xff], [0x61] + Array("\\x00\\x1f\\x7f".utf8) + [9, 13, 0x80, 0xff]),
-        ([], []), (Array("plain".utf8), Array("plain".utf8)), ([10], Array("\\x0a".utf8)),
-    ] as [([UInt8], [UInt8])])
+    @Test(
+        arguments: [
+            (
+                [0x61, 0, 0x1f, 0x7f, 9, 13, 0x80, 0xff],
+                [0x61] + Array("\\x00\\x1f\\x7f".utf8) + [9, 13, 0x80, 0xff]
+            ),
+            ([], []), (Array("plain".utf8), Array("plain".utf8)), ([10], Array("\\x0a".utf8)),
+        ] as [([UInt8], [UInt8])]
+    )
     func controlCharactersAreShown(bytes: [UInt8], expected: [UInt8]) {
         #expect(OutputAssembler.visible(bytes) == expected)
     }

@@ -26,7 +26,8 @@ import Testing
         }.map { String(decoding: $0, as: UTF8.self) }
     }
 
-    static func take(_ bytes: [UInt8], _ stream: OutputLines.Stream, _ output: inout OutputLines) -> [[UInt8]] {
+    static func take(_ bytes: [UInt8], _ stream: OutputLines.Stream, _ output: inout OutputLines) -> [[UInt8]]
+    {
         bytes.withUnsafeBytes { output.take($0, from: stream, origin) }
     }
 
@@ -50,22 +51,41 @@ import Testing
         Case("carriage return and tab are kept", [.err("a\r\n\tb\n")], [("err", "a\r"), ("err", "\tb")]),
         Case("pieces join", [.err("a"), .err("b"), .err("c\nd"), .end], [("err", "abc"), ("err", "d")]),
         Case("unfinished text waits", [.err("abc")], []),
-        Case("a change of stream ends the line", [.err("a"), .out("b"), .err("c\n")], [("err", "a"), ("out", "b"), ("err", "c")]),
+        Case(
+            "a change of stream ends the line",
+            [.err("a"), .out("b"), .err("c\n")],
+            [("err", "a"), ("out", "b"), ("err", "c")]
+        ),
         Case("a stream without bytes changes nothing", [.err("a"), .out(""), .err("b\n")], [("err", "ab")]),
         Case("marker", [.err("a" + marker)], [("err", "a")]),
         Case("marker after a line", [.err("a\n" + marker + "b\n")], [("err", "a"), ("err", "b")]),
         Case("marker alone", [.err(marker + marker), .end], []),
         Case("marker inside", [.err("a" + marker + "b" + marker)], [("err", "a"), ("err", "b")]),
-        Case("marker ends stdout's line", [.out("a"), .err(marker), .out("b\n")], [("out", "a"), ("out", "b")]),
+        Case(
+            "marker ends stdout's line",
+            [.out("a"), .err(marker), .out("b\n")],
+            [("out", "a"), ("out", "b")]
+        ),
         Case("look-alike at the end", [.err("a\0fscf"), .end], [("err", "a\\x00fscf")]),
         Case("look-alike before a newline", [.err("a\0fsc\nb\n")], [("err", "a\\x00fsc"), ("err", "b")]),
         Case("look-alike before text", [.err("a\0fsX\n")], [("err", "a\\x00fsX")]),
         Case("look-alike before the marker", [.err("a\0fsc" + marker)], [("err", "a\\x00fsc")]),
         Case("zero before the marker", [.err("a\0" + marker)], [("err", "a\\x00")]),
-        Case("the marker's last byte begins no other", [.err("a" + marker + "fscf\0b\n")], [("err", "a"), ("err", "fscf\\x00b")]),
-        Case("look-alike before another stream", [.err("a\0fs"), .out("cf\0b\n")], [("err", "a\\x00fs"), ("out", "cf\\x00b")]),
         Case(
-            "control characters are shown", [.err("a\u{1b}[2Jb\u{7f}\u{8}\n")], [("err", "a\\x1b[2Jb\\x7f\\x08")]),
+            "the marker's last byte begins no other",
+            [.err("a" + marker + "fscf\0b\n")],
+            [("err", "a"), ("err", "fscf\\x00b")]
+        ),
+        Case(
+            "look-alike before another stream",
+            [.err("a\0fs"), .out("cf\0b\n")],
+            [("err", "a\\x00fs"), ("out", "cf\\x00b")]
+        ),
+        Case(
+            "control characters are shown",
+            [.err("a\u{1b}[2Jb\u{7f}\u{8}\n")],
+            [("err", "a\\x1b[2Jb\\x7f\\x08")]
+        ),
         Case("other bytes are kept", [.err("é\"\\x41\n")], [("err", "é\"\\x41")]),
     ]
 
@@ -98,7 +118,10 @@ import Testing
                     lines += Self.take(Array(piece), .standardError, &output)
                 }
                 lines += output.end(Self.origin)
-                #expect(lines.map { String(decoding: $0, as: UTF8.self) } == whole, "cut at \(first), \(second)")
+                #expect(
+                    lines.map { String(decoding: $0, as: UTF8.self) } == whole,
+                    "cut at \(first), \(second)"
+                )
             }
         }
     }
@@ -112,7 +135,8 @@ import Testing
 
     /// Lengths with their newline; text of one letter, so that pieces can be counted.
     @Test(arguments: [
-        (512, 1), (512, 439), (512, 440), (512, 441), (512, 880), (512, 881), (1050, 2048), (1050, 2900), (8000, 4096),
+        (512, 1), (512, 439), (512, 440), (512, 441), (512, 880), (512, 881), (1050, 2048), (1050, 2900),
+        (8000, 4096),
         (1024, 200_000),
     ])
     func decoratedLinesAreWrapped(limit: Int, length: Int) {
@@ -131,7 +155,8 @@ import Testing
     @Test(arguments: [
         // php-fpm's own example: 100 bytes pending, 2500 more.
         ([100, 2500], 1024, [1024, 1024, 555]), ([120], 1024, [121]), ([3300], 1500, [1500, 1500, 303]),
-        ([2000], 1000, [1000, 1000, 3]), ([1023], 1024, [1024]), ([1024], 1024, [1024, 2]), ([1023, 1], 1024, [1024, 2]),
+        ([2000], 1000, [1000, 1000, 3]), ([1023], 1024, [1024]), ([1024], 1024, [1024, 2]),
+        ([1023, 1], 1024, [1024, 2]),
         ([70_000, 70_000], 65_000, [65_000, 65_000, 10_003]),
     ])
     func plainLinesAreWrapped(pieces: [Int], limit: Int, expected: [Int]) {
@@ -142,7 +167,9 @@ import Testing
     }
 
     @Test func fullLinesDoNotWaitForTheirEnd() {
-        #expect(Self.lines([.err(String(repeating: "p", count: 5000))], decorates: false, limit: 1000).count == 5)
+        #expect(
+            Self.lines([.err(String(repeating: "p", count: 5000))], decorates: false, limit: 1000).count == 5
+        )
     }
 
     @Test func eachLineHasTheTimeOfItsRead() {
@@ -153,7 +180,9 @@ import Testing
             }
         }
         #expect(take(String(repeating: "a", count: 400), "then") == [])
-        let lines = take(String(repeating: "a", count: 400) + "\n", "now").map { String(decoding: $0, as: UTF8.self) }
+        let lines = take(String(repeating: "a", count: 400) + "\n", "now").map {
+            String(decoding: $0, as: UTF8.self)
+        }
         #expect(lines.count == 2)
         #expect(lines.first?.hasPrefix("[then]") == true)
         #expect(lines.last?.hasPrefix("[now]") == true)
@@ -164,15 +193,24 @@ import Testing
         var output = OutputLines(pool: ByteString(name), decorates: true, limit: 512)
         let lines = Self.take(Array("some text\n".utf8), .standardError, &output)
         #expect(lines.count == 1)
-        #expect(lines.first.map { String(decoding: $0, as: UTF8.self) }?.hasSuffix(": \"some text\"\n") == true)
+        #expect(
+            lines.first.map { String(decoding: $0, as: UTF8.self) }?.hasSuffix(": \"some text\"\n") == true
+        )
     }
 
     // MARK: - A pipe that is closed at once
 
     @Test func closedPipeIsTold() {
         #expect(Self.lines([.err("a"), .closed]) == ["\(Self.head)err: \"a\", pipe is closed\n"])
-        #expect(Self.lines([.out("a\nb"), .closed]) == ["\(Self.head)out: \"a\"\n", "\(Self.head)out: \"b\", pipe is closed\n"])
-        #expect(Self.lines([.err("a\n"), .closed]) == ["\(Self.head)err: \"a\"\n"], "no line is left to say it on")
+        #expect(
+            Self.lines([.out("a\nb"), .closed]) == [
+                "\(Self.head)out: \"a\"\n", "\(Self.head)out: \"b\", pipe is closed\n",
+            ]
+        )
+        #expect(
+            Self.lines([.err("a\n"), .closed]) == ["\(Self.head)err: \"a\"\n"],
+            "no line is left to say it on"
+        )
         #expect(Self.lines([.closed]) == [])
         #expect(Self.lines([.err("a"), .closed], decorates: false) == ["a\n"])
     }
@@ -186,7 +224,9 @@ import Testing
         if left >= suffix.utf8.count {
             #expect(lines == ["\(head)\"\(text)\"\(suffix)\n"])
         } else {
-            #expect(lines == ["\(head)\"\(text)\"\(suffix.prefix(left))\n", "\(head)\(suffix.dropFirst(left))\n"])
+            #expect(
+                lines == ["\(head)\"\(text)\"\(suffix.prefix(left))\n", "\(head)\(suffix.dropFirst(left))\n"]
+            )
             #expect(lines.first?.utf8.count == 512)
         }
     }

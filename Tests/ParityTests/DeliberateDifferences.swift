@@ -40,7 +40,8 @@ let deliberateDifferences: [DeliberateDifference] = [
     DeliberateDifference(
         test: "empty script",
         part: nil,
-        reason: "an empty SCRIPT_FILENAME is no script: 404; php-fpm says 403, and its worker ends without a list"
+        reason:
+            "an empty SCRIPT_FILENAME is no script: 404; php-fpm says 403, and its worker ends without a list"
     ),
     DeliberateDifference(
         test: "worker output, control characters",

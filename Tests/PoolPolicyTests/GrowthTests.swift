@@ -26,7 +26,13 @@ import Testing
         settings.maxSpareServers = 11
         settings.maxSpawnRate = 16
         let expected = PoolLimits(
-            manager: .dynamic, maxChildren: 40, startServers: 7, minSpare: 5, maxSpare: 11, maxSpawnRate: 16)
+            manager: .dynamic,
+            maxChildren: 40,
+            startServers: 7,
+            minSpare: 5,
+            maxSpare: 11,
+            maxSpawnRate: 16
+        )
         #expect(PoolLimits(settings) == expected)
     }
 

@@ -72,14 +72,24 @@ import Testing
                 starting -= 1
             }
             let failure: PoolPolicy.Failure =
-                !wasReady ? .beforeAnyRequest : [.none, .inRequest, .beforeAnyRequest].randomElement(using: &source) ?? .none
+                !wasReady
+                ? .beforeAnyRequest
+                : [.none, .inRequest, .beforeAnyRequest].randomElement(using: &source) ?? .none
             perform(
                 policy.workerEnded(
-                    wasRetired: isRetired && wasReady, wasReady: wasReady, failure: failure, at: now), "end")
+                    wasRetired: isRetired && wasReady,
+                    wasReady: wasReady,
+                    failure: failure,
+                    at: now
+                ),
+                "end"
+            )
         }
 
         mutating func step() {
-            now += UInt64.random(in: 0...(2 * second), using: &source) >> UInt64.random(in: 0...20, using: &source)
+            now +=
+                UInt64.random(in: 0...(2 * second), using: &source)
+                >> UInt64.random(in: 0...20, using: &source)
             switch Int.random(in: 0..<8, using: &source) {
             case 0, 1:
                 guard starting > 0 else { return }
@@ -102,10 +112,13 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        PoolLimits.fixed(1), .fixed(12), .ondemand(1), .ondemand(30), .dynamic(1, start: 1, spare: 1...1),
-        .dynamic(30, start: 5, spare: 3...9), .dynamic(60, start: 20, spare: 20...40, rate: 3),
-    ], 1...10)
+    @Test(
+        arguments: [
+            PoolLimits.fixed(1), .fixed(12), .ondemand(1), .ondemand(30), .dynamic(1, start: 1, spare: 1...1),
+            .dynamic(30, start: 5, spare: 3...9), .dynamic(60, start: 20, spare: 20...40, rate: 3),
+        ],
+        1...10
+    )
     func promisesAreKept(limits: PoolLimits, seed: Int) {
         var model = Model(limits: limits, seed: UInt64(seed))
         model.perform(model.policy.begin(), "begin")

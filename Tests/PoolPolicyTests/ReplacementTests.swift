@@ -71,7 +71,10 @@ import Testing
     func patienceEnds(limits: PoolLimits, expected: [Action]) {
         var policy = PoolPolicy(limits, running: 6)
         for _ in 0..<4 { _ = policy.lose(.beforeAnyRequest) }
-        #expect(policy.backoffEnded(at: 99 * millisecond) == [.backOff(failures: 0, delay: millisecond)], "too early")
+        #expect(
+            policy.backoffEnded(at: 99 * millisecond) == [.backOff(failures: 0, delay: millisecond)],
+            "too early"
+        )
         #expect(policy.backoffEnded(at: 100 * millisecond) == expected)
     }
 
@@ -117,7 +120,10 @@ import Testing
             let actions = policy.obey(policy.lose(.none))
             #expect(actions.spawned <= 1)
         }
-        #expect(policy.connectionsWait(100, at: 0).filter { $0 == .limitReached } == [], "the limit is not reached")
+        #expect(
+            policy.connectionsWait(100, at: 0).filter { $0 == .limitReached } == [],
+            "the limit is not reached"
+        )
         #expect(policy.room <= 16)
     }
 

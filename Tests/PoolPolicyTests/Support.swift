@@ -13,15 +13,25 @@ extension PoolLimits {
     static func fixed(_ children: Int) -> PoolLimits { PoolLimits(manager: .static, maxChildren: children) }
 
     /// An ondemand pool.
-    static func ondemand(_ children: Int) -> PoolLimits { PoolLimits(manager: .ondemand, maxChildren: children) }
+    static func ondemand(_ children: Int) -> PoolLimits {
+        PoolLimits(manager: .ondemand, maxChildren: children)
+    }
 
     /// A dynamic pool: most workers, workers at the start, least and most spare ones, most to start at once.
     static func dynamic(
-        _ children: Int, start: Int = 2, spare: ClosedRange<Int> = 1...3, rate: Int = 32
+        _ children: Int,
+        start: Int = 2,
+        spare: ClosedRange<Int> = 1...3,
+        rate: Int = 32
     ) -> PoolLimits {
         PoolLimits(
-            manager: .dynamic, maxChildren: children, startServers: start, minSpare: spare.lowerBound,
-            maxSpare: spare.upperBound, maxSpawnRate: rate)
+            manager: .dynamic,
+            maxChildren: children,
+            startServers: start,
+            minSpare: spare.lowerBound,
+            maxSpare: spare.upperBound,
+            maxSpawnRate: rate
+        )
     }
 }
 

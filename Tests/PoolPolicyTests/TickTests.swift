@@ -11,7 +11,9 @@ import Testing
         var idle: Int
         var tooLong = 0
         var expected: [Action]
-        var testDescription: String { "\(limits.manager): \(running) running, \(idle) idle, \(starting) starting" }
+        var testDescription: String {
+            "\(limits.manager): \(running) running, \(idle) idle, \(starting) starting"
+        }
     }
 
     @Test(arguments: [
@@ -22,10 +24,21 @@ import Testing
         Tick(limits: .dynamic(20, spare: 2...4), running: 9, idle: 5, expected: [.retireIdle]),
         Tick(limits: .dynamic(20, spare: 2...4), running: 9, idle: 9, expected: [.retireIdle]),
         // Below the lower bound the first step is one worker.
-        Tick(limits: .dynamic(20, spare: 4...6), running: 9, idle: 0, expected: [.spawn(1, isRespawn: false)]),
+        Tick(
+            limits: .dynamic(20, spare: 4...6),
+            running: 9,
+            idle: 0,
+            expected: [.spawn(1, isRespawn: false)]
+        ),
         // Workers under way are spare workers soon.
         Tick(limits: .dynamic(20, spare: 2...4), running: 9, starting: 2, idle: 0, expected: []),
-        Tick(limits: .dynamic(20, spare: 2...4), running: 9, starting: 1, idle: 0, expected: [.spawn(1, isRespawn: false)]),
+        Tick(
+            limits: .dynamic(20, spare: 2...4),
+            running: 9,
+            starting: 1,
+            idle: 0,
+            expected: [.spawn(1, isRespawn: false)]
+        ),
         // But no reason to send others away before they are there.
         Tick(limits: .dynamic(20, spare: 2...4), running: 9, starting: 3, idle: 4, expected: []),
         // At the limit.
@@ -57,7 +70,8 @@ import Testing
         for time in 3..<6 {
             #expect(
                 policy.obey(policy.tick(none, at: UInt64(time)))
-                    == [.seemsBusy(spawning: 8), .spawn(8, isRespawn: false)])
+                    == [.seemsBusy(spawning: 8), .spawn(8, isRespawn: false)]
+            )
         }
     }
 
@@ -78,7 +92,8 @@ import Testing
         #expect(bySpare.tick(PoolPolicy.Counts(idle: 0), at: 2) == [.spawn(3, isRespawn: false)])
         #expect(
             bySpare.tick(PoolPolicy.Counts(idle: 2), at: 3)
-                == [.seemsBusy(spawning: 8), .spawn(1, isRespawn: false)])
+                == [.seemsBusy(spawning: 8), .spawn(1, isRespawn: false)]
+        )
 
         var byRoom = PoolPolicy(.dynamic(52, spare: 30...40), running: 50)
         _ = byRoom.tick(PoolPolicy.Counts(idle: 0), at: 0)
@@ -125,6 +140,8 @@ import Testing
         var policy = PoolPolicy(.dynamic(8, spare: 2...3), running: 5)
         for _ in 0..<4 { _ = policy.lose(.beforeAnyRequest) }
         #expect(policy.tick(PoolPolicy.Counts(idle: 0), at: 0) == [])
-        #expect(policy.tick(PoolPolicy.Counts(idle: 0), at: 100 * millisecond) == [.spawn(1, isRespawn: false)])
+        #expect(
+            policy.tick(PoolPolicy.Counts(idle: 0), at: 100 * millisecond) == [.spawn(1, isRespawn: false)]
+        )
     }
 }

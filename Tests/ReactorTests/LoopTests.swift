@@ -58,7 +58,8 @@ import Testing
                 reactor.at(time) {
                     fired += 1
                     deadlines = []
-                })
+                }
+            )
         }
         try reactor.turn(limit: .zero)
         #expect(fired == 1)

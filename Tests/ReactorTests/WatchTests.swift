@@ -89,7 +89,8 @@ import Testing
                 try reactor.watch(pipe.number, for: .readable) { _ in
                     calls += 1
                     watches = []
-                })
+                }
+            )
             pipe.fill()
         }
         try reactor.turn(limit: patience)
@@ -110,7 +111,8 @@ import Testing
                     calls[index] += 1
                     guard index == 0 else { return }
                     for other in 1..<pipes.count { #expect(throws: Never.self) { try add(other) } }
-                })
+                }
+            )
         }
         try add(0)
         for pipe in pipes { pipe.fill() }
@@ -119,8 +121,10 @@ import Testing
         #expect(calls.allSatisfy { $0 == 1 })
     }
 
-    /// Two watches are ready in one batch. The first to be called closes the other's descriptor; its number and its
-    /// place in the reactor go to a new pipe, which has nothing to read.
+    /// Two watches are ready in one batch.
+    ///
+    /// The first to be called closes the other's descriptor; its number and its place in the reactor go to a
+    /// new pipe, which has nothing to read.
     @Test func reusedNumberDoesNotGetOldEvents() throws {
         let reactor = try Reactor()
         let pipes = [try Pipe(), try Pipe()]

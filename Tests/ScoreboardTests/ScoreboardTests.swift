@@ -82,14 +82,21 @@ import Testing
         }
         let counts = board.counts()
         #expect((counts.idle, counts.active, counts.total) == (1, 7, 8))
-        #expect((0..<9).map { board.stage($0) } == [
-            .free, .accepting, .reading, .info, .executing, .ending, .finished, .executing, .executing,
-        ])
+        #expect(
+            (0..<9).map { board.stage($0) } == [
+                .free, .accepting, .reading, .info, .executing, .ending, .finished, .executing, .executing,
+            ]
+        )
     }
 
     @Test func stagesHavePHPFPMsNames() {
         let names = (0...6).compactMap { Scoreboard.Stage(rawValue: $0)?.name.description }
-        #expect(names == ["Idle", "Idle", "Reading headers", "Getting request information", "Running", "Ending", "Finishing"])
+        #expect(
+            names == [
+                "Idle", "Idle", "Reading headers", "Getting request information", "Running", "Ending",
+                "Finishing",
+            ]
+        )
     }
 
     @Test func requestsKeepActiveAndItsMaximum() throws {
@@ -125,15 +132,21 @@ import Testing
         memset(page, 0xa5, MemoryLayout<cscoreboard_slot>.size)
         memset(UnsafeMutableRawPointer(board.slot(1)), 0xa5, MemoryLayout<cscoreboard_slot>.size)
         board.clear(0)
-        #expect(UnsafeRawBufferPointer(start: page, count: MemoryLayout<cscoreboard_slot>.size).allSatisfy { $0 == 0 })
+        #expect(
+            UnsafeRawBufferPointer(start: page, count: MemoryLayout<cscoreboard_slot>.size).allSatisfy {
+                $0 == 0
+            }
+        )
         #expect(board.slot(1).pointee.stage == 0xa5a5_a5a5, "the neighbour is left alone")
         #expect(board.stage(0) == .free)
     }
 
     /// A worker that dies in a request does not end it: the master does.
-    @Test(arguments: [
-        (0, 2), (1, 2), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1),
-    ] as [(UInt32, Int64)])
+    @Test(
+        arguments: [
+            (0, 2), (1, 2), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1),
+        ] as [(UInt32, Int64)]
+    )
     func clearEndsTheRequest(stage: UInt32, active: Int64) throws {
         let board = try Scoreboard(slotCount: 1)
         for _ in 0..<2 { cscoreboard_request_begins(board.pool) }
@@ -144,13 +157,18 @@ import Testing
 
     // MARK: - Hostile values
 
-    @Test(arguments: [
-        ([-5, 3], 0, 3), ([Int64.min, 3], 0, 3), ([.max, 3], 0, .max), ([.max, .max], 0, .max), ([3, 4], .max, .max),
-        ([3, 4], -100, 7), ([3, 4], .min, 7), ([.max, .min], .min, .max),
-    ] as [([Int64], Int64, Int64)])
+    @Test(
+        arguments: [
+            ([-5, 3], 0, 3), ([Int64.min, 3], 0, 3), ([.max, 3], 0, .max), ([.max, .max], 0, .max),
+            ([3, 4], .max, .max),
+            ([3, 4], -100, 7), ([3, 4], .min, 7), ([.max, .min], .min, .max),
+        ] as [([Int64], Int64, Int64)]
+    )
     func totalsAreNeitherNegativeNorWrapped(requests: [Int64], retired: Int64, expected: Int64) throws {
         let board = try Scoreboard(slotCount: 2)
-        for (index, count) in requests.enumerated() { cscoreboard_store(&board.slot(index).pointee.requests, count) }
+        for (index, count) in requests.enumerated() {
+            cscoreboard_store(&board.slot(index).pointee.requests, count)
+        }
         cscoreboard_store(&board.pool.pointee.retired_requests, retired)
         #expect(board.acceptedRequests() == expected)
         board.clear(0)
@@ -240,8 +258,10 @@ import Testing
                 let letter = cscoreboard_method(pointer)[0]
                 letters.insert(letter)
                 let ends = [
-                    cscoreboard_method(pointer)[14], cscoreboard_uri(pointer)[126], cscoreboard_query(pointer)[510],
-                    cscoreboard_user(pointer)[30], cscoreboard_script(pointer)[0], cscoreboard_script(pointer)[254],
+                    cscoreboard_method(pointer)[14], cscoreboard_uri(pointer)[126],
+                    cscoreboard_query(pointer)[510],
+                    cscoreboard_user(pointer)[30], cscoreboard_script(pointer)[0],
+                    cscoreboard_script(pointer)[254],
                 ]
                 return ends.allSatisfy { $0 == letter }
             }

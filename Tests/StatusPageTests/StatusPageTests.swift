@@ -5,7 +5,10 @@ import Testing
 /// Pages written by php-fpm 8.2.36; pids, times and durations were replaced by fixed ones.
 @Suite struct StatusPageTests {
     static let start = StartTime(
-        epochSeconds: 1_795_348_817, text: Array("22/Nov/2026:12:00:17 +0000".utf8), secondsSince: 1)
+        epochSeconds: 1_795_348_817,
+        text: Array("22/Nov/2026:12:00:17 +0000".utf8),
+        secondsSince: 1
+    )
 
     static var page: StatusPage {
         var pool = PoolStatus(pool: Array("www".utf8), processManager: Array("static".utf8), start: start)
@@ -37,7 +40,9 @@ import Testing
         arguments: [
             ("text", StatusFormat.text, ""), ("html", .html, "html&"), ("xml", .xml, "xml&"),
             ("json", .json, "json&"), ("openmetrics", .openMetrics, "openmetrics&"),
-        ], [false, true])
+        ],
+        [false, true]
+    )
     func pageIsThatOfPHPFPM(format: (name: String, format: StatusFormat, key: String), isFull: Bool) throws {
         let name = isFull ? "\(format.name)-full" : format.name
         let url = try #require(Bundle.module.url(forResource: "Fixtures/\(name)", withExtension: "golden"))
@@ -65,7 +70,8 @@ import Testing
         arguments: [
             (0, "0.00"), (0.004, "0.00"), (0.006, "0.01"), (99.999, "100.00"), (12.345678, "12.35"),
             (250.1, "250.10"), (-1, "0.00"), (Double.nan, "0.00"), (.infinity, "0.00"),
-        ] as [(Double, String)])
+        ] as [(Double, String)]
+    )
     func processorShareHasTwoDecimals(share: Double, text: String) {
         var page = Self.page
         page.processes = [page.processes[0]]
@@ -94,7 +100,8 @@ import Testing
             ([0x74, 0xe2, 0x82], "t", ""),
             ([0xe2, 0x41, 0xf0, 0x9f, 0x98, 0x7a], "Az", ""),
             (Array("\u{10ffff}".utf8), "\\udbff\\udfff", "\u{10ffff}"),
-        ] as [([UInt8], String, String)])
+        ] as [([UInt8], String, String)]
+    )
     func stringsAreEscaped(query: [UInt8], json: String, markup: String) {
         var page = Self.page
         page.processes = [page.processes[1]]
@@ -131,7 +138,8 @@ import Testing
             ("[json", .text, false), ("json%5Bfull", .text, false), ("json%00", .json, false),
             ("0", .text, false),
             ("x=json", .xml, false), ("%", .text, false), ("%6", .text, false), ("+", .text, false),
-        ] as [(String, StatusFormat, Bool)])
+        ] as [(String, StatusFormat, Bool)]
+    )
     func queryChoosesTheForm(query: String, format: StatusFormat, isFull: Bool) {
         let bytes = Array(query.utf8)
         #expect(StatusQuery(bytes.span) == StatusQuery(format: format, isFull: isFull))

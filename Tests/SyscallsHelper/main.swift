@@ -14,7 +14,9 @@ func say(_ line: String) {
 func threadNumber() -> Int32? {
     var buffer = [UInt8](repeating: 0, count: 64)
     let count = buffer.withUnsafeMutableBytes { raw in
-        raw.withMemoryRebound(to: CChar.self) { $0.baseAddress.map { readlink("/proc/thread-self", $0, 64) } ?? -1 }
+        raw.withMemoryRebound(to: CChar.self) {
+            $0.baseAddress.map { readlink("/proc/thread-self", $0, 64) } ?? -1
+        }
     }
     guard count > 0 else { return nil }
     return String(decoding: buffer[..<count], as: UTF8.self).split(separator: "/").last.flatMap { Int32($0) }
@@ -22,7 +24,8 @@ func threadNumber() -> Int32? {
 
 /// Starts this program again in another mode.
 func startAgain(_ mode: String, output: CInt) -> pid_t {
-    let vector: [UnsafeMutablePointer<CChar>?] = ["/proc/self/exe", mode].map { (word: String) in strdup(word) } + [nil]
+    let vector: [UnsafeMutablePointer<CChar>?] =
+        ["/proc/self/exe", mode].map { (word: String) in strdup(word) } + [nil]
     defer { vector.forEach { free($0) } }
     return cepoll_spawn("/proc/self/exe", vector, [nil], [0, output, 2], 3, 0, 0, 0)
 }
@@ -36,10 +39,20 @@ func runGrandparent() {
     var buffer = [UInt8](repeating: 0, count: 64)
     let count = buffer.withUnsafeMutableBytes { read(ends[0], $0.baseAddress, $0.count) }
     // parent, own number, number by glibc's getpid(), of the sibling
-    let numbers = String(decoding: buffer[..<max(0, count)], as: UTF8.self).split(separator: " ").map { Int32($0) }
-    guard numbers.count == 3, let sibling = numbers[1] else { return say("the sibling said nothing: \(errno)") }
-    say(numbers[0] == getpid() ? "the sibling's parent is the grandparent" : "the parent is \(numbers[0] ?? 0)")
-    say(numbers[1] == numbers[2] ? "it has its own thread id" : "thread \(sibling), process \(numbers[2] ?? 0)")
+    let numbers = String(decoding: buffer[..<max(0, count)], as: UTF8.self).split(separator: " ").map {
+        Int32($0)
+    }
+    guard numbers.count == 3, let sibling = numbers[1] else {
+        return say("the sibling said nothing: \(errno)")
+    }
+    say(
+        numbers[0] == getpid()
+            ? "the sibling's parent is the grandparent" : "the parent is \(numbers[0] ?? 0)"
+    )
+    say(
+        numbers[1] == numbers[2]
+            ? "it has its own thread id" : "thread \(sibling), process \(numbers[2] ?? 0)"
+    )
     say(isChild(ProcessID(sibling)) ? "the grandparent knows it" : "the sibling is not a child")
     var ends2: [ProcessExit] = []
     for process in [caller, sibling] {
@@ -51,7 +64,8 @@ func runGrandparent() {
     say(ends2.contains(raised) ? "raise() hit the sibling itself" : "\(ends2)")
     say(
         ends2.contains(ProcessExit(process: ProcessID(caller), reason: .code(0)))
-            ? "the caller went on" : "\(ends2)")
+            ? "the caller went on" : "\(ends2)"
+    )
     say(ends2.count == 2 ? "nobody else was left" : "\(ends2)")
 }
 
@@ -75,7 +89,9 @@ func runOptions() {
     let options = table.map { name, letter, hasArgument in
         cepoll_option(
             name: UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self),
-            letter: CChar(letter.asciiValue ?? 0), has_argument: hasArgument)
+            letter: CChar(letter.asciiValue ?? 0),
+            has_argument: hasArgument
+        )
     }
     // argv[1] takes the place of the program's name.
     let count = CommandLine.argc - 1
@@ -106,7 +122,11 @@ func runTitle() {
     cepoll_set_title("short title")
     say(commandLine())
     say("MARKER=" + (getenv("MARKER").map { String(cString: $0) } ?? "lost"))
-    say("argument=" + (CommandLine.unsafeArgv[2].map { String(cString: $0) == argument ? argument : "changed" } ?? "lost"))
+    say(
+        "argument="
+            + (CommandLine.unsafeArgv[2].map { String(cString: $0) == argument ? argument : "changed" }
+                ?? "lost")
+    )
     say("cut: \(long.hasPrefix("long long") && long.utf8.count < 5000)")
     say("threads: \(cepoll_thread_count())")
 }

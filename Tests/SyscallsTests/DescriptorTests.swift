@@ -127,7 +127,9 @@ import Testing
         let readEnd = SharedDescriptor(adopting: ends[0])
         var writeEnd: SharedDescriptor? = SharedDescriptor(adopting: ends[1])
         var buffer = [UInt8](repeating: 0, count: 4)
-        func readOnce() throws -> Transfer { try buffer.withUnsafeMutableBytes { try read(readEnd.rawValue, into: $0) } }
+        func readOnce() throws -> Transfer {
+            try buffer.withUnsafeMutableBytes { try read(readEnd.rawValue, into: $0) }
+        }
         #expect(try readOnce() == .wouldBlock)
         #expect(write(ends[1], "abcdef", 6) == 6)
         #expect(try readOnce() == .bytes(4))
@@ -136,7 +138,9 @@ import Testing
         #expect(try readOnce() == .wouldBlock)
         #expect(writeEnd != nil)
         writeEnd = nil
-        #expect(try read(readEnd.rawValue, into: UnsafeMutableRawBufferPointer(start: nil, count: 0)) == .bytes(0))
+        #expect(
+            try read(readEnd.rawValue, into: UnsafeMutableRawBufferPointer(start: nil, count: 0)) == .bytes(0)
+        )
         #expect(reachesEnd(readEnd))
         #expect(try readOnce() == .endOfStream)
     }
@@ -148,7 +152,11 @@ import Testing
             try buffer.withUnsafeMutableBytes { try receive(left.rawValue, into: $0, peek: peek) }
         }
         #expect(try receiveOnce() == .wouldBlock)
-        #expect(try "hello".utf8CString.withUnsafeBytes { try send(right.rawValue, UnsafeRawBufferPointer(rebasing: $0[..<5])) } == .bytes(5))
+        #expect(
+            try "hello".utf8CString.withUnsafeBytes {
+                try send(right.rawValue, UnsafeRawBufferPointer(rebasing: $0[..<5]))
+            } == .bytes(5)
+        )
         #expect(try receiveOnce(peek: true) == .bytes(5))
         #expect(try receiveOnce() == .bytes(5))
         #expect(try receiveOnce() == .wouldBlock)

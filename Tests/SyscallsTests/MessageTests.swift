@@ -31,7 +31,11 @@ import Testing
 
     func send(_ text: String, _ descriptors: [CInt] = [], to socket: SharedDescriptor) throws {
         let bytes = Array(text.utf8)
-        #expect(try check(cepoll_send_message(socket.rawValue, bytes, bytes.count, descriptors, descriptors.count)) == bytes.count)
+        #expect(
+            try check(
+                cepoll_send_message(socket.rawValue, bytes, bytes.count, descriptors, descriptors.count)
+            ) == bytes.count
+        )
     }
 
     @Test(arguments: 0...4) func descriptorsArrive(count: Int) throws {
@@ -54,7 +58,10 @@ import Testing
 
     @Test func moreDescriptorsAreNotSent() throws {
         let (left, right) = try makeChannel()
-        #expect(failure { CInt(cepoll_send_message(left.rawValue, "x", 1, [0, 0, 0, 0, 0], 5)) } == .invalidArgument)
+        #expect(
+            failure { CInt(cepoll_send_message(left.rawValue, "x", 1, [0, 0, 0, 0, 0], 5)) }
+                == .invalidArgument
+        )
         #expect(throws: Errno.wouldBlock) { _ = try Received(from: right) }
     }
 
@@ -105,7 +112,7 @@ import Testing
         control.initializeMemory(as: UInt8.self, repeating: 0)
         control.storeBytes(of: length, toByteOffset: 0, as: Int.self)
         control.storeBytes(of: SOL_SOCKET, toByteOffset: 8, as: CInt.self)
-        control.storeBytes(of: 1, toByteOffset: 12, as: CInt.self)   // SCM_RIGHTS
+        control.storeBytes(of: 1, toByteOffset: 12, as: CInt.self)  // SCM_RIGHTS
         for (index, descriptor) in descriptors.enumerated() {
             control.storeBytes(of: descriptor, toByteOffset: 16 + 4 * index, as: CInt.self)
         }
@@ -129,7 +136,10 @@ import Testing
         try send("from here", to: left)
         #expect(try Received(from: right).sender == getpid())
         // Whoever holds the other end is named, not who made it.
-        let child = try Spawned(["/bin/sh", "-c", "echo from the child >&3"], descriptors: [0, 1, 2, left.rawValue])
+        let child = try Spawned(
+            ["/bin/sh", "-c", "echo from the child >&3"],
+            descriptors: [0, 1, 2, left.rawValue]
+        )
         let received = try Received(from: right, wait: true)
         try child.reap()
         #expect(received.bytes == Array("from the child\n".utf8))

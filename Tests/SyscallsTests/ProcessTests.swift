@@ -44,7 +44,10 @@ struct SignalMasks: Equatable {
                 let child = try Spawned(["/bin/sh", "-c", script], descriptors: [0, 1, 2])
                 try child.awaitEnd()
                 #expect(isChild(ProcessID(child.pid)), "until it is reaped")
-                #expect(reapChild() == ProcessExit(process: ProcessID(child.pid), reason: reason), "\(script)")
+                #expect(
+                    reapChild() == ProcessExit(process: ProcessID(child.pid), reason: reason),
+                    "\(script)"
+                )
                 #expect(!isChild(ProcessID(child.pid)))
                 #expect(reapChild() == nil)
             }
@@ -60,7 +63,9 @@ struct SignalMasks: Equatable {
             #expect(isChild(process))
             try sendSignal(.terminate, to: process)
             try child.awaitEnd()
-            #expect(reapChild() == ProcessExit(process: process, reason: .signal(.terminate, coreDumped: false)))
+            #expect(
+                reapChild() == ProcessExit(process: process, reason: .signal(.terminate, coreDumped: false))
+            )
             #expect(throws: Errno.noSuchProcess) { try sendSignal(.terminate, to: process) }
         }
     }
@@ -88,7 +93,8 @@ struct SignalMasks: Equatable {
     }
 
     @Test(arguments: [
-        (SIGSEGV, "SIGSEGV"), (SIGABRT, "SIGABRT"), (0, "SIG 0"), (64, "SIG 64"), (99, "SIG 99"), (-1, "SIG -1"),
+        (SIGSEGV, "SIGSEGV"), (SIGABRT, "SIGABRT"), (0, "SIG 0"), (64, "SIG 64"), (99, "SIG 99"),
+        (-1, "SIG -1"),
     ])
     func signalsHaveNames(number: CInt, name: String) {
         #expect(Signal(number).name == name)
@@ -99,7 +105,8 @@ struct SignalMasks: Equatable {
         #expect(
             signals.map(\.name) == [
                 "SIGTERM", "SIGINT", "SIGQUIT", "SIGKILL", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCHLD",
-            ])
+            ]
+        )
     }
 
     @Test func processNumbers() {
@@ -117,10 +124,14 @@ struct SignalMasks: Equatable {
         #expect(write(second.write.rawValue, "second\n", 7) == 7)
         let text = try Spawned.output(
             of: "head -1 <&4; head -1 <&3; echo /proc/$$/fd/*",
-            descriptors: [second.read.rawValue, first.read.rawValue, first.read.rawValue])
+            descriptors: [second.read.rawValue, first.read.rawValue, first.read.rawValue]
+        )
         let lines = text.split(separator: "\n")
         #expect(lines.prefix(2) == ["first", "second"])
-        let open = Set(try #require(lines.last).split(separator: " ").compactMap { $0.split(separator: "/").last }.compactMap { CInt($0) })
+        let open = Set(
+            try #require(lines.last).split(separator: " ").compactMap { $0.split(separator: "/").last }
+                .compactMap { CInt($0) }
+        )
         #expect(open.isSuperset(of: 0...5))
     }
 
@@ -144,7 +155,8 @@ struct SignalMasks: Equatable {
             #expect(dup2(right.write.rawValue, 31) == 31)
             let child = try Spawned(
                 ["/bin/sh", "-c", "echo one >/proc/self/fd/30; echo two >/proc/self/fd/31"],
-                descriptors: [CInt](repeating: 0, count: 30) + [31, 30])
+                descriptors: [CInt](repeating: 0, count: 30) + [31, 30]
+            )
             try child.reap()
             var buffer = [UInt8](repeating: 0, count: 4)
             #expect(read(left.read.rawValue, &buffer, 4) == 4)
@@ -161,7 +173,10 @@ struct SignalMasks: Equatable {
             signal(SIGPIPE, SIG_IGN)
             signal(SIGHUP, SIG_IGN)
             let pipe = try makePipe()
-            let child = try Spawned(["/bin/cat", "/proc/self/status"], descriptors: [0, pipe.write.rawValue, 2])
+            let child = try Spawned(
+                ["/bin/cat", "/proc/self/status"],
+                descriptors: [0, pipe.write.rawValue, 2]
+            )
             try child.reap()
             var buffer = [UInt8](repeating: 0, count: 8192)
             let count = read(pipe.read.rawValue, &buffer, 8192)
@@ -182,13 +197,19 @@ struct SignalMasks: Equatable {
     }
 
     @Test(.needsRoot) func identityIsTakenWithoutGroups() throws {
-        #expect(try Spawned.output(of: "id -u; id -g; id -G", uid: 65534, gid: 65533) == "65534\n65533\n65533\n")
+        #expect(
+            try Spawned.output(of: "id -u; id -g; id -G", uid: 65534, gid: 65533) == "65534\n65533\n65533\n"
+        )
     }
 
     @Test func failuresAreTheCallers() throws {
-        #expect(throws: Errno.noSuchFileOrDirectory) { _ = try Spawned(["/no/such/program"], descriptors: [0]) }
+        #expect(throws: Errno.noSuchFileOrDirectory) {
+            _ = try Spawned(["/no/such/program"], descriptors: [0])
+        }
         #expect(throws: Errno.permissionDenied) { _ = try Spawned(["/etc/passwd"], descriptors: [0]) }
-        #expect(throws: Errno.badFileDescriptor) { _ = try Spawned(["/bin/true"], descriptors: [0, 1, 987_654]) }
+        #expect(throws: Errno.badFileDescriptor) {
+            _ = try Spawned(["/bin/true"], descriptors: [0, 1, 987_654])
+        }
         #expect(throws: Errno.invalidArgument, "rather than leaving some out") {
             _ = try Spawned(["/bin/true"], descriptors: [CInt](repeating: 0, count: 33))
         }
@@ -200,16 +221,19 @@ struct SignalMasks: Equatable {
         let lines = try Helper.run(["sibling"])
         #expect(
             lines == [
-                "the sibling's parent is the grandparent", "it has its own thread id", "the grandparent knows it",
+                "the sibling's parent is the grandparent", "it has its own thread id",
+                "the grandparent knows it",
                 "raise() hit the sibling itself", "the caller went on", "nobody else was left",
-            ])
+            ]
+        )
     }
 
     @Test func titleIsShownAndNothingIsLost() throws {
         #expect(
             try Helper.run(["title", "argument"]) == [
                 "short title", "MARKER=kept", "argument=argument", "cut: true", "threads: 1",
-            ])
+            ]
+        )
     }
 }
 
@@ -252,7 +276,10 @@ struct SignalMasks: Equatable {
             cepoll_block_signals([SIGTERM], 1)
             cepoll_reset_signals()
             let masks = SignalMasks(readText("/proc/thread-self/status"))
-            #expect(masks == SignalMasks(blocked: 0, ignored: 1 << UInt64(SIGPIPE - 1), caught: 0), "\(masks)")
+            #expect(
+                masks == SignalMasks(blocked: 0, ignored: 1 << UInt64(SIGPIPE - 1), caught: 0),
+                "\(masks)"
+            )
         }
         await #expect(processExitsWith: .signal(SIGUSR1)) {
             cepoll_ignore_signals([SIGUSR1], 1)

@@ -37,7 +37,8 @@ import Testing
     @Test(arguments: [(107, true), (108, false), (200, false)])
     func pathsHaveALimit(length: Int, fits: Bool) async throws {
         let directory = try TemporaryDirectory()
-        let path = directory.path + "/" + String(repeating: "p", count: length - directory.path.utf8.count - 1)
+        let path =
+            directory.path + "/" + String(repeating: "p", count: length - directory.path.utf8.count - 1)
         let listener = cepoll_listen_unix(path, length, 0o660, 8)
         if fits {
             let owner = SharedDescriptor(adopting: try check(listener))
@@ -58,13 +59,23 @@ import Testing
         let path = directory.path + "/s"
         let length = path.utf8.count
         #expect(cepoll_unix_in_use(path, length) == 0, "nothing there")
-        var listener: SharedDescriptor? = SharedDescriptor(adopting: try check(cepoll_listen_unix(path, length, 0o660, 0)))
+        var listener: SharedDescriptor? = SharedDescriptor(
+            adopting: try check(cepoll_listen_unix(path, length, 0o660, 0))
+        )
         #expect(failure { cepoll_listen_unix(path, length, 0o660, 8) } == .addressInUse)
         #expect(cepoll_unix_in_use(path, length) == 1)
         // A full backlog means that somebody listens.
         let number = listener?.rawValue ?? -1
         var clients: [SharedDescriptor] = []
-        for _ in 0..<2 { clients.append(SharedDescriptor(adopting: try check(socket(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)))) }
+        for _ in 0..<2 {
+            clients.append(
+                SharedDescriptor(
+                    adopting: try check(
+                        socket(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
+                    )
+                )
+            )
+        }
         for client in clients { try withUnixAddress(path) { _ = connect(client.rawValue, $0, $1) } }
         #expect(cepoll_unix_in_use(path, length) == 1)
         #expect(events(of: number) == CEPOLL_IN)
@@ -76,8 +87,13 @@ import Testing
     @Test func unixPeersHaveNoAddress() throws {
         let directory = try TemporaryDirectory()
         let path = directory.path + "/s"
-        let listener = SharedDescriptor(adopting: try check(cepoll_listen_unix(path, path.utf8.count, 0o660, 8)))
-        #expect(failure { cepoll_accept(listener.rawValue, nil) } == .wouldBlock, "the listener does not block")
+        let listener = SharedDescriptor(
+            adopting: try check(cepoll_listen_unix(path, path.utf8.count, 0o660, 8))
+        )
+        #expect(
+            failure { cepoll_accept(listener.rawValue, nil) } == .wouldBlock,
+            "the listener does not block"
+        )
         let client = try connectUnix(path)
         var peer = cepoll_address(bytes: (9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9), port: 9, family: 9)
         let accepted = SharedDescriptor(adopting: try check(cepoll_accept(listener.rawValue, &peer)))
@@ -94,7 +110,7 @@ import Testing
     func acceptTellsThePeersAddress(host: String) throws {
         var address = cepoll_address()
         #expect(cepoll_parse_address(host, &address))
-        guard let listener = tcpListener(&address) else { return }     // a machine without IPv6
+        guard let listener = tcpListener(&address) else { return }  // a machine without IPv6
         var name = [CChar](repeating: 0, count: 256)
         let length = Int(cepoll_bound_name(listener.rawValue, &name, 256))
         let bound = String(decoding: name.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -131,13 +147,17 @@ import Testing
 
     // MARK: - Text
 
-    @Test(arguments: [
-        ("127.0.0.1", 4, "127.0.0.1"), ("0.0.0.0", 4, "0.0.0.0"), ("255.255.255.255", 4, "255.255.255.255"),
-        ("::", 6, "::"), ("::1", 6, "::1"), ("2001:DB8:0:0::A", 6, "2001:db8::a"),
-        ("fe80::1:2:3:4", 6, "fe80::1:2:3:4"),
-        // IPv4 in IPv6 is shown as IPv4: allowed_clients lists it that way.
-        ("::ffff:192.0.2.7", 6, "192.0.2.7"), ("::ffff:c000:207", 6, "192.0.2.7"), ("::fffe:192.0.2.7", 6, "::fffe:c000:207"),
-    ] as [(String, UInt8, String)])
+    @Test(
+        arguments: [
+            ("127.0.0.1", 4, "127.0.0.1"), ("0.0.0.0", 4, "0.0.0.0"),
+            ("255.255.255.255", 4, "255.255.255.255"),
+            ("::", 6, "::"), ("::1", 6, "::1"), ("2001:DB8:0:0::A", 6, "2001:db8::a"),
+            ("fe80::1:2:3:4", 6, "fe80::1:2:3:4"),
+            // IPv4 in IPv6 is shown as IPv4: allowed_clients lists it that way.
+            ("::ffff:192.0.2.7", 6, "192.0.2.7"), ("::ffff:c000:207", 6, "192.0.2.7"),
+            ("::fffe:192.0.2.7", 6, "::fffe:c000:207"),
+        ] as [(String, UInt8, String)]
+    )
     func addressesAreReadAndShown(input: String, family: UInt8, shown: String) {
         var address = cepoll_address()
         #expect(cepoll_parse_address(input, &address))
@@ -146,7 +166,10 @@ import Testing
         #expect(text(address) == shown)
     }
 
-    @Test(arguments: ["", "localhost", "127.0.0.1:9000", "127.1", "256.0.0.1", "1.2.3.4.5", " 127.0.0.1", "::1%lo", "[::1]", ":::", "12345::"])
+    @Test(arguments: [
+        "", "localhost", "127.0.0.1:9000", "127.1", "256.0.0.1", "1.2.3.4.5", " 127.0.0.1", "::1%lo", "[::1]",
+        ":::", "12345::",
+    ])
     func othersAreNoAddresses(input: String) {
         var address = cepoll_address()
         #expect(!cepoll_parse_address(input, &address))
@@ -185,7 +208,10 @@ import Testing
     private func tcpListener(_ address: inout cepoll_address) -> SharedDescriptor? {
         let listener = cepoll_listen_tcp(&address, 33)
         if listener < 0 {
-            #expect(address.family == 6 && (currentErrno == .addressNotAvailable || currentErrno == .addressFamilyNotSupported))
+            #expect(
+                address.family == 6
+                    && (currentErrno == .addressNotAvailable || currentErrno == .addressFamilyNotSupported)
+            )
             return nil
         }
         return SharedDescriptor(adopting: listener)
@@ -195,7 +221,8 @@ import Testing
     private func connectTCP(family: UInt8, port: UInt16) throws -> (SharedDescriptor, UInt16) {
         let isV4 = family == 4
         let client = SharedDescriptor(
-            adopting: try check(socket(isV4 ? AF_INET : AF_INET6, CInt(SOCK_STREAM.rawValue), 0)))
+            adopting: try check(socket(isV4 ? AF_INET : AF_INET6, CInt(SOCK_STREAM.rawValue), 0))
+        )
         var storage = sockaddr_storage()
         var length = socklen_t(isV4 ? MemoryLayout<sockaddr_in>.size : MemoryLayout<sockaddr_in6>.size)
         return try withUnsafeMutableBytes(of: &storage) { raw in
@@ -209,7 +236,7 @@ import Testing
                 let address = base.bindMemory(to: sockaddr_in6.self, capacity: 1)
                 address.pointee.sin6_family = sa_family_t(AF_INET6)
                 address.pointee.sin6_port = port.bigEndian
-                raw[23] = 1     // the last byte of sin6_addr
+                raw[23] = 1  // the last byte of sin6_addr
             }
             let address = base.assumingMemoryBound(to: sockaddr.self)
             try check(connect(client.rawValue, address, length))

@@ -57,7 +57,9 @@ func reachesEnd(_ readEnd: SharedDescriptor) -> Bool {
 func readAll(_ descriptor: SharedDescriptor) throws -> String {
     var all: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 4096)
-    while case .bytes(let count) = try buffer.withUnsafeMutableBytes({ try read(descriptor.rawValue, into: $0) }) {
+    while case .bytes(let count) = try buffer.withUnsafeMutableBytes({
+        try read(descriptor.rawValue, into: $0)
+    }) {
         all += buffer[..<count]
     }
     return String(decoding: all, as: UTF8.self)
@@ -80,16 +82,21 @@ final class TemporaryDirectory {
 struct Spawned {
     let pid: pid_t
 
-    /// - Parameter descriptors: Become 0, 1, 2, … in the program.
+    /// Starts a program whose descriptors become 0, 1, 2, … there.
     init(
-        _ arguments: [String], environment: [String] = ["PATH=/usr/bin:/bin"], descriptors: [CInt],
-        fileLimit: UInt64 = 0, uid: uid_t = 0, gid: gid_t = 0
+        _ arguments: [String],
+        environment: [String] = ["PATH=/usr/bin:/bin"],
+        descriptors: [CInt],
+        fileLimit: UInt64 = 0,
+        uid: uid_t = 0,
+        gid: gid_t = 0
     ) throws {
         let vector = arguments.map { strdup($0) } + [nil]
         let variables = environment.map { strdup($0) } + [nil]
         defer { (vector + variables).forEach { free($0) } }
         pid = try check(
-            cepoll_spawn(arguments[0], vector, variables, descriptors, descriptors.count, fileLimit, uid, gid))
+            cepoll_spawn(arguments[0], vector, variables, descriptors, descriptors.count, fileLimit, uid, gid)
+        )
     }
 
     /// Waits for its end, leaving it to be reaped.
@@ -106,14 +113,22 @@ struct Spawned {
 
     /// What `/bin/sh` prints to its standard output when it runs `script`.
     static func output(
-        of script: String, descriptors: [CInt] = [], fileLimit: UInt64 = 0, uid: uid_t = 0, gid: gid_t = 0
+        of script: String,
+        descriptors: [CInt] = [],
+        fileLimit: UInt64 = 0,
+        uid: uid_t = 0,
+        gid: gid_t = 0
     ) throws -> String {
         let null = SharedDescriptor(adopting: try check(cepoll_open_null()))
         var pipe: (read: SharedDescriptor, write: SharedDescriptor)? = try makePipe()
         let writeEnd = pipe?.write.rawValue ?? -1
         let shell = try Spawned(
-            ["/bin/sh", "-c", script], descriptors: [null.rawValue, writeEnd, 2] + descriptors, fileLimit: fileLimit,
-            uid: uid, gid: gid)
+            ["/bin/sh", "-c", script],
+            descriptors: [null.rawValue, writeEnd, 2] + descriptors,
+            fileLimit: fileLimit,
+            uid: uid,
+            gid: gid
+        )
         let readEnd = try #require(pipe?.read)
         pipe = nil
         let text = try readAll(readEnd)
@@ -126,7 +141,8 @@ struct Spawned {
 enum Helper {
     static let path: String = {
         let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
-        return URL(fileURLWithPath: own).deletingLastPathComponent().appendingPathComponent("SyscallsHelper").path
+        return URL(fileURLWithPath: own).deletingLastPathComponent().appendingPathComponent("SyscallsHelper")
+            .path
     }()
 
     /// The lines that it prints.
@@ -134,9 +150,15 @@ enum Helper {
         let directory = try TemporaryDirectory()
         let output = directory.path + "/output"
         let process = try ChildProcess(
-            [path] + arguments, environment: ["MARKER": "kept"], output: output, errors: directory.path + "/errors")
+            [path] + arguments,
+            environment: ["MARKER": "kept"],
+            output: output,
+            errors: directory.path + "/errors"
+        )
         let status = try process.wait()
         #expect(status == .code(0), "\(readText(directory.path + "/errors"))")
-        return readText(output).split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(String.init)
+        return readText(output).split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(
+            String.init
+        )
     }
 }

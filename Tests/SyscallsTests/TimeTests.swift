@@ -7,17 +7,19 @@ import Testing
 @Suite struct TimeTests {
     static let ceiling = UInt64(Int64.max)
 
-    @Test(arguments: [
-        (Duration.zero, 0), (.nanoseconds(1), 1), (.milliseconds(1500), 1_500_000_000),
-        (.seconds(3) + .nanoseconds(7), 3_000_000_007), (.nanoseconds(-1), 0), (.seconds(-5), 0),
-        (Duration(secondsComponent: 0, attosecondsComponent: 999_999_999), 0),
-        (Duration(secondsComponent: 0, attosecondsComponent: 1_000_000_000), 1),
-        (.seconds(9_223_372_036), 9_223_372_036_000_000_000),
-        // Beyond 2^63 ns, on both sides of 2^64 ns, and far out: never less than what is shorter.
-        (.seconds(9_223_372_037), ceiling), (.seconds(18_446_744_073), ceiling),
-        (.seconds(18_446_744_073) + .milliseconds(999), ceiling), (.seconds(18_446_744_074), ceiling),
-        (.seconds(Int64.max), ceiling),
-    ] as [(Duration, UInt64)])
+    @Test(
+        arguments: [
+            (Duration.zero, 0), (.nanoseconds(1), 1), (.milliseconds(1500), 1_500_000_000),
+            (.seconds(3) + .nanoseconds(7), 3_000_000_007), (.nanoseconds(-1), 0), (.seconds(-5), 0),
+            (Duration(secondsComponent: 0, attosecondsComponent: 999_999_999), 0),
+            (Duration(secondsComponent: 0, attosecondsComponent: 1_000_000_000), 1),
+            (.seconds(9_223_372_036), 9_223_372_036_000_000_000),
+            // Beyond 2^63 ns, on both sides of 2^64 ns, and far out: never less than what is shorter.
+            (.seconds(9_223_372_037), ceiling), (.seconds(18_446_744_073), ceiling),
+            (.seconds(18_446_744_073) + .milliseconds(999), ceiling), (.seconds(18_446_744_074), ceiling),
+            (.seconds(Int64.max), ceiling),
+        ] as [(Duration, UInt64)]
+    )
     func nanosecondsSaturate(duration: Duration, expected: UInt64) {
         #expect(duration.nanoseconds == expected)
     }
@@ -53,7 +55,10 @@ import Testing
             #expect(formatLocalTime("%d-%b-%Y %H:%M:%S", 1_795_348_817) == "22-Nov-2026 15:30:17")
             #expect(formatLocalTime("", 0) == "")
             #expect(formatLocalTime(String(repeating: "x", count: 255), 0).count == 255)
-            #expect(formatLocalTime(String(repeating: "x", count: 256), 0) == "", "256 bytes with the terminator")
+            #expect(
+                formatLocalTime(String(repeating: "x", count: 256), 0) == "",
+                "256 bytes with the terminator"
+            )
         }
     }
 }
