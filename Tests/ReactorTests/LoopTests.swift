@@ -180,9 +180,13 @@ import Testing
             let reactor = try Reactor()
             var fired = false
             let deadline = reactor.after(.milliseconds(50)) { fired = true }
-            let thread = pthread_self()
-            Thread { while true { pthread_kill(thread, SIGALRM) } }.start()
+            // A signal each millisecond, while it lasts.
+            let millisecond = timeval(tv_sec: 0, tv_usec: 1000)
+            var storm = itimerval(it_interval: millisecond, it_value: millisecond)
+            setitimer(__itimer_which_t(ITIMER_REAL.rawValue), &storm, nil)
             try reactor.turn { fired }
+            var calm = itimerval()
+            setitimer(__itimer_which_t(ITIMER_REAL.rawValue), &calm, nil)
             withExtendedLifetime(deadline) {}
         }
     }
