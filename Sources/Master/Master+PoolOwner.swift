@@ -1,0 +1,131 @@
+internal import CEpoll
+internal import Configuration
+internal import Glibc
+internal import Logging
+internal import Reactor
+internal import Syscalls
+
+/// What pools need of the master.
+extension Master: PoolOwner {
+    var program: EngineProgram { options.program }
+
+    var mayStartWorkers: Bool {
+        switch state {
+        case .starting, .serving, .reloading: true
+        case .stopping: false
+        }
+    }
+
+    /// `process.max` holds for each generation: while a reload drains the old one, both may have as many.
+    func allowance(for pool: Pool) -> Int {
+        let isNew = reload?.pools.contains { $0 === pool } ?? false
+        let limit = (isNew ? reload?.configuration : configuration)?.global.processMax ?? 0
+        guard limit > 0 else { return .max }
+        let generation = isNew ? reload?.pools ?? [] : pools
+        return max(0, limit - generation.reduce(0) { $0 + $1.runningWorkers })
+    }
+
+    /// An equal share for each pool of what the master may have open, a reserve for itself left out.
+    var parkingQuota: Int {
+        let free = Int(clamping: fileLimit) - 128 - 16 * configuration.pools.count
+        return max(64, free / max(1, configuration.pools.count))
+    }
+
+    func closeElsewhere(_ descriptor: CInt) {
+        let pid = cepoll_close_elsewhere(descriptor)
+        if pid > 0 { children[ProcessID(pid)] = .helper } else { closeDescriptor(descriptor) }
+    }
+
+    func runElsewhere(_ task: () -> Void) -> Bool {
+        let pid = cepoll_fork_helper()
+        if pid == 0 {
+            task()
+            _exit(0)
+        }
+        guard pid > 0 else { return false }
+        let helper = ProcessID(pid)
+        children[helper] = .helper
+        helperDeadlines[helper] = reactor.after(Self.helperPatience) { try? sendSignal(.kill, to: helper) }
+        return true
+    }
+
+    func currentPool(on listener: Listener) -> Pool? { pools.first { $0.listener === listener } }
+
+    func processMaxReached() {
+        guard !warnedProcessMax else { return }
+        warnedProcessMax = true
+        log.warning(
+            "The maximum number of processes has been reached. Please review your configuration and consider raising 'process.max'"
+        )
+    }
+
+    func register(_ process: ProcessID, as role: ChildRole) -> Bool {
+        switch (children[process], role) {
+        case (nil, _): break
+        case (
+            .worker(let pool, let slot, let serial)?,
+            .worker(let claimant, let claimedSlot, let claimedSerial)
+        ):
+            return pool === claimant && slot == claimedSlot && serial == claimedSerial
+        default: return false
+        }
+        children[process] = role
+        claims.removeValue(forKey: process)
+        warnedProcessMax = false
+        if state == .serving { scheduleTick() }
+        return true
+    }
+
+    func claim(_ process: ProcessID, for role: ChildRole) -> Bool {
+        guard children[process] == nil else { return false }
+        claims[process, default: []].append(role)
+        if state == .serving { scheduleTick() }
+        return true
+    }
+
+    func claimExit(of process: ProcessID) -> ProcessExit? { unclaimed.removeValue(forKey: process)?.exit }
+
+    func poolBecameReady(_ pool: Pool) {
+        checkReady()
+        finishReloadIfReady()
+        if state == .serving { scheduleTick() }
+    }
+
+    func poolFailed(_ pool: Pool, _ reason: ByteString) {
+        log.releaseOutput()
+        log.error("[pool \(pool.name)] cannot start: \(reason)")
+        switch state {
+        case .starting:
+            log.error("FPM initialization failed")
+            exitStatus = 70
+            stop(graceful: false)
+        case .reloading: abandonReload("pool \(pool.name) cannot start")
+        case .serving, .stopping: break
+        }
+    }
+
+    func poolMayBeGone(_ pool: Pool) { finishStopping() }
+
+    func workerCrashed() {
+        guard emergency?.workerCrashed(at: MonotonicTime.now) == true, let emergency else { return }
+        log.warning(
+            "failed processes threshold (\(emergency.threshold) in \(emergency.interval.components.seconds) sec) is reached, initiating reload"
+        )
+        log.withOriginalStandardError { startReload() }
+    }
+
+    func whenZygoteMayStart(_ start: @escaping () -> Void) {
+        guard zygotesStarting >= maximumZygotesStarting else {
+            zygotesStarting += 1
+            return start()
+        }
+        zygoteQueue.append(start)
+    }
+
+    func zygoteFinishedStarting() {
+        zygotesStarting -= 1
+        guard !zygoteQueue.isEmpty else { return }
+        zygotesStarting += 1
+        zygoteQueue.removeFirst()()
+    }
+}

@@ -1,0 +1,44 @@
+internal import Configuration
+internal import Glibc
+internal import Logging
+internal import Reactor
+internal import Syscalls
+internal import SystemPackage
+
+/// Stopping, at once or when requests have finished.
+extension Master {
+    func stop(graceful: Bool) {
+        switch state {
+        case .stopping(graceful: false): return
+        case .stopping(graceful: true) where graceful: return
+        case .starting, .serving, .reloading, .stopping: break
+        }
+        log.releaseOutput()
+        abandonReload("the service stops", isStopping: true)
+        let isFirst: Bool
+        if case .stopping = state { isFirst = false } else { isFirst = true }
+        state = .stopping(graceful: graceful)
+        if isFirst { systemd.stopping() }
+        tickDeadline = nil
+        systemdDeadline = nil
+        let patience = configuration.global.processControlTimeout
+        for pool in pools { pool.drain(servesWaiting: graceful && patience > .zero) }
+        drainingPools += pools
+        pools = []
+        // Web servers see at once that nobody listens here any more.
+        for listener in listeners { listener.unlinkPath() }
+        for pool in drainingPools { pool.end(graceful ? .quit : .terminate, patience: patience) }
+        finishStopping()
+    }
+
+    func finishStopping() {
+        drainingPools.removeAll { !$0.hasProcesses }
+        guard case .stopping = state, drainingPools.isEmpty, !hasFinished else { return }
+        hasFinished = true
+        log.notice("exiting, bye-bye!")
+        if let path = configuration.global.pidFile, isOwn(path), unlink(path.description) != 0 {
+            log.warning("Unable to remove the PID file (\(path)).: \(describe(currentErrno))")
+        }
+        reactor.stop()
+    }
+}

@@ -1,0 +1,40 @@
+public import Configuration
+internal import Logging
+internal import Syscalls
+
+/// What the command line has prepared for the master.
+public struct MasterOptions {
+    /// The engine program.
+    public var program: EngineProgram
+    /// Reads the configuration again for a reload, logging nothing.
+    public var reload: () -> LoadOutcome
+    /// Path of the configuration file, for the process title.
+    public var configurationPath: ByteString
+    /// How identities are resolved.
+    public var loadOptions: LoadOptions
+    /// Real user id, for USER and HOME when not root.
+    public var realUserID: UInt32
+    /// What PHP adds to the headers of pages; asked for when the master answers pages itself.
+    public var pageFacts: () -> PageFacts
+    /// Called once when the service runs; a daemon's parent waits for it.
+    public var onRunning: () -> Void
+
+    /// Options with everything the master needs.
+    public init(
+        program: EngineProgram,
+        configurationPath: ByteString,
+        loadOptions: LoadOptions,
+        realUserID: UInt32,
+        reload: @escaping () -> LoadOutcome,
+        pageFacts: @escaping () -> PageFacts,
+        onRunning: @escaping () -> Void
+    ) {
+        self.program = program
+        self.configurationPath = configurationPath
+        self.loadOptions = loadOptions
+        self.realUserID = realUserID
+        self.reload = reload
+        self.pageFacts = pageFacts
+        self.onRunning = onRunning
+    }
+}

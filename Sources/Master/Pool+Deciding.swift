@@ -1,0 +1,149 @@
+internal import CEpoll
+internal import CScoreboard
+internal import Configuration
+internal import Logging
+internal import PoolPolicy
+internal import Reactor
+internal import Scoreboard
+internal import Syscalls
+internal import SystemPackage
+
+/// What the pool's policy decides, turned into system calls; and which workers are idle.
+extension Pool {
+    /// The one place where the policy's decisions become system calls.
+    func perform(_ actions: [PoolPolicy.Action]) {
+        for action in actions {
+            switch action {
+            case .spawn(let count, let isRespawn): spawn(count, isRespawn: isRespawn)
+            case .retireIdle: retireLongestIdle()
+            case .limitReached: reportLimit()
+            case .seemsBusy(let count):
+                let counts = scoreboard.counts()
+                owner.log.warning(
+                    "[pool \(name)] seems busy (you may need to increase pm.start_servers, or pm.min/max_spare_servers), spawning \(count) children, there are \(counts.idle) idle, and \(counts.total) total children"
+                )
+            case .backOff(let failures, let delay):
+                if failures > 0 {
+                    owner.log.error(
+                        "[pool \(name)] \(failures) workers in a row died before their first request; next start in \(delay / 1_000_000) ms"
+                    )
+                }
+                backoffDeadline = owner.reactor.after(.nanoseconds(Int64(clamping: delay))) { [weak self] in
+                    guard let self else { return }
+                    perform(policy.backoffEnded(at: MonotonicTime.now.nanoseconds))
+                    watch.recheck()
+                }
+            }
+        }
+    }
+
+    /// Has the call stack of a worker written to the slow log.
+    func trace(_ process: ProcessID, script: ByteString) {
+        slowRequestCount += 1
+        cscoreboard_store(&scoreboard.pool.pointee.slow_requests, slowRequestCount)
+        guard let path = settings.slowLog, let layout = traceLayout else { return }
+        owner.log.notice("about to trace \(process)")
+        let slowLog = SlowLog(path: path, pool: name, log: owner.log)
+        // Taken while the worker cannot have been reaped yet: its number is its own.
+        let handle = cepoll_pidfd(process.rawValue)
+        defer { if handle >= 0 { closeDescriptor(handle) } }
+        let trace = WorkerTrace(
+            process: process,
+            handle: handle,
+            layout: layout,
+            depth: settings.requestSlowLogTraceDepth
+        )
+        if handle < 0 || !owner.runElsewhere({ slowLog.record(trace, script: script) }) {
+            owner.log.error("failed to trace child \(process): \(describe(currentErrno))")
+        }
+    }
+
+    func reportLimit() {
+        // Counted here and only shown there: the page can be written by workers.
+        limitReachedCount += 1
+        cscoreboard_store(&scoreboard.pool.pointee.max_children_reached, limitReachedCount)
+        let directive = settings.processManager == .ondemand ? "max_children" : "pm.max_children"
+        owner.log.warning(
+            "[pool \(name)] server reached \(directive) setting (\(settings.maxChildren)), consider raising it"
+        )
+    }
+
+    /// Connections wait and nobody sleeps: more workers, if the limits allow.
+    ///
+    /// - Returns: Whether more workers are on their way.
+    func grow(depth: Int) -> Bool {
+        perform(policy.connectionsWait(depth, at: MonotonicTime.now.nanoseconds))
+        return policy.starting > 0 || !wantedSpawns.isEmpty
+    }
+
+    /// Once a second.
+    func tick() {
+        guard state == .serving else { return }
+        refreshQueueFigures()
+        guard policy.running > 0 || settings.processManager != .ondemand else { return }
+        let timeout = settings.processIdleTimeout
+        let now = MonotonicTime.now
+        var idleTooLong = 0
+        if settings.processManager == .ondemand {
+            idleTooLong = workers.values.count { $0.isReady && idleTime($0, now) > timeout }
+        }
+        let counts = scoreboard.counts()
+        owner.log.debug(
+            "[pool \(name)] currently \(counts.active) active children, \(counts.idle) spare children, \(policy.running) running children."
+        )
+        perform(
+            policy.tick(PoolPolicy.Counts(idle: counts.idle, idleTooLong: idleTooLong), at: now.nanoseconds)
+        )
+        watch.tick()
+    }
+
+    func refreshQueueFigures() {
+        guard listener.isTCP else { return }
+        var queued: UInt32 = 0
+        var limit: UInt32 = 0
+        guard cepoll_tcp_queue(listener.descriptor.rawValue, &queued, &limit) == 0 else { return }
+        let page = scoreboard.pool
+        cscoreboard_store(&page.pointee.listen_queue, Int64(queued))
+        cscoreboard_store(&page.pointee.listen_queue_len, Int64(limit))
+        mostQueued = max(mostQueued, Int64(queued))
+        cscoreboard_store(&page.pointee.max_listen_queue, mostQueued)
+    }
+
+    func idleTime(_ worker: WorkerRecord, _ now: MonotonicTime) -> Duration {
+        guard scoreboard.stage(worker.slot) == .accepting else { return .zero }
+        let since = MonotonicTime(
+            nanoseconds: cscoreboard_load_time(&scoreboard.slot(worker.slot).pointee.idle_since_ns)
+        )
+        return now - max(since, worker.startTime)
+    }
+
+    /// The worker that has been idle for longest is asked to leave; asked again in vain, it is killed.
+    func retireLongestIdle() {
+        let now = MonotonicTime.now
+        let idle = workers.values.filter { $0.isReady || $0.wasAskedToLeave }
+            .filter { scoreboard.stage($0.slot) == .accepting }
+        guard let worker = idle.max(by: { idleTime($0, now) < idleTime($1, now) }),
+            let process = worker.process
+        else { return }
+        if worker.wasAskedToLeave {
+            try? sendSignal(.kill, to: process)
+        } else {
+            worker.wasAskedToLeave = true
+            worker.state = .leaving(process)
+            try? sendSignal(.quit, to: process)
+        }
+    }
+
+    /// How many workers sleep, ready for a connection.
+    func idleWorkers() -> Int {
+        workers.values.count { $0.isReady && scoreboard.stage($0.slot) == .accepting }
+    }
+
+    /// How many workers would be started if they were asked for now.
+    func startable() -> Int {
+        guard owner.mayStartWorkers, state == .serving,
+            policy.heldBack(at: MonotonicTime.now.nanoseconds) == nil
+        else { return 0 }
+        return min(policy.room, owner.allowance(for: self), freeSlots.count - wantedSpawns.count)
+    }
+}

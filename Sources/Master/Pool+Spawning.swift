@@ -1,0 +1,88 @@
+internal import CEpoll
+internal import Channel
+internal import Configuration
+internal import Logging
+internal import PoolPolicy
+internal import Reactor
+internal import Scoreboard
+internal import Syscalls
+internal import SystemPackage
+
+/// Workers are asked for.
+extension Pool {
+    func spawn(_ count: Int, isRespawn: Bool) {
+        guard owner.mayStartWorkers, state == .serving else { return }
+        let allowed = min(count, owner.allowance(for: self), freeSlots.count - wantedSpawns.count)
+        if allowed < count, owner.allowance(for: self) < count { owner.processMaxReached() }
+        guard allowed > 0 else { return }
+        policy.spawnRequested(allowed)
+        for _ in 0..<allowed { wantedSpawns.append(isRespawn) }
+        pumpSpawns()
+    }
+
+    func pumpSpawns() {
+        guard !wantedSpawns.isEmpty else { return }
+        guard let zygote, zygote.state == .ready else { return startZygote() }
+        while let isRespawn = wantedSpawns.first {
+            guard let slot = freeSlots.popLast() else { return }
+            wantedSpawns.removeFirst()
+            do throws(Errno) {
+                try requestWorker(zygote, slot: slot, isRespawn: isRespawn)
+            } catch {
+                freeSlots.append(slot)
+                owner.log.error("[pool \(name)] cannot start a worker: \(describe(error)); tried again later")
+                for _ in wantedSpawns { policy.spawnFailed() }
+                wantedSpawns = []
+                return perform(policy.forkFailed(at: MonotonicTime.now.nanoseconds))
+            }
+        }
+    }
+
+    func requestWorker(_ zygote: ZygoteLink, slot: Int, isRespawn: Bool) throws(Errno) {
+        scoreboard.clear(slot)
+        nextSerial += 1
+        let serial = nextSerial
+        let (mine, theirs) = try MessageSocket.pair()
+        try mine.passCredentials()
+        var output: WorkerOutput?
+        var standardOutput: SharedDescriptor
+        var standardError: SharedDescriptor
+        if settings.catchWorkersOutput {
+            let catcher = WorkerOutput(
+                pool: name,
+                pid: { [weak self] in ByteString(self?.workers[slot]?.process?.description ?? "?") },
+                decorates: settings.decorateWorkersOutput,
+                log: owner.log
+            )
+            let first = try makePipe()
+            let second = try makePipe()
+            try catcher.watch(first.read, .standardOutput, on: owner.reactor)
+            try catcher.watch(second.read, .standardError, on: owner.reactor)
+            (output, standardOutput, standardError) = (catcher, first.write, second.write)
+        } else {
+            let null = SharedDescriptor(adopting: try retryingOnInterrupt { cepoll_open_null() })
+            (standardOutput, standardError) = (null, null)
+        }
+        let worker = WorkerRecord(
+            slot: slot,
+            serial: serial,
+            isRespawn: isRespawn,
+            channel: mine,
+            output: output
+        )
+        worker.registration = try owner.reactor.watch(mine.descriptor, for: .readable) {
+            [weak self, weak worker] _ in
+            if let worker { self?.receive(from: worker) }
+        }
+        guard
+            zygote.spawn(
+                slot: slot,
+                serial: serial,
+                channel: theirs,
+                output: standardOutput.rawValue,
+                errors: standardError.rawValue
+            )
+        else { throw .brokenPipe }
+        workers[slot] = worker
+    }
+}

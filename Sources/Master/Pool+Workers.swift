@@ -1,0 +1,204 @@
+internal import CEpoll
+internal import CScoreboard
+internal import Channel
+internal import Configuration
+internal import Glibc
+internal import Logging
+internal import PoolPolicy
+internal import Reactor
+internal import Scoreboard
+internal import Syscalls
+
+/// Workers: what they say, and their ends.
+extension Pool {
+    func receive(from worker: WorkerRecord) {
+        let capacity = Message.length + MessageSocket.maximumPayload
+        withUnsafeTemporaryAllocation(byteCount: capacity, alignment: 16) { buffer in
+            guard let arrival = try? worker.channel.receive(into: buffer) else {
+                return worker.registration = nil
+            }
+            switch arrival {
+            case .wouldBlock: return
+            // The kernel reports its death; a worker that breaks the protocol is one that must go.
+            case .closed: worker.registration = nil
+            case .descriptorsLost(let descriptors):
+                // The connection is lost; the worker did nothing wrong.
+                for descriptor in descriptors { owner.closeElsewhere(descriptor) }
+                owner.log.error(
+                    "[pool \(name)] a connection was lost: the master has no more file descriptors"
+                )
+            case .malformed(let descriptors):
+                for descriptor in descriptors { owner.closeElsewhere(descriptor) }
+                distrust(worker, "sent a malformed message")
+            case .message(let message, let payload, let descriptors, let sender):
+                handle(
+                    message,
+                    descriptors,
+                    sender,
+                    Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload])),
+                    worker
+                )
+            }
+        }
+    }
+
+    func handle(
+        _ message: Message,
+        _ descriptors: [CInt],
+        _ sender: Int32,
+        _ bytes: [UInt8],
+        _ worker: WorkerRecord
+    ) {
+        switch message.kind {
+        case .workerReady where descriptors.isEmpty: workerBecameReady(worker, ProcessID(sender))
+        case .park:
+            guard let descriptor = takeOne(descriptors, from: worker) else { return }
+            (owner.currentPool(on: listener) ?? self).connections.park(
+                descriptor,
+                flags: message.flags,
+                acceptedTime: message.value,
+                bytes: bytes
+            )
+        case .linger:
+            guard let descriptor = takeOne(descriptors, from: worker) else { return }
+            (owner.currentPool(on: listener) ?? self).connections.linger(descriptor)
+        case .workerReady, .spawn, .accessLog, .zygoteReady, .spawned, .spawnFailed, .serve:
+            for descriptor in descriptors { owner.closeElsewhere(descriptor) }
+            distrust(worker, "sent a message that is not a worker's")
+        }
+    }
+
+    /// The connection that a worker gave back; nil, and the worker killed, if it is anything else.
+    func takeOne(_ descriptors: [CInt], from worker: WorkerRecord) -> CInt? {
+        if descriptors.count == 1, let descriptor = descriptors.first, cepoll_is_stream_socket(descriptor) {
+            return descriptor
+        }
+        // Closing an arbitrary file may wait for a file server that answers to the worker's user.
+        for descriptor in descriptors { owner.closeElsewhere(descriptor) }
+        distrust(worker, "gave back something that is not a connection")
+        return nil
+    }
+
+    /// A worker that does not keep to the protocol is not one to keep.
+    func distrust(_ worker: WorkerRecord, _ reason: ByteString) {
+        worker.registration = nil
+        guard let process = worker.process else { return }
+        owner.log.error("[pool \(name)] child \(process) \(reason): killed")
+        try? sendSignal(.kill, to: process)
+    }
+
+    /// The zygote has said so, or the worker, whose message may overtake the zygote's.
+    func started(_ worker: WorkerRecord, _ process: ProcessID) {
+        worker.startTime = MonotonicTime.now
+        let line: ByteString = "[pool \(name)] child \(process) started"
+        if worker.isRespawn { owner.log.notice(line) } else { owner.log.debug(line) }
+    }
+
+    /// The kernel names the sender: that is the worker's process, whatever the zygote said.
+    func workerBecameReady(_ worker: WorkerRecord, _ process: ProcessID) {
+        switch worker.state {
+        case .starting(let known) where known != process:
+            owner.log.error("[pool \(name)] zygote named process \(known) as a worker, but it is \(process)")
+        case .requested: started(worker, process)
+        case .starting: break
+        case .ready, .leaving: return
+        }
+        // It may have ended meanwhile.
+        guard isChild(process) else { return }
+        guard owner.register(process, as: .worker(self, slot: worker.slot, serial: worker.serial)) else {
+            return distrust(worker, "says it is ready, but is another process")
+        }
+        worker.state = .ready(process)
+        policy.workerReady()
+        requestTimeouts?.workerStarted()
+        if state == .draining || !owner.mayStartWorkers {
+            worker.state = .leaving(process)
+            try? sendSignal(.quit, to: process)
+            return
+        }
+        // The master must be woken last: it goes to the end of the listener's waiters again.
+        watch.workerJoined()
+        becomeReadyIfStarted()
+    }
+
+    /// A worker's process has ended.
+    func workerEnded(slot: Int, serial: Int64, _ exit: ProcessExit) {
+        guard let worker = workers[slot], worker.serial == serial, worker.process == exit.process else {
+            return
+        }
+        let lifetime = MonotonicTime.now - worker.startTime
+        let served = cscoreboard_load(&scoreboard.slot(slot).pointee.requests)
+        worker.output?.finish()
+        drainChannel(of: worker)
+        let wasReady = worker.isReady || worker.isLeaving
+        let isClean = exit.reason == .code(0) || isSignal(exit, .quit)
+        let wasRetired = worker.wasAskedToLeave && (isCode(exit) || isSignal(exit, .quit))
+        logExit(exit, lifetime, wasRetired: wasRetired, isClean: isClean)
+        remove(worker)
+        let failure: PoolPolicy.Failure =
+            isClean ? .none : served == 0 ? .beforeAnyRequest : .inRequest
+        perform(
+            policy.workerEnded(
+                wasRetired: wasRetired || state != .serving || !owner.mayStartWorkers,
+                wasReady: wasReady,
+                failure: failure,
+                at: MonotonicTime.now.nanoseconds
+            )
+        )
+        if state == .serving { watch.recheck() }
+        owner.poolMayBeGone(self)
+        if state == .serving, isSignal(exit, .segmentationFault) || isSignal(exit, .busError) {
+            owner.workerCrashed()
+        }
+    }
+
+    func isSignal(_ exit: ProcessExit, _ signal: Signal) -> Bool {
+        if case .signal(let number, _) = exit.reason { number == signal } else { false }
+    }
+
+    func isCode(_ exit: ProcessExit) -> Bool {
+        if case .code = exit.reason { true } else { false }
+    }
+
+    /// Connections that the worker gave back before it ended.
+    func drainChannel(of worker: WorkerRecord) {
+        let capacity = Message.length + MessageSocket.maximumPayload
+        withUnsafeTemporaryAllocation(byteCount: capacity, alignment: 16) { buffer in
+            while case .message(let message, let payload, let descriptors, let sender)? = try? worker.channel
+                .receive(into: buffer)
+            {
+                handle(
+                    message,
+                    descriptors,
+                    sender,
+                    Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload])),
+                    worker
+                )
+            }
+        }
+    }
+
+    func remove(_ worker: WorkerRecord) {
+        worker.registration = nil
+        guard workers.removeValue(forKey: worker.slot) != nil else { return }
+        scoreboard.clear(worker.slot)
+        freeSlots.append(worker.slot)
+    }
+
+    func logExit(_ exit: ProcessExit, _ lifetime: Duration, wasRetired: Bool, isClean: Bool) {
+        let micros = lifetime.nanoseconds / 1000
+        let fraction = String(micros % 1_000_000)
+        let time = "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction
+        if wasRetired {
+            return owner.log.debug(
+                "[pool \(name)] child \(exit.process) has been killed by the process management after \(time) seconds from start"
+            )
+        }
+        let level: LogLevel =
+            !owner.mayStartWorkers || state != .serving ? .debug : isClean ? .notice : .warning
+        owner.log.write(
+            level,
+            "[pool \(name)] child \(exit.process) exited \(describeExit(exit)) after \(time) seconds from start"
+        )
+    }
+}

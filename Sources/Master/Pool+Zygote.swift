@@ -1,0 +1,135 @@
+internal import Configuration
+internal import Logging
+internal import PoolPolicy
+internal import Reactor
+internal import Scoreboard
+internal import Syscalls
+internal import SystemPackage
+
+/// The zygote's life, as far as the pool is concerned.
+extension Pool {
+    func startZygote() {
+        guard zygote == nil, !zygoteRequested, zygoteRetry == nil, state == .serving else { return }
+        zygoteRequested = true
+        owner.whenZygoteMayStart { [weak self] in
+            guard let self else { return }
+            zygoteRequested = false
+            launchZygote()
+        }
+    }
+
+    func launchZygote() {
+        guard zygote == nil, state == .serving else { return owner.zygoteFinishedStarting() }
+        do throws(Errno) {
+            let link = try ZygoteLink(
+                program: owner.program,
+                plan: plan,
+                scoreboard: scoreboard,
+                queue: queueReader,
+                listener: listener,
+                accessLog: accessLog,
+                reactor: owner.reactor,
+                log: owner.log,
+                fileLimit: owner.inheritedFileLimit
+            ) { [weak self] event in self?.handle(event) }
+            zygote = link
+            owner.register(link.process, as: .zygote(self))
+            zygoteDeadline = owner.reactor.after(.seconds(60)) { [weak self] in
+                self?.distrustZygote("has not started PHP within 60 s")
+            }
+        } catch {
+            owner.zygoteFinishedStarting()
+            zygoteFailed("cannot start \(owner.program.path): \(describe(error))")
+        }
+    }
+
+    func handle(_ event: ZygoteLink.Event) {
+        switch event {
+        case .ready:
+            zygoteDeadline = nil
+            traceLayout = zygote?.traceLayout
+            zygoteBackoff.succeeded()
+            owner.zygoteFinishedStarting()
+            pumpSpawns()
+        case .spawned(let slot, let serial, let process):
+            // The number is the zygote's word: it must name a child of ours that is not known already.
+            guard let worker = workers[slot], worker.serial == serial, case .requested = worker.state else {
+                return
+            }
+            // A claim, until the worker itself speaks: then the kernel names the process.
+            let exit = owner.claimExit(of: process)
+            let isOurs = exit != nil || isChild(process)
+            guard isOurs, exit != nil || owner.claim(process, for: .worker(self, slot: slot, serial: serial))
+            else {
+                return distrustZygote("named process \(process) as a worker, which is none of its own")
+            }
+            worker.state = .starting(process)
+            started(worker, process)
+            if let exit { return workerEnded(slot: slot, serial: serial, exit) }
+        case .spawnFailed(let slot, let serial, let error):
+            guard let worker = workers[slot], worker.serial == serial, case .requested = worker.state else {
+                return
+            }
+            remove(worker)
+            owner.log.error("[pool \(name)] fork() failed: \(describe(error))")
+            perform(policy.forkFailed(at: MonotonicTime.now.nanoseconds))
+        case .unexpected(let descriptors):
+            for descriptor in descriptors { owner.closeElsewhere(descriptor) }
+            distrustZygote("sent something that is not a zygote's")
+        case .gone:
+            // Of no more use, whatever it is doing; its death is reported by the kernel.
+            if let link = zygote { try? sendSignal(.kill, to: link.process) }
+        }
+    }
+
+    func distrustZygote(_ reason: ByteString) {
+        guard let link = zygote else { return }
+        owner.log.error("[pool \(name)] zygote \(link.process) \(reason): killed")
+        try? sendSignal(.kill, to: link.process)
+    }
+
+    /// The zygote's process has ended.
+    func zygoteEnded(_ exit: ProcessExit) {
+        guard let link = zygote, link.process == exit.process else { return }
+        let wasStarting = link.state == .starting
+        link.ended()
+        zygote = nil
+        zygoteDeadline = nil
+        if wasStarting { owner.zygoteFinishedStarting() }
+        // What it was asked for and did not do, it will not do.
+        for worker in workers.values {
+            guard case .requested = worker.state else { continue }
+            remove(worker)
+            policy.spawnFailed()
+        }
+        guard state == .serving else { return owner.poolMayBeGone(self) }
+        if wasStarting {
+            zygoteFailed("its zygote \(describeExit(exit)) while starting")
+        } else {
+            owner.log.warning(
+                "[pool \(name)] zygote \(exit.process) \(describeExit(exit)); a new one is started when a worker is needed"
+            )
+            perform(
+                policy.tick(
+                    PoolPolicy.Counts(idle: scoreboard.counts().idle),
+                    at: MonotonicTime.now.nanoseconds
+                )
+            )
+        }
+        pumpSpawns()
+    }
+
+    func zygoteFailed(_ reason: ByteString) {
+        for _ in wantedSpawns { policy.spawnFailed() }
+        wantedSpawns = []
+        if !isReady { return owner.poolFailed(self, reason) }
+        let delay = zygoteBackoff.failed(at: MonotonicTime.now.nanoseconds) ?? 100_000_000
+        owner.log.error("[pool \(name)] \(reason); next attempt in \(delay / 1_000_000) ms")
+        zygoteRetry = owner.reactor.after(.nanoseconds(Int64(clamping: delay))) { [weak self] in
+            guard let self else { return }
+            zygoteRetry = nil
+            perform(policy.tick(PoolPolicy.Counts(idle: 0), at: MonotonicTime.now.nanoseconds))
+            watch.recheck()
+        }
+    }
+}

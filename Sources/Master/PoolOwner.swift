@@ -1,0 +1,52 @@
+internal import Configuration
+internal import Logging
+internal import Reactor
+internal import Syscalls
+
+/// What a pool needs of the master.
+protocol PoolOwner: AnyObject {
+    var reactor: Reactor { get }
+    var log: Log { get }
+    var program: EngineProgram { get }
+    /// Soft RLIMIT_NOFILE as the master found it, for its children.
+    var inheritedFileLimit: UInt64 { get }
+    /// Whether workers are started at all (not while stopping).
+    var mayStartWorkers: Bool { get }
+    /// Closes a descriptor of unknown kind without waiting for that.
+    func closeElsewhere(_ descriptor: CInt)
+    /// Runs `task` in a process of its own, which is killed if it takes long; false if there can be none.
+    func runElsewhere(_ task: () -> Void) -> Bool
+    /// How many more workers `process.max` allows the pool's generation.
+    func allowance(for pool: Pool) -> Int
+    /// Most parked connections a pool may have.
+    var parkingQuota: Int { get }
+    /// The serving pool on a listener, after any number of reloads.
+    func currentPool(on listener: Listener) -> Pool?
+    func processMaxReached()
+    /// A zygote says that a child is its pool's worker; false if the kernel has said otherwise.
+    func claim(_ process: ProcessID, for role: ChildRole) -> Bool
+    /// Remembers whose a child is, by the kernel's word; false if it is known as another's.
+    @discardableResult
+    func register(_ process: ProcessID, as role: ChildRole) -> Bool
+    /// The end of a child that was reaped before anybody named it.
+    func claimExit(of process: ProcessID) -> ProcessExit?
+    /// A pool's first worker has become ready, or its zygote if it needs no worker.
+    func poolBecameReady(_ pool: Pool)
+    /// A pool that has never been ready cannot start.
+    func poolFailed(_ pool: Pool, _ reason: ByteString)
+    /// Something happened after which there may be nothing left of a pool that drains.
+    func poolMayBeGone(_ pool: Pool)
+    /// A worker of a serving pool ended by SIGSEGV or SIGBUS.
+    func workerCrashed()
+    /// A slot for starting a zygote; `start` is called at once or later.
+    func whenZygoteMayStart(_ start: @escaping () -> Void)
+    func zygoteFinishedStarting()
+}
+
+/// Whose a child process is.
+enum ChildRole {
+    case zygote(Pool)
+    case worker(Pool, slot: Int, serial: Int64)
+    /// Does one thing that may block, and ends.
+    case helper
+}
