@@ -46,7 +46,7 @@ extension GlobalSettings {
             default: defaultText,
             summary,
             effect: effect,
-            isDumped: true
+            dump: .always
         )
     }
 }

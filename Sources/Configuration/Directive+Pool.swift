@@ -33,6 +33,12 @@ extension PoolSettings {
             "pm.process_idle_timeout", .plainSeconds(\.processIdleTimeout), "10",
             "How long a worker may be idle (ondemand)."),
         row("pm.max_requests", .integer(\.maxRequests), "0", "Requests of a worker; 0 is unlimited."),
+        row(
+            "pm.max_queue", .integer(\.maxQueue), "0",
+            "Requests that may wait for a worker; more get 503; 0 is no limit.", dump: .whenSet),
+        row(
+            "pm.queue_timeout", .seconds(\.queueTimeout), "0",
+            "How long a request may wait for a worker before it gets 503; 0 is off.", dump: .whenSet),
         row("pm.status_path", .text(\.statusPath), "none", "URI that answers with the pool's status."),
         row(
             "pm.status_listen", .text(\.statusListenText), "none", "Extra address for status and ping."),
@@ -56,6 +62,13 @@ extension PoolSettings {
         row(
             "request_terminate_timeout_track_finished", .boolean(\.requestTerminateTimeoutTracksFinished),
             "no", "Apply it after `fastcgi_finish_request` too."),
+        row(
+            "request_soft_timeout", .seconds(\.requestSoftTimeout), "0",
+            "Time after which a script is ended as by `max_execution_time`; 0 is off.", dump: .whenSet),
+        row(
+            "response_buffer", .size(\.responseBuffer), "1M",
+            "Bytes of a response kept for a client that reads slowly, so that its worker is free; 0 is off.",
+            dump: .whenSet),
     ]
 
     // swift-format-ignore
@@ -71,20 +84,20 @@ extension PoolSettings {
             "security.limit_extensions", .text(\.limitExtensionsText), ".php .phar",
             "Suffixes a script may have; blank allows all."),
         row(
-            "apparmor_hat", .text(\.apparmorHat), "none", "AppArmor hat of the workers.", isDumped: false),
+            "apparmor_hat", .text(\.apparmorHat), "none", "AppArmor hat of the workers.", dump: .never),
         row("env", .environment(\.environment), "none", "Environment variable; `$NAME` copies the master's."),
         row(
             "php_value", .phpSettings(\.phpValues, isAdmin: false, isFlag: false), "none",
             "PHP setting that scripts may change."),
         row(
             "php_flag", .phpSettings(\.phpValues, isAdmin: false, isFlag: true), "none",
-            "The same for a boolean setting.", isDumped: false),
+            "The same for a boolean setting.", dump: .never),
         row(
             "php_admin_value", .phpSettings(\.phpAdminValues, isAdmin: true, isFlag: false), "none",
             "PHP setting that scripts may not change."),
         row(
             "php_admin_flag", .phpSettings(\.phpAdminValues, isAdmin: true, isFlag: true), "none",
-            "The same for a boolean setting.", isDumped: false),
+            "The same for a boolean setting.", dump: .never),
     ]
 
     private static func row(
@@ -93,7 +106,7 @@ extension PoolSettings {
         _ defaultText: String,
         _ summary: String,
         _ effect: DirectiveEffect = .effective,
-        isDumped: Bool = true
+        dump: DumpRule = .always
     ) -> DirectiveRow<PoolSettings> {
         DirectiveRow(
             name,
@@ -102,7 +115,7 @@ extension PoolSettings {
             default: defaultText,
             summary,
             effect: effect,
-            isDumped: isDumped
+            dump: dump
         )
     }
 }

@@ -15,6 +15,7 @@ public enum DirectiveKind: String, Hashable, Sendable {
     case logLevel = "log level"
     case facility = "syslog facility"
     case coreLimit = "integer or unlimited"
+    case size
     case processManager = "static, dynamic or ondemand"
     case array
 }
@@ -36,6 +37,8 @@ public struct Directive: Hashable, Sendable {
     public var summary: String
     /// Whether fpmd acts on it.
     public var effect: DirectiveEffect
+    /// Whether php-fpm has no such directive.
+    public var isOurs = false
 
     /// Every directive, global ones first, in the order of the `-tt` dump.
     public static var all: [Directive] {
@@ -69,6 +72,8 @@ enum DirectiveField<Settings>: Sendable {
     case logLevel(Property<LogLevel?>)
     case facility(Property<Int>)
     case coreLimit(Property<Int>)
+    /// Bytes, with the suffixes `K`, `M` and `G`.
+    case size(Property<Int>)
     case processManager(Property<ProcessManager?>)
     /// `access.suppress_path[]`.
     case paths(Property<[ByteString]>)
@@ -86,6 +91,7 @@ enum DirectiveField<Settings>: Sendable {
         case .logLevel: .logLevel
         case .facility: .facility
         case .coreLimit: .coreLimit
+        case .size: .size
         case .processManager: .processManager
         case .paths, .environment, .phpSettings: .array
         }
@@ -100,8 +106,15 @@ struct DirectiveRow<Settings>: Sendable {
     let name: ByteString
     let field: DirectiveField<Settings>
     let directive: Directive
-    /// Whether `-tt` shows it.
-    let isDumped: Bool
+    /// When `-tt` shows it.
+    let dump: DumpRule
+}
+
+/// When `-tt` shows a directive.
+enum DumpRule: Sendable {
+    case always, never
+    /// A directive that php-fpm does not have: shown where it is set, so that other dumps stay the same.
+    case whenSet
 }
 
 extension DirectiveRow {
@@ -112,20 +125,21 @@ extension DirectiveRow {
         default defaultText: String,
         _ summary: String,
         effect: DirectiveEffect,
-        isDumped: Bool
+        dump: DumpRule
     ) {
         let brackets: ByteString =
             if case .paths = field { "[]" } else { field.isArray ? "[NAME]" : "" }
         self.name = name
         self.field = field
-        self.isDumped = isDumped
+        self.dump = dump
         directive = Directive(
             name: name + brackets,
             scope: scope,
             kind: field.kind,
             defaultText: defaultText,
             summary: summary,
-            effect: effect
+            effect: effect,
+            isOurs: dump == .whenSet
         )
     }
 }

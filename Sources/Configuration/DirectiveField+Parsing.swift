@@ -37,6 +37,8 @@ extension DirectiveField {
             settings[keyPath: property] = try value.facility()
         case .coreLimit(let property):
             settings[keyPath: property] = try value.coreLimit()
+        case .size(let property):
+            settings[keyPath: property] = try value.size()
         case .processManager(let property):
             settings[keyPath: property] = try value.processManager()
         case .paths, .environment, .phpSettings:
@@ -130,6 +132,25 @@ extension ByteString {
         let limit = try integer()
         guard limit >= 0 else { throw ValueProblem(text: "must be greater than zero or 'unlimited'") }
         return limit
+    }
+
+    /// A number of bytes, or of their multiples with the suffix `K`, `M` or `G`.
+    func size() throws(ValueProblem) -> Int {
+        let problem = ValueProblem(text: "is not a valid size (a number with K, M or G after it, or nothing)")
+        var digits = bytes[...]
+        var unit = 1
+        switch digits.last {
+        case UInt8(ascii: "k"), UInt8(ascii: "K"): unit = 1 << 10
+        case UInt8(ascii: "m"), UInt8(ascii: "M"): unit = 1 << 20
+        case UInt8(ascii: "g"), UInt8(ascii: "G"): unit = 1 << 30
+        default: break
+        }
+        if unit > 1 { digits.removeLast() }
+        guard digits.allSatisfy(\.isASCIIDigit), let number = Int(String(decoding: digits, as: UTF8.self))
+        else { throw problem }
+        let (value, overflow) = number.multipliedReportingOverflow(by: unit)
+        if overflow { throw problem }
+        return value
     }
 
     func processManager() throws(ValueProblem) -> ProcessManager {

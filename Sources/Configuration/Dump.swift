@@ -5,12 +5,34 @@ extension ServiceConfiguration {
             + pools.flatMap { ["[\($0.name)]"] + Self.lines(of: $0, PoolSettings.table) + [" "] }
     }
 
+    private static func lines(of settings: GlobalSettings, _ table: [DirectiveRow<GlobalSettings>])
+        -> [ByteString]
+    {
+        lines(of: settings, table, untouched: GlobalSettings())
+    }
+
+    private static func lines(of settings: PoolSettings, _ table: [DirectiveRow<PoolSettings>])
+        -> [ByteString]
+    {
+        lines(of: settings, table, untouched: PoolSettings(name: settings.name))
+    }
+
     private static func lines<Settings>(
         of settings: Settings,
-        _ table: [DirectiveRow<Settings>]
+        _ table: [DirectiveRow<Settings>],
+        untouched: Settings
     ) -> [ByteString] {
-        table.filter(\.isDumped).flatMap { row in
-            row.field.dump(settings, name: row.name).map { "\t\($0.name) = \($0.value)" }
+        table.flatMap { row -> [ByteString] in
+            func lines(_ settings: Settings) -> [ByteString] {
+                row.field.dump(settings, name: row.name).map { "\t\($0.name) = \($0.value)" }
+            }
+            switch row.dump {
+            case .never: return []
+            case .always: return lines(settings)
+            case .whenSet:
+                let shown = lines(settings)
+                return shown == lines(untouched) ? [] : shown
+            }
         }
     }
 }
@@ -23,7 +45,8 @@ extension DirectiveField {
             [(name, settings[keyPath: property] ?? "undefined")]
         case .boolean(let property):
             [(name, settings[keyPath: property] ? "yes" : "no")]
-        case .integer(let property), .facility(let property), .coreLimit(let property):
+        case .integer(let property), .facility(let property), .coreLimit(let property),
+            .size(let property):
             [(name, "\(settings[keyPath: property])")]
         case .priority(let property):
             [(name, settings[keyPath: property].map { "\($0)" } ?? "undefined")]

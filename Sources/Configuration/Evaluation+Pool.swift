@@ -3,6 +3,7 @@ extension Evaluation {
     mutating func evaluatePool(_ index: Int) throws(Refusal) {
         try checkIdentityAndAddress(index)
         try checkProcessManager(index)
+        try checkQueue(index)
         try addStatusPool(index)
         try checkStatusAndPing(index)
         try checkLogs(index)
@@ -60,6 +61,29 @@ extension Evaluation {
         case .ondemand: try checkOndemand(index)
         }
     }
+
+    /// Directives that php-fpm does not have.
+    private mutating func checkQueue(_ index: Int) throws(Refusal) {
+        let pool = pools[index].settings
+        func seconds(_ time: Duration) -> Int64 { time.components.seconds }
+        guard pool.maxQueue >= 0 else {
+            throw refuse(index, "pm.max_queue(\(pool.maxQueue)) must be 0 or more")
+        }
+        guard pool.queueTimeout >= .zero else {
+            throw refuse(index, "pm.queue_timeout(\(seconds(pool.queueTimeout))s) must be 0 or more")
+        }
+        guard pool.requestSoftTimeout >= .zero else {
+            throw refuse(
+                index,
+                "request_soft_timeout(\(seconds(pool.requestSoftTimeout))s) must be 0 or more"
+            )
+        }
+        guard pool.responseBuffer <= Self.largestResponseBuffer else {
+            throw refuse(index, "response_buffer(\(pool.responseBuffer)) must not be more than 1G")
+        }
+    }
+
+    private static var largestResponseBuffer: Int { 1 << 30 }
 
     private mutating func checkDynamic(_ index: Int) throws(Refusal) {
         let pool = pools[index].settings

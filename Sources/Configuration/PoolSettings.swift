@@ -104,6 +104,10 @@ public struct PoolSettings: Sendable {
     public var processIdleTimeout: Duration = .seconds(10)
     /// `pm.max_requests`: 0 is unlimited.
     public var maxRequests = 0
+    /// `pm.max_queue`: requests that may wait for a worker; 0 is no limit.
+    public var maxQueue = 0
+    /// `pm.queue_timeout`: whole seconds; zero is off.
+    public var queueTimeout: Duration = .zero
     /// `pm.status_path`.
     public var statusPath: ByteString?
     /// `pm.status_listen` as given: address of an extra listener for status and ping.
@@ -131,6 +135,11 @@ public struct PoolSettings: Sendable {
     public var requestTerminateTimeout: Duration = .zero
     /// `request_terminate_timeout_track_finished`.
     public var requestTerminateTimeoutTracksFinished = false
+
+    /// `request_soft_timeout`: whole seconds; zero is off.
+    public var requestSoftTimeout: Duration = .zero
+    /// `response_buffer`: bytes of a response kept for a slow reader; 0 is off.
+    public var responseBuffer = 1 << 20
 
     /// `rlimit_files`: 0 inherits.
     public var rlimitFiles = 0
@@ -192,6 +201,9 @@ extension PoolSettings {
     public var limitedExtensions: [ByteString] {
         (limitExtensionsText ?? ByteString()).bytes.split(whereSeparator: \.isBlank).map { ByteString($0) }
     }
+
+    /// Whether the pool limits its queue, so that its depth is kept exactly and scripts are told how long they waited.
+    public var limitsQueue: Bool { maxQueue > 0 || queueTimeout > .zero }
 
     /// The parsed `access.format`; nil without an access log or format.
     public var accessLogFormat: AccessLogFormat? {

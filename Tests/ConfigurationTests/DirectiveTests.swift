@@ -23,7 +23,7 @@ import Testing
             let names = Directive.all.filter { $0.scope == scope }.map(\.name)
             #expect(Set(names).count == names.count)
         }
-        #expect(Directive.all.count == 1 + 17 + 47)
+        #expect(Directive.all.count == 1 + 17 + 51)
     }
 
     @Test(
@@ -62,6 +62,8 @@ enum DirectivePage {
 
         Every directive of fpmd's configuration files, in the order in which `fpmd -tt` lists them. The language
         is php-fpm's. A time is a number of seconds, or of minutes, hours or days with the suffix `m`, `h` or `d`.
+        A size is a number of bytes, or of KiB, MiB or GiB with the suffix `K`, `M` or `G`. What php-fpm does not have
+        is in the dump only where it is set.
         This page is written from the directive table in `Sources/Configuration`.
 
         ## Section `[global]`
@@ -85,8 +87,8 @@ enum DirectivePage {
                 case .notYet(let issue): "not yet (#\(issue))"
                 }
             let cells = [
-                "`\(directive.name)`", directive.kind.rawValue, directive.defaultText, directive.summary,
-                effect,
+                "`\(directive.name)`", directive.kind.rawValue, directive.defaultText,
+                directive.summary + (directive.isOurs ? " Not in php-fpm." : ""), effect,
             ]
             return
                 "| \(cells.map { $0.replacingOccurrences(of: "|", with: "\\|") }.joined(separator: " | ")) |"

@@ -1,4 +1,4 @@
-import Configuration
+@testable import Configuration
 import Testing
 
 @Suite struct SettingsTests {
@@ -39,6 +39,37 @@ import Testing
         pool.limitExtensionsText = " .php\t.phar "
         #expect(pool.allowedClients == ["127.0.0.1", "", "::1"])
         #expect(pool.limitedExtensions == [".php", ".phar"])
+    }
+
+    /// What php-fpm does not have changes nothing in a dump unless it is used.
+    @Test func dumpsOwnDirectivesWhereSet() throws {
+        let names = ["pm.max_queue", "pm.queue_timeout", "request_soft_timeout", "response_buffer"]
+        func dump(_ lines: String) throws -> [String] {
+            let configuration = try #require(FakeHost(plainPool + lines).load().configuration)
+            return configuration.dumpLines.map(\.description)
+        }
+        let plain = try dump("")
+        #expect(!plain.contains { line in names.contains { line.contains($0) } })
+        let set = try dump(
+            "pm.max_queue = 100\npm.queue_timeout = 2m\nrequest_soft_timeout = 5\nresponse_buffer = 64K\n"
+        )
+        #expect(
+            set.filter { !plain.contains($0) } == [
+                "\tpm.max_queue = 100", "\tpm.queue_timeout = 120s", "\trequest_soft_timeout = 5s",
+                "\tresponse_buffer = 65536",
+            ]
+        )
+    }
+
+    @Test(arguments: [
+        ("pm.max_queue = -1", "pm.max_queue(-1) must be 0 or more"),
+        ("pm.queue_timeout = -1", "pm.queue_timeout(-1s) must be 0 or more"),
+        ("request_soft_timeout = -2s", "request_soft_timeout(-2s) must be 0 or more"),
+        ("response_buffer = 2G", "response_buffer(2147483648) must not be more than 1G"),
+    ])
+    func refusesOwnDirectives(_ line: String, _ reason: String) {
+        let diagnostics = FakeHost(plainPool + line + "\n").load().diagnostics
+        #expect(diagnostics.contains { $0.message == ByteString("[pool www] " + reason) })
     }
 
     @Test func fillsDefaultsIn() throws {

@@ -23,6 +23,18 @@ import Testing
         #expect(try ByteString(text).integer() == number)
     }
 
+    @Test(arguments: [
+        ("0", 0), ("512", 512), ("1k", 1024), ("64K", 65_536), ("1M", 1_048_576), ("2g", 2_147_483_648),
+    ])
+    func readsSizes(_ text: String, _ bytes: Int) throws {
+        #expect(try ByteString(text).size() == bytes)
+    }
+
+    @Test(arguments: ["", "M", "1T", "-1", "1.5M", "99999999999999999999", "999999999999999G", "1 M"])
+    func refusesSizes(_ text: String) {
+        #expect(throws: ValueProblem.self) { try ByteString(text).size() }
+    }
+
     @Test(arguments: ["1", "yes", "true", "on"]) func readsYes(_ text: String) throws {
         #expect(try ByteString(text).boolean())
     }

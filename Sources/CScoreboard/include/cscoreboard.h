@@ -45,6 +45,19 @@ typedef struct cscoreboard_pool {
     int64_t active;                 /* workers: requests in progress */
     int64_t max_active;             /* workers: the most there were */
     int64_t taken;                  /* workers: connections taken from the queue */
+    /* The master: its queue of requests that wait for a worker (ARCHITECTURE.md, "The queue"). */
+    int64_t queue_depth;            /* requests in it now */
+    uint64_t queue_oldest_ns;       /* monotonic; arrival of the one that has waited longest; 0: none waits */
+    int64_t queue_passed;           /* requests that went through it to a worker */
+    int64_t queue_rejected;         /* answered 503 because of pm.max_queue */
+    int64_t queue_expired;          /* answered 503 because of pm.queue_timeout */
+    int64_t queue_abandoned;        /* dropped because the client had gone */
+    int64_t queue_wait_us;          /* sum over all of them of the time they waited */
+    int64_t saturations;            /* how often all workers have been busy while requests waited */
+    uint64_t saturated_since_ns;    /* monotonic; 0: not now */
+    /* The master: responses that it sends to slow readers. */
+    int64_t drains, drain_bytes;    /* under way, and what is left of them */
+    int64_t drained;                /* complete */
 } cscoreboard_pool;
 
 typedef struct cscoreboard_slot {
