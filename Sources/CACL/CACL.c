@@ -3,6 +3,7 @@
 #error "libacl's headers are missing: apt-get install libacl1-dev"
 #endif
 #include <errno.h>
+#include <acl/libacl.h>
 #include <sys/acl.h>
 
 static int add_entry(acl_t *acl, acl_tag_t tag, const void *qualifier) {
@@ -35,4 +36,16 @@ out:
     acl_free(acl);
     errno = saved;
     return result;
+}
+
+int cacl_replace(const char *path, mode_t mode, const uid_t *users, size_t user_count, const gid_t *groups,
+                 size_t group_count, const char **step) {
+    *step = "write";
+    acl_t plain = acl_from_mode(mode);
+    if (!plain) return -1;
+    int result = acl_set_file(path, ACL_TYPE_ACCESS, plain), saved = errno;
+    acl_free(plain);
+    errno = saved;
+    if (result < 0 || user_count + group_count == 0) return result;
+    return cacl_allow(path, users, user_count, groups, group_count, step);
 }

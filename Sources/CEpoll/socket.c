@@ -149,6 +149,31 @@ int cepoll_own_socket(const char *path, uid_t uid, gid_t gid) {
     return close(descriptor);
 }
 
+int cepoll_socket_identity(const char *path, uint64_t *device, uint64_t *inode) {
+    struct stat info;
+    if (lstat(path, &info) < 0) return -1;
+    *device = info.st_dev;
+    *inode = info.st_ino;
+    return 0;
+}
+
+int cepoll_known_socket_path(const char *path, uint64_t device, uint64_t inode) {
+    struct stat info;
+    int descriptor = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (descriptor < 0) return -1;
+    if (fstat(descriptor, &info) == 0 && S_ISSOCK(info.st_mode) && info.st_dev == device && info.st_ino == inode)
+        return descriptor;
+    errno = ESTALE;
+    return close_with_errno(descriptor);
+}
+
+int cepoll_change_socket(int handle, uid_t uid, gid_t gid, unsigned mode) {
+    char path[64];
+    if (fchownat(handle, "", uid, gid, AT_EMPTY_PATH) < 0) return -1;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", handle);
+    return chmod(path, mode);
+}
+
 int cepoll_create_file(const char *path, unsigned mode) {
     if (unlink(path) < 0 && errno != ENOENT) return -1;
     return open(path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, mode);

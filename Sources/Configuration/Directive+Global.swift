@@ -20,6 +20,9 @@ extension GlobalSettings {
             "process_control_timeout", .seconds(\.processControlTimeout), "0",
             "Patience after the first signal of a stop or reload."),
         row("process.max", .integer(\.processMax), "0", "Workers over all pools; 0 is unlimited."),
+        row(
+            "process.idle_zygotes", .integer(\.idleZygotes), "16",
+            "Ondemand pools without a worker whose PHP is kept started for their next request.", dump: .whenSet),
         row("process.priority", .priority(\.processPriority), "unset", "Nice value of the master, -19…20."),
         row("daemonize", .boolean(\.daemonize), "yes", "Run in the background; `-D` and `-F` override it."),
         row("rlimit_files", .integer(\.rlimitFiles), "0", "Open files of the master; 0 leaves it alone."),
@@ -37,7 +40,8 @@ extension GlobalSettings {
         _ field: DirectiveField<GlobalSettings>,
         _ defaultText: String,
         _ summary: String,
-        _ effect: DirectiveEffect = .effective
+        _ effect: DirectiveEffect = .effective,
+        dump: DumpRule = .always
     ) -> DirectiveRow<GlobalSettings> {
         DirectiveRow(
             name,
@@ -46,7 +50,7 @@ extension GlobalSettings {
             default: defaultText,
             summary,
             effect: effect,
-            dump: .always
+            dump: dump
         )
     }
 }

@@ -69,6 +69,9 @@ extension Evaluation {
         guard global.processMax >= 0 else {
             throw refuse(.error, "process_max can't be negative")
         }
+        guard global.idleZygotes >= 0 else {
+            throw refuse(.error, "process.idle_zygotes(\(global.idleZygotes)) must be 0 or more")
+        }
         guard isNiceValue(global.processPriority) else {
             throw refuse(.error, "process.priority must be included into [-19,20]")
         }

@@ -3,6 +3,7 @@ extension FileLoader {
     /// Applies one statement, unless an earlier one on the line was wrong.
     mutating func handle(_ event: INIEvent) {
         guard !isLineWrong else { return }
+        if case .section = event {} else if !isRead { return }
         switch event {
         case .section(let name): enterSection(name)
         case .entry(let name, let value): setScalar(name, value)
@@ -16,13 +17,30 @@ extension FileLoader {
         diagnostics.report(.error, "[\(file):\(line)] \(message)", hint: hint)
     }
 
+    /// Whether what follows is to be read; what is not has been when all was.
+    private var isRead: Bool {
+        guard let onlyPool else { return true }
+        return currentPool.map { pools[$0].name == onlyPool } ?? false
+    }
+
+    /// Notes that the file being read says something of a pool.
+    private mutating func noteSource(_ pool: Int) {
+        guard pools[pool].sources.last?.path != file,
+            !pools[pool].sources.contains(where: { $0.path == file })
+        else { return }
+        pools[pool].sources.append(PoolSource(path: file, beginsInside: !hasSection))
+    }
+
     private mutating func enterSection(_ name: ByteString) {
+        hasSection = true
         if name.equalsIgnoringCase("global") {
             currentPool = nil
             return
         }
-        if let known = pools.firstIndex(where: { $0.name.equalsIgnoringCase(name) }) {
+        let key = name.loweredASCII
+        if let known = poolIndices[key] {
             currentPool = known
+            noteSource(known)
             return
         }
         // php-fpm would replace `$pool` by a text with `$pool` in it for ever.
@@ -31,7 +49,9 @@ extension FileLoader {
             return
         }
         currentPool = pools.count
+        poolIndices[key] = pools.count
         pools.append(PoolSettings(name: name))
+        noteSource(pools.count - 1)
     }
 
     private mutating func setScalar(_ name: ByteString, _ value: ByteString?) {
@@ -51,6 +71,7 @@ extension FileLoader {
             return
         }
         if let pool = currentPool {
+            noteSource(pool)
             store(value, name, PoolSettings.table, pool: pools[pool].name, \.pools[pool])
         } else {
             store(value, name, GlobalSettings.table, pool: nil, \.global)
@@ -92,6 +113,7 @@ extension FileLoader {
             )
             return
         }
+        noteSource(pool)
         if case .paths(let property) = row.field {
             addPath(value, key: key, to: property, of: row.name, pool)
             return

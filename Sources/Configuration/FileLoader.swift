@@ -8,6 +8,12 @@ struct FileLoader<Host: ConfigurationHost> {
 
     /// The pool whose section is in force, even past the end of a file; nil for the global one.
     var currentPool: Int?
+    /// Where each pool is, by its name in small letters.
+    var poolIndices: [ByteString: Int] = [:]
+    /// Whether a section has begun in the file being read.
+    var hasSection = false
+    /// Reads what the files say of this pool only, and follows no `include`.
+    let onlyPool: ByteString?
 
     /// The place of the line being read, for messages.
     var file: ByteString = ""
@@ -18,7 +24,8 @@ struct FileLoader<Host: ConfigurationHost> {
     var isLineWrong = false
     private var depth = 0
 
-    init(host: Host, options: LoadOptions) {
+    init(host: Host, options: LoadOptions, onlyPool: ByteString? = nil) {
+        self.onlyPool = onlyPool
         self.host = host
         self.options = options
         global.pidFile = options.pidFile.flatMap { $0.isEmpty ? nil : $0 }
@@ -47,11 +54,12 @@ extension FileLoader {
             diagnostics.report(.error, "failed to include more than 5 files recursively")
             return false
         }
-        let outer = (file, line)
+        let outer = (file, line, hasSection)
         depth += 1
+        hasSection = false
         defer {
             depth -= 1
-            (file, line) = outer
+            (file, line, hasSection) = outer
         }
         var rest = content[...]
         var number = 0
@@ -82,6 +90,7 @@ extension FileLoader {
         guard !isLineWrong else { return false }
         guard let pattern = pendingInclude else { return true }
         pendingInclude = nil
+        guard onlyPool == nil else { return true }
         return include(expand(pattern))
     }
 

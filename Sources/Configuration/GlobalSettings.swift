@@ -35,6 +35,9 @@ public struct GlobalSettings: Sendable {
     /// `process.max`: workers over all pools; 0 is unlimited.
     public var processMax = 0
 
+    /// `process.idle_zygotes`: zygotes of ondemand pools that are kept, and started ahead, without a worker.
+    public var idleZygotes = 16
+
     /// `process.priority`: -19 … 20; nil when unset.
     public var processPriority: Int?
 

@@ -51,6 +51,14 @@ public struct PHPSetting: Hashable, Sendable {
     }
 }
 
+/// A file that says something of a pool.
+public struct PoolSource: Hashable, Sendable {
+    /// Its path, as it was opened.
+    public var path: ByteString
+    /// The pool's section was in force where the file begins: it is included from within the section.
+    public var beginsInside: Bool
+}
+
 /// A pool's section: one property per directive, with php-fpm's defaults.
 ///
 /// After a successful load paths are expanded and defaults filled in. Optional texts are nil when the
@@ -58,6 +66,9 @@ public struct PHPSetting: Hashable, Sendable {
 public struct PoolSettings: Sendable {
     /// The section's name as first spelled.
     public var name: ByteString
+
+    /// The files that say something of the pool, in order.
+    public var sources: [PoolSource] = []
 
     /// `prefix`: directory for the pool's relative paths.
     public var prefix: ByteString?

@@ -140,6 +140,10 @@ enum Program {
             reload: {
                 load(path, options: options, host: SystemHost(engine: engine, log: log, opensLogs: false))
             },
+            reloadPool: { name, current in
+                let host = SystemHost(engine: engine, log: log, opensLogs: false)
+                return loadPool(name, of: current, options: options, host: host)
+            },
             pageFacts: { pageFacts(SystemHost(engine: engine, log: log, opensLogs: false)) },
             onRunning: announce
         )

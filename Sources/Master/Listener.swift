@@ -17,6 +17,12 @@ public final class Listener {
     let name: ByteString
     /// The path to remove at the end; nil for TCP.
     let path: ByteString?
+    /// The pool that serves on it, whose waiting connections these become; nil before and between.
+    weak var pool: Pool?
+    /// Who may connect, and how many may wait, as it was set last; nil if this process has set nothing.
+    var access: SocketAccess?
+    /// Which file the path named when the socket was bound; nil for TCP, and what was inherited.
+    private(set) var file: (device: UInt64, inode: UInt64)?
 
     private init(descriptor: CInt, path: ByteString?) {
         self.descriptor = SharedDescriptor(adopting: descriptor)
@@ -32,6 +38,14 @@ public final class Listener {
     }
 
     var isTCP: Bool { path == nil }
+
+    /// Remembers the socket file, which a later path of the same name need not be.
+    func rememberFile() {
+        var device: UInt64 = 0
+        var inode: UInt64 = 0
+        guard let path, cepoll_socket_identity(path.description, &device, &inode) == 0 else { return }
+        file = (device, inode)
+    }
 
     /// Says that this socket is kept.
     func announce(to log: Log) { log.notice("using inherited socket fd=\(descriptor.rawValue), \"\(name)\"") }
@@ -96,7 +110,10 @@ public final class Listener {
     private static func bind(_ address: cepoll_address, _ backlog: Int) -> Listener? {
         var address = address
         let descriptor = cepoll_listen_tcp(&address, CInt(clamping: backlog))
-        return descriptor < 0 ? nil : Listener(descriptor: descriptor, path: nil)
+        guard descriptor >= 0 else { return nil }
+        let listener = Listener(descriptor: descriptor, path: nil)
+        listener.access = SocketAccess(backlog: backlog)
+        return listener
     }
 
     private static func openTCP(
@@ -144,6 +161,7 @@ public final class Listener {
         _ users: some ConfigurationHost
     ) throws(Unavailable) -> Listener {
         let text = path.description
+        let access = try SocketAccess(pool, log: log, users: users)
         guard path.count <= 107 else {
             log.error(
                 "[pool \(pool.name)] cannot bind to UNIX socket '\(path)' as path is too long (found length: \(path.count), maximal length: 107)"
@@ -168,102 +186,13 @@ public final class Listener {
             throw Unavailable()
         }
         let listener = Listener(descriptor: descriptor, path: path)
-        guard listener.applyPermissions(pool, log, users) else {
+        listener.access = access
+        listener.rememberFile()
+        guard listener.restrict(access, pool.name, log) else {
             listener.unlinkPath()
             throw Unavailable()
         }
         return listener
-    }
-
-    // MARK: - Owner, group, ACL
-
-    private func applyPermissions(_ pool: PoolSettings, _ log: Log, _ users: some ConfigurationHost) -> Bool {
-        guard let path else { return true }
-        let aclUsers = pool.listenACLUsers.flatMap { $0.isEmpty ? nil : $0 }
-        let aclGroups = pool.listenACLGroups.flatMap { $0.isEmpty ? nil : $0 }
-        if aclUsers != nil || aclGroups != nil {
-            if let owner = pool.listenOwner, !owner.isEmpty {
-                log.warning("[pool \(pool.name)] ACL set, listen.owner = '\(owner)' is ignored")
-            }
-            if let group = pool.listenGroup, !group.isEmpty {
-                log.warning("[pool \(pool.name)] ACL set, listen.group = '\(group)' is ignored")
-            }
-            return applyACL(pool, path, aclUsers, aclGroups, log, users)
-        }
-        var uid = uid_t.max
-        var gid = gid_t.max
-        if let owner = pool.listenOwner, !owner.isEmpty {
-            if owner.isAllDigits {
-                uid = uid_t(owner.description) ?? uid_t.max
-            } else if case .found(let entry) = users.user(named: owner) {
-                uid = entry.userID
-                gid = entry.groupID
-            } else {
-                log.error("[pool \(pool.name)] cannot get uid for user '\(owner)': \(describe(currentErrno))")
-                return false
-            }
-        }
-        if let group = pool.listenGroup, !group.isEmpty {
-            if group.isAllDigits {
-                gid = gid_t(group.description) ?? gid_t.max
-            } else if case .found(let id) = users.group(named: group) {
-                gid = id
-            } else {
-                log.error(
-                    "[pool \(pool.name)] cannot get gid for group '\(group)': \(describe(currentErrno))"
-                )
-                return false
-            }
-        }
-        if uid == uid_t.max && gid == gid_t.max { return true }
-        guard cepoll_own_socket(path.description, uid, gid) == 0 else {
-            log.error("[pool \(pool.name)] failed to chown() the socket '\(path)': \(describe(currentErrno))")
-            return false
-        }
-        return true
-    }
-
-    private func applyACL(
-        _ pool: PoolSettings,
-        _ path: ByteString,
-        _ users: ByteString?,
-        _ groups: ByteString?,
-        _ log: Log,
-        _ host: some ConfigurationHost
-    ) -> Bool {
-        var uids: [uid_t] = []
-        for name in (users?.bytes ?? []).split(separator: UInt8(ascii: ",")).map({ ByteString($0) }) {
-            guard case .found(let entry) = host.user(named: name) else {
-                log.error("[pool \(pool.name)] cannot get uid for user '\(name)': \(describe(currentErrno))")
-                return false
-            }
-            uids.append(entry.userID)
-        }
-        var gids: [gid_t] = []
-        for name in (groups?.bytes ?? []).split(separator: UInt8(ascii: ",")).map({ ByteString($0) }) {
-            guard case .found(let id) = host.group(named: name) else {
-                log.error("[pool \(pool.name)] cannot get gid for group '\(name)': \(describe(currentErrno))")
-                return false
-            }
-            gids.append(id)
-        }
-        var step: UnsafePointer<CChar>? = nil
-        let handle = cepoll_socket_path(path.description)
-        guard handle >= 0 else {
-            log.error(
-                "[pool \(pool.name)] failed to read the ACL of the socket '\(path)': \(describe(currentErrno))"
-            )
-            return false
-        }
-        defer { close(handle) }
-        guard cacl_allow("/proc/self/fd/\(handle)", uids, uids.count, gids, gids.count, &step) == 0 else {
-            let what = step.map { String(cString: $0) } ?? "change"
-            log.error(
-                "[pool \(pool.name)] failed to \(what) the ACL of the socket '\(path)': \(describe(currentErrno))"
-            )
-            return false
-        }
-        return true
     }
 }
 

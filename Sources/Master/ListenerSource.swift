@@ -3,23 +3,27 @@ internal import Logging
 
 /// Where the listeners of a generation come from: those that exist already, found by their address, and new ones.
 struct ListenerSource {
-    private let existing: [Listener]
+    private let existing: [ByteString: Listener]
     private(set) var bound: [Listener] = []
+    /// Existing ones that are used again, with what their pool wants of them.
+    private(set) var kept: [(listener: Listener, pool: ByteString, access: SocketAccess)] = []
 
-    init(existing: [Listener]) { self.existing = existing }
-
-    /// All of them, needed or not.
-    var all: [Listener] { existing + bound }
+    init(existing: [Listener]) {
+        self.existing = Dictionary(existing.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    }
 
     /// The listener for a pool's `listen` address.
     ///
-    /// - Throws: ``Listener/Unavailable`` after logging why it cannot be bound.
+    /// - Throws: ``Listener/Unavailable`` after logging why it cannot be bound, or who its owner should be.
     mutating func listener(
         for settings: PoolSettings,
         log: Log,
         users: some ConfigurationHost
     ) throws(Listener.Unavailable) -> Listener {
-        if let kept = reusable(settings.listen) { return kept }
+        if !existing.isEmpty, let again = reusable(settings.listen) {
+            kept.append((again, settings.name, try SocketAccess(settings, log: log, users: users)))
+            return again
+        }
         let fresh = try Listener.open(settings, log: log, users: users)
         bound.append(fresh)
         return fresh
@@ -32,11 +36,14 @@ struct ListenerSource {
 
     private func reusable(_ address: ListenAddress) -> Listener? {
         switch address {
-        case .unix(let path): existing.first { $0.path == path }
-        case .port(let port): existing.first { $0.name == ":::\(port)" || $0.name == "0.0.0.0:\(port)" }
+        case .unix(let path): return existing[path]
+        case .port(let port): return existing[":::\(port)"] ?? existing["0.0.0.0:\(port)"]
         case .host(let host, let port):
-            existing.first { listener in Listener.names(host, port).contains(listener.name) }
-        case .invalidPort: nil
+            for name in Listener.names(host, port) {
+                if let listener = existing[name] { return listener }
+            }
+            return nil
+        case .invalidPort: return nil
         }
     }
 }

@@ -1,3 +1,5 @@
+internal import Channel
+internal import DequeModule
 internal import CEpoll
 internal import Configuration
 internal import Glibc
@@ -16,13 +18,20 @@ extension Master: PoolOwner {
         }
     }
 
-    /// `process.max` holds for each generation: while a reload drains the old one, both may have as many.
-    func allowance(for pool: Pool) -> Int {
-        let isNew = reload?.pools.contains { $0 === pool } ?? false
-        let limit = (isNew ? reload?.configuration : configuration)?.global.processMax ?? 0
-        guard limit > 0 else { return .max }
-        let generation = isNew ? reload?.pools ?? [] : pools
-        return max(0, limit - generation.reduce(0) { $0 + $1.runningWorkers })
+    func plan(for pool: Pool) -> ZygotePlan {
+        PlanBuilder.plan(
+            for: pool.settings,
+            global: pool.generation.global,
+            identity: pool.identity,
+            isRoot: options.loadOptions.isRoot,
+            program: options.program,
+            host: host
+        )
+    }
+
+    func poolIsActive(_ pool: Pool) {
+        activePools[ObjectIdentifier(pool)] = pool
+        if state == .serving { scheduleTick() }
     }
 
     /// An equal share for each pool of what the master may have open, a reserve for itself left out.
@@ -48,8 +57,6 @@ extension Master: PoolOwner {
         helperDeadlines[helper] = reactor.after(Self.helperPatience) { try? sendSignal(.kill, to: helper) }
         return true
     }
-
-    func currentPool(on listener: Listener) -> Pool? { pools.first { $0.listener === listener } }
 
     func processMaxReached() {
         guard !warnedProcessMax else { return }
@@ -86,8 +93,12 @@ extension Master: PoolOwner {
     func claimExit(of process: ProcessID) -> ProcessExit? { unclaimed.removeValue(forKey: process)?.exit }
 
     func poolBecameReady(_ pool: Pool) {
+        if let reload, reload.generation === pool.generation {
+            self.reload?.unready -= 1
+            return finishReloadIfReady()
+        }
+        unreadyPools -= 1
         checkReady()
-        finishReloadIfReady()
         if state == .serving { scheduleTick() }
     }
 
@@ -104,7 +115,10 @@ extension Master: PoolOwner {
         }
     }
 
-    func poolMayBeGone(_ pool: Pool) { finishStopping() }
+    func poolMayBeGone(_ pool: Pool) {
+        if !pool.hasProcesses { drainingPools[ObjectIdentifier(pool)] = nil }
+        finishStopping()
+    }
 
     func workerCrashed() {
         guard emergency?.workerCrashed(at: MonotonicTime.now) == true, let emergency else { return }
@@ -124,8 +138,8 @@ extension Master: PoolOwner {
 
     func zygoteFinishedStarting() {
         zygotesStarting -= 1
-        guard !zygoteQueue.isEmpty else { return }
+        guard let next = zygoteQueue.popFirst() else { return startZygotesAhead() }
         zygotesStarting += 1
-        zygoteQueue.removeFirst()()
+        next()
     }
 }

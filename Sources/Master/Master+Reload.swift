@@ -28,19 +28,57 @@ extension Master {
         log.notice(
             "reloading: new generation of \(fresh.pools.count) pool(s) from \(options.configurationPath)"
         )
+        startGeneration(Generation(fresh.global), of: fresh, pools: fresh.pools, replacing: pools)
+    }
+
+    /// Reloads one pool: its part of the configuration is read, and it alone gets another PHP and other workers.
+    ///
+    /// The other pools and the global settings stay as they are.
+    ///
+    /// - Returns: Why it is not even begun; nil when it is under way, and then the log says what comes of it.
+    func reload(pool name: ByteString) -> ByteString? {
+        switch state {
+        case .stopping: return "the service stops"
+        case .starting: return "the service starts"
+        case .reloading: return "another reload is under way"
+        case .serving: break
+        }
+        guard let old = pool(named: name), let index = poolIndices[name] else {
+            return "there is no pool \(name)"
+        }
+        let outcome = options.reloadPool(name, configuration)
+        for line in outcome.diagnostics where line.level > .debug { log.write(line.level, line.message) }
+        guard var fresh = outcome.configuration,
+            let settings = fresh.pools.first(where: { $0.name == name })
+        else { return "the new configuration is not valid" }
+        fresh = configuration
+        fresh.pools[index] = settings
+        systemd.reloading()
+        log.notice("reloading pool \(name)")
+        let size = old.generation.running - old.runningWorkers
+        let generation = Generation(configuration.global, running: size)
+        startGeneration(generation, of: fresh, pools: [settings], replacing: [old], isPartial: true)
+        return nil
+    }
+
+    private func startGeneration(
+        _ generation: Generation,
+        of fresh: ServiceConfiguration,
+        pools settings: [PoolSettings],
+        replacing replaced: [Pool],
+        isPartial: Bool = false
+    ) {
         state = .reloading
-        let former = listeners
         do {
-            let made = try makePools(fresh, reusing: former)
-            for listener in former { listener.announce(to: log) }
-            reload = Reload(configuration: fresh, pools: made, formerListeners: former)
-            for pool in made { pool.begin() }
+            let former = replaced.flatMap(\.listeners)
+            let made = try makePools(settings, in: generation, reusing: former)
+            for kept in made.source.kept { kept.listener.announce(to: log) }
+            reload = Reload(made, replacing: replaced, configuration: fresh, isPartial: isPartial)
             reload?.deadline = reactor.after(.seconds(60)) { [weak self] in
                 self?.abandonReload("the new pools were not ready within 60 s")
             }
-            finishReloadIfReady()
+            for pool in made.pools { pool.begin() }
         } catch {
-            listeners = former
             refuseReload("a pool of the new configuration cannot be set up")
         }
     }
@@ -58,18 +96,14 @@ extension Master {
         guard let given = reload else { return }
         reload = nil
         for pool in given.pools {
+            let predecessor = pool.listener.pool
             pool.drain()
+            // What it had taken goes back.
+            if let predecessor, predecessor !== pool { predecessor.takeOver(from: pool) }
+            keepDraining(pool)
             pool.end(.quit, patience: drainPatience)
         }
-        drainingPools += given.pools
-        for listener in listeners where !given.formerListeners.contains(where: { $0 === listener }) {
-            listener.unlinkPath()
-        }
-        listeners = given.formerListeners
-        // What the new generation had taken goes back to the old one.
-        for pool in given.pools {
-            if let old = pools.first(where: { $0.listener === pool.listener }) { old.takeOver(from: pool) }
-        }
+        given.source.withdraw()
         if isStopping {
             log.notice("reload given up: \(reason)")
         } else {
@@ -77,28 +111,52 @@ extension Master {
         }
     }
 
-    /// The new generation is up: connections go to it, the old one drains.
+    /// The new pools are up: connections go to them, the old ones drain.
     func finishReloadIfReady() {
-        guard let done = reload, done.pools.allSatisfy(\.isReady) else { return }
+        guard let done = reload, done.unready <= 0 else { return }
         reload = nil
-        let former = pools
-        pools = done.pools
-        configuration = done.configuration
-        emergency = EmergencyRestart(configuration.global)
-        log.withOriginalStandardError { applyGlobals() }
-        for old in former { old.drain() }
-        for pool in pools { pool.statusListener?.start() }
-        for pool in pools {
-            for old in former where old.listener === pool.listener { pool.takeOver(from: old) }
+        let predecessors = done.pools.map { $0.listener.pool }
+        if done.isPartial {
+            replacePool(by: done)
+        } else {
+            use(done.pools)
+            aheadIndex = 0
         }
-        drainingPools += former
-        dropUnusedListeners()
-        for old in former { old.end(.quit, patience: drainPatience) }
+        let former = configuration.global
+        configuration = done.configuration
+        if !done.isPartial {
+            emergency = EmergencyRestart(configuration.global)
+            log.withOriginalStandardError { applyGlobals(former: former) }
+        }
+        for (listener, pool, access) in done.source.kept { listener.adapt(to: access, pool, log) }
+        // The status listeners first: they are never without an answer.
+        for old in done.replaced { old.statusListener?.retire() }
+        for pool in done.pools { pool.statusListener?.start() }
+        for old in done.replaced { old.drain() }
+        for (pool, predecessor) in zip(done.pools, predecessors) {
+            if let predecessor, predecessor !== pool { pool.takeOver(from: predecessor) }
+        }
+        unlinkUnused(done.replaced.flatMap(\.listeners), besides: done.isPartial ? done.pools : pools)
+        for old in done.replaced {
+            keepDraining(old)
+            old.end(.quit, patience: drainPatience)
+        }
         state = .serving
         log.notice("fpm is running, pid \(ProcessID.current)")
         announceReady()
         scheduleTick()
+        startZygotesAhead()
         reloadAgain()
+    }
+
+    /// Puts the one new pool in the place of the one it replaces, and into its generation.
+    private func replacePool(by done: Reload) {
+        for (pool, old) in zip(done.pools, done.replaced) {
+            let service = old.generation
+            old.join(Generation(service.global))
+            pool.join(service)
+            if let index = poolIndices[pool.name] { pools[index] = pool }
+        }
     }
 
     var drainPatience: Duration {
@@ -111,17 +169,5 @@ extension Master {
         guard reloadsAgain else { return }
         reloadsAgain = false
         startReload()
-    }
-
-    func applyGlobals() {
-        let global = configuration.global
-        log.level = global.effectiveLogLevel
-        log.limit = global.logLimit
-        if !log.isPinnedToStandardError, !global.logsToSyslog, let path = global.errorLog {
-            let descriptor = cepoll_open_append(path.description)
-            if descriptor >= 0 {
-                log.use(.file(path: path, descriptor: SharedDescriptor(adopting: descriptor)))
-            }
-        }
     }
 }

@@ -94,7 +94,7 @@ extension Master {
         } else {
             log.notice("error log file re-opened")
         }
-        for pool in pools + drainingPools + (reload?.pools ?? []) {
+        for pool in pools + Array(drainingPools.values) + (reload?.pools ?? []) {
             switch pool.reopenAccessLog() {
             case .success(false): continue
             case .success(true): log.notice("access log file re-opened")

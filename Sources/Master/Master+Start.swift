@@ -19,8 +19,11 @@ extension Master {
                 return false
             }
             (inheritedFileLimit, fileLimit) = (UInt64(global.rlimitFiles), UInt64(global.rlimitFiles))
-        } else {
+        } else if inheritedFileLimit == 0 {
             inheritedFileLimit = cepoll_raise_file_limit(&fileLimit)
+            // A listener for each pool, and what its first processes need; root may have more than it was given.
+            let wanted = UInt64(1024 + 8 * configuration.pools.count)
+            if fileLimit < wanted, cepoll_set_file_limit(wanted) == 0 { fileLimit = wanted }
         }
         if global.rlimitCore != 0, cepoll_set_core_limit(Int64(global.rlimitCore)) < 0 {
             log.error(limitMessage("rlimit_core", "RLIMIT_CORE", global.rlimitCore))
@@ -41,82 +44,80 @@ extension Master {
         return 78
     }
 
-    /// Binds what is new, and builds the pools of a configuration around its listeners.
+    /// The pools of a generation, and where their listeners came from.
+    struct NewPools {
+        let generation: Generation
+        var pools: [Pool] = []
+        var source: ListenerSource
+    }
+
+    /// Binds what is new, and builds pools around their listeners.
     ///
     /// - Throws: ``Listener/Unavailable`` after logging the reason; what was bound here is closed again.
-    func makePools(_ configuration: ServiceConfiguration, reusing existing: [Listener]) throws(Listener
-        .Unavailable) -> [Pool]
+    func makePools(_ settings: [PoolSettings], in generation: Generation, reusing existing: [Listener])
+        throws(Listener.Unavailable) -> NewPools
     {
-        var made: [Pool] = []
-        var source = ListenerSource(existing: existing)
+        var made = NewPools(generation: generation, source: ListenerSource(existing: existing))
+        made.pools.reserveCapacity(settings.count)
+        let users = LookupCache(host)
+        var engines = EngineVariants()
+        var facts: PageFacts?
         do throws(Listener.Unavailable) {
-            for settings in configuration.pools {
-                let (identity, diagnostics) = settings.resolveIdentity(
+            for one in settings {
+                let (identity, diagnostics) = one.resolveIdentity(
                     options: options.loadOptions,
                     realUserID: options.realUserID,
-                    host: host
+                    host: users
                 )
                 for line in diagnostics { log.write(line.level, line.message) }
                 guard let identity else { throw Listener.Unavailable() }
-                let listener = try source.listener(for: settings, log: log, users: host)
-                let pool = try makePool(settings, configuration.global, identity, listener)
-                if let extra = settings.statusListenerSettings {
+                let listener = try made.source.listener(for: one, log: log, users: users)
+                let pool = try makePool(one, generation, identity, listener)
+                if let extra = one.statusListenerSettings {
+                    let known = facts ?? options.pageFacts()
+                    facts = known
                     pool.statusListener = StatusListener(
-                        listener: try source.listener(for: extra, log: log, users: host),
+                        listener: try made.source.listener(for: extra, log: log, users: users),
                         pool: pool,
-                        facts: options.pageFacts(),
+                        facts: known,
                         reactor: reactor,
                         log: log
                     )
                 }
-                made.append(pool)
+                pool.triesEngine = engines.isUntried(one)
+                made.pools.append(pool)
             }
         } catch {
-            source.withdraw()
+            made.source.withdraw()
             throw error
         }
-        listeners = source.all
         return made
     }
 
-    /// Closes the listeners that no pool has, and removes their files.
-    func dropUnusedListeners() {
-        let used = pools.flatMap(\.listeners)
-        for listener in listeners where !used.contains(where: { $0 === listener }) { listener.unlinkPath() }
-        listeners = listeners.filter { listener in used.contains { $0 === listener } }
-    }
-
-    func makePool(
+    private func makePool(
         _ settings: PoolSettings,
-        _ global: GlobalSettings,
+        _ generation: Generation,
         _ identity: PoolIdentity,
         _ listener: Listener
     ) throws(Listener.Unavailable) -> Pool {
-        let plan = PlanBuilder.plan(
-            for: settings,
-            global: global,
-            identity: identity,
-            isRoot: options.loadOptions.isRoot,
-            program: options.program,
-            host: host
-        )
         do throws(Errno) {
-            var accessLog: SharedDescriptor?
-            if let path = settings.accessLog {
-                let text = path.description
-                accessLog = SharedDescriptor(adopting: try retryingOnInterrupt { cepoll_open_append(text) })
-            }
-            return try Pool(
+            return Pool(
                 settings: settings,
-                plan: plan,
+                identity: identity,
+                generation: generation,
                 listener: listener,
-                accessLog: accessLog,
+                accessLog: try settings.accessLog.map { path throws(Errno) in try openAppending(path) },
                 owner: self
             )
         } catch {
             log.error("[pool \(settings.name)] cannot be set up: \(describe(error))")
             throw Listener.Unavailable()
         }
+    }
+
+    private func openAppending(_ path: ByteString) throws(Errno) -> SharedDescriptor {
+        let text = path.description
+        return SharedDescriptor(adopting: try retryingOnInterrupt { cepoll_open_append(text) })
     }
 
     func writePIDFile() -> Bool {
@@ -137,10 +138,11 @@ extension Master {
     }
 
     func checkReady() {
-        guard state == .starting, pools.allSatisfy(\.isReady) else { return }
+        guard state == .starting, unreadyPools <= 0 else { return }
         state = .serving
         announceReady()
         scheduleTick()
+        startZygotesAhead()
         reloadAgain()
     }
 

@@ -22,17 +22,19 @@ extension Master {
         tickDeadline = nil
         systemdDeadline = nil
         let patience = configuration.global.processControlTimeout
-        for pool in pools { pool.drain(servesWaiting: graceful && patience > .zero) }
-        drainingPools += pools
-        pools = []
-        // Web servers see at once that nobody listens here any more.
-        for listener in listeners { listener.unlinkPath() }
-        for pool in drainingPools { pool.end(graceful ? .quit : .terminate, patience: patience) }
+        for pool in pools {
+            pool.statusListener?.stop()
+            pool.drain(servesWaiting: graceful && patience > .zero)
+            keepDraining(pool)
+            // Web servers see at once that nobody listens here any more.
+            for listener in pool.listeners { listener.unlinkPath() }
+        }
+        use([])
+        for pool in drainingPools.values { pool.end(graceful ? .quit : .terminate, patience: patience) }
         finishStopping()
     }
 
     func finishStopping() {
-        drainingPools.removeAll { !$0.hasProcesses }
         guard case .stopping = state, drainingPools.isEmpty, !hasFinished else { return }
         hasFinished = true
         log.notice("exiting, bye-bye!")

@@ -13,8 +13,12 @@ extension Master {
             guard let self else { return }
             tickDeadline = nil
             guard state == .serving || state == .reloading else { return }
-            for pool in pools { pool.tick() }
-            if pools.contains(where: { $0.hasProcesses || $0.connections.parkedCount > 0 }) { scheduleTick() }
+            for (identifier, pool) in activePools {
+                pool.tick()
+                let isIdle = !pool.hasProcesses && pool.parkedCount == 0
+                if isIdle, pool.settings.processManager == .ondemand { activePools[identifier] = nil }
+            }
+            if !activePools.isEmpty { scheduleTick() }
         }
     }
 

@@ -1,5 +1,6 @@
 public import Configuration
 internal import CEpoll
+internal import DequeModule
 internal import Glibc
 public import Logging
 internal import Reactor
@@ -29,9 +30,18 @@ public final class Master<Host: ConfigurationHost> {
     var fileLimit: UInt64 = 1024
 
     var configuration: ServiceConfiguration
-    var listeners: [Listener] = []
     var pools: [Pool] = []
-    var drainingPools: [Pool] = []
+    /// Where each is in `pools`.
+    var poolIndices: [ByteString: Int] = [:]
+    /// Those that are not ready; while the service starts.
+    var unreadyPools = 0
+    /// Pools with processes that serve no more.
+    var drainingPools: [ObjectIdentifier: Pool] = [:]
+    /// Pools that have something to do each second.
+    var activePools: [ObjectIdentifier: Pool] = [:]
+    let warmZygotes = WarmZygotes()
+    /// The next pool whose zygote may be started before it is needed.
+    var aheadIndex = 0
     var children: [ProcessID: ChildRole] = [:]
     /// Children that a zygote has named and that have not spoken themselves yet.
     ///
@@ -40,7 +50,7 @@ public final class Master<Host: ConfigurationHost> {
     var unclaimed: [ProcessID: (exit: ProcessExit, deadline: Reactor.Deadline)] = [:]
     var warnedProcessMax = false
     var zygotesStarting = 0
-    var zygoteQueue: [() -> Void] = []
+    var zygoteQueue = Deque<() -> Void>()
     var maximumZygotesStarting = 4
 
     let signals: OwnedDescriptor
@@ -101,15 +111,25 @@ public final class Master<Host: ConfigurationHost> {
             return fail()
         }
         do {
-            pools = try makePools(configuration, reusing: InheritedSockets.take(log: log))
+            let inherited = InheritedSockets.take(log: log)
+            let made = try makePools(
+                configuration.pools,
+                in: Generation(configuration.global),
+                reusing: inherited
+            )
+            use(made.pools)
+            let kept = Set(made.source.kept.map { ObjectIdentifier($0.listener) })
+            for listener in inherited where !kept.contains(ObjectIdentifier(listener)) {
+                listener.unlinkPath()
+            }
         } catch { return fail() }
-        dropUnusedListeners()
         guard writePIDFile() else { return fail() }
         log.finishStartup()
         log.notice("fpm is running, pid \(ProcessID.current)")
         options.onRunning()
         log.holdOutput()
         holdDeadline = reactor.after(Self.longestHold) { [weak self] in self?.log.releaseOutput() }
+        unreadyPools = pools.count
         for pool in pools {
             pool.statusListener?.start()
             pool.begin()

@@ -8,6 +8,8 @@ public struct MasterOptions {
     public var program: EngineProgram
     /// Reads the configuration again for a reload, logging nothing.
     public var reload: () -> LoadOutcome
+    /// Reads one pool's part of the configuration again, beside the one in force; what comes back has that pool only.
+    public var reloadPool: (ByteString, ServiceConfiguration) -> LoadOutcome
     /// Path of the configuration file, for the process title.
     public var configurationPath: ByteString
     /// How identities are resolved.
@@ -26,6 +28,7 @@ public struct MasterOptions {
         loadOptions: LoadOptions,
         realUserID: UInt32,
         reload: @escaping () -> LoadOutcome,
+        reloadPool: @escaping (ByteString, ServiceConfiguration) -> LoadOutcome,
         pageFacts: @escaping () -> PageFacts,
         onRunning: @escaping () -> Void
     ) {
@@ -34,6 +37,7 @@ public struct MasterOptions {
         self.loadOptions = loadOptions
         self.realUserID = realUserID
         self.reload = reload
+        self.reloadPool = reloadPool
         self.pageFacts = pageFacts
         self.onRunning = onRunning
     }

@@ -144,6 +144,6 @@ extension Pool {
         guard owner.mayStartWorkers, state == .serving,
             policy.heldBack(at: MonotonicTime.now.nanoseconds) == nil
         else { return 0 }
-        return min(policy.room, owner.allowance(for: self), freeSlots.count - wantedSpawns.count)
+        return min(policy.room, generation.allowance, freeSlots.count - wantedSpawns.count)
     }
 }

@@ -12,8 +12,8 @@ internal import SystemPackage
 extension Pool {
     func spawn(_ count: Int, isRespawn: Bool) {
         guard owner.mayStartWorkers, state == .serving else { return }
-        let allowed = min(count, owner.allowance(for: self), freeSlots.count - wantedSpawns.count)
-        if allowed < count, owner.allowance(for: self) < count { owner.processMaxReached() }
+        let allowed = min(count, generation.allowance, freeSlots.count - wantedSpawns.count)
+        if allowed < count, generation.allowance < count { owner.processMaxReached() }
         guard allowed > 0 else { return }
         policy.spawnRequested(allowed)
         for _ in 0..<allowed { wantedSpawns.append(isRespawn) }
@@ -23,13 +23,14 @@ extension Pool {
     func pumpSpawns() {
         guard !wantedSpawns.isEmpty else { return }
         guard let zygote, zygote.state == .ready else { return startZygote() }
+        owner.zygoteIsWanted(self)
         while let isRespawn = wantedSpawns.first {
-            guard let slot = freeSlots.popLast() else { return }
+            guard let slot = freeSlots.take() else { return }
             wantedSpawns.removeFirst()
             do throws(Errno) {
                 try requestWorker(zygote, slot: slot, isRespawn: isRespawn)
             } catch {
-                freeSlots.append(slot)
+                freeSlots.put(slot)
                 owner.log.error("[pool \(name)] cannot start a worker: \(describe(error)); tried again later")
                 for _ in wantedSpawns { policy.spawnFailed() }
                 wantedSpawns = []

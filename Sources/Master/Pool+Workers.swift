@@ -53,7 +53,7 @@ extension Pool {
         case .workerReady where descriptors.isEmpty: workerBecameReady(worker, ProcessID(sender))
         case .park:
             guard let descriptor = takeOne(descriptors, from: worker) else { return }
-            (owner.currentPool(on: listener) ?? self).connections.park(
+            (listener.pool ?? self).connections.park(
                 descriptor,
                 flags: message.flags,
                 acceptedTime: message.value,
@@ -61,7 +61,7 @@ extension Pool {
             )
         case .linger:
             guard let descriptor = takeOne(descriptors, from: worker) else { return }
-            (owner.currentPool(on: listener) ?? self).connections.linger(descriptor)
+            (listener.pool ?? self).connections.linger(descriptor)
         case .workerReady, .spawn, .accessLog, .zygoteReady, .spawned, .spawnFailed, .serve:
             for descriptor in descriptors { owner.closeElsewhere(descriptor) }
             distrust(worker, "sent a message that is not a worker's")
@@ -117,7 +117,7 @@ extension Pool {
             return
         }
         // The master must be woken last: it goes to the end of the listener's waiters again.
-        watch.workerJoined()
+        (listener.pool ?? self).watch.workerJoined()
         becomeReadyIfStarted()
     }
 
@@ -182,7 +182,8 @@ extension Pool {
         worker.registration = nil
         guard workers.removeValue(forKey: worker.slot) != nil else { return }
         scoreboard.clear(worker.slot)
-        freeSlots.append(worker.slot)
+        freeSlots.put(worker.slot)
+        if workers.isEmpty { keepIdleZygote() }
     }
 
     func logExit(_ exit: ProcessExit, _ lifetime: Duration, wasRetired: Bool, isClean: Bool) {

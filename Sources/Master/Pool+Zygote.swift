@@ -20,12 +20,14 @@ extension Pool {
 
     func launchZygote() {
         guard zygote == nil, state == .serving else { return owner.zygoteFinishedStarting() }
+        owner.poolIsActive(self)
         do throws(Errno) {
+            let queue = try prepareForProcesses()
             let link = try ZygoteLink(
                 program: owner.program,
-                plan: plan,
+                plan: owner.plan(for: self),
                 scoreboard: scoreboard,
-                queue: queueReader,
+                queue: queue,
                 listener: listener,
                 accessLog: accessLog,
                 reactor: owner.reactor,
@@ -49,8 +51,12 @@ extension Pool {
             zygoteDeadline = nil
             traceLayout = zygote?.traceLayout
             zygoteBackoff.succeeded()
-            owner.zygoteFinishedStarting()
+            let wasTried = triesEngine
+            triesEngine = false
             pumpSpawns()
+            keepIdleZygote()
+            owner.zygoteFinishedStarting()
+            if wasTried { becomeReadyIfStarted() }
         case .spawned(let slot, let serial, let process):
             // The number is the zygote's word: it must name a child of ours that is not known already.
             guard let worker = workers[slot], worker.serial == serial, case .requested = worker.state else {
@@ -82,6 +88,23 @@ extension Pool {
         }
     }
 
+    /// An ondemand pool's zygote waits without a worker, as far as such are kept.
+    func keepIdleZygote() {
+        guard settings.processManager == .ondemand, state == .serving, workers.isEmpty, wantedSpawns.isEmpty,
+            let zygote, zygote.state == .ready
+        else { return }
+        owner.zygoteIsIdle(self)
+    }
+
+    /// There are too many that wait.
+    func endIdleZygote() {
+        guard let zygote, workers.isEmpty, wantedSpawns.isEmpty else { return }
+        zygote.end()
+    }
+
+    /// Starts the zygote though no worker is wanted.
+    func startZygoteAhead() { startZygote() }
+
     func distrustZygote(_ reason: ByteString) {
         guard let link = zygote else { return }
         owner.log.error("[pool \(name)] zygote \(link.process) \(reason): killed")
@@ -92,6 +115,8 @@ extension Pool {
     func zygoteEnded(_ exit: ProcessExit) {
         guard let link = zygote, link.process == exit.process else { return }
         let wasStarting = link.state == .starting
+        let wasTold = link.state == .ending
+        owner.zygoteIsWanted(self)
         link.ended()
         zygote = nil
         zygoteDeadline = nil
@@ -103,7 +128,9 @@ extension Pool {
             policy.spawnFailed()
         }
         guard state == .serving else { return owner.poolMayBeGone(self) }
-        if wasStarting {
+        if wasTold {
+            owner.log.debug("[pool \(name)] zygote \(exit.process) has ended, as it was not needed")
+        } else if wasStarting {
             zygoteFailed("its zygote \(describeExit(exit)) while starting")
         } else {
             owner.log.warning(

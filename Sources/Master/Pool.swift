@@ -20,21 +20,29 @@ final class Pool {
     let settings: PoolSettings
     let name: ByteString
     let listener: Listener
+    let identity: PoolIdentity
+    /// Shared with workers from the first zygote on.
     let scoreboard: Scoreboard
-    let connections: WaitingConnections
     var state = State.created
     var isReady = false
     /// Answers on `pm.status_listen`, if the pool has one.
     var statusListener: StatusListener?
+    /// The pool is ready only when its zygote has shown that PHP starts with the pool's settings.
+    var triesEngine = false
 
     unowned let owner: any PoolOwner
-    let plan: ZygotePlan
+    /// The pool's generation, which knows the number of its workers.
+    private(set) var generation: Generation
     var accessLog: SharedDescriptor?
-    /// Workers share the reading end; the master keeps it to take connections back.
-    let queueReader: MessageSocket
-    var policy: PoolPolicy
+    /// Workers share the reading end; the master keeps it to take connections back. Nil before the first zygote.
+    var queueReader: MessageSocket?
+    /// Nil until there has been one that waits.
+    private var madeConnections: WaitingConnections?
+    var policy: PoolPolicy {
+        didSet { generation.add(policy.running - oldValue.running) }
+    }
     var workers: [Int: WorkerRecord] = [:]
-    var freeSlots: [Int]
+    var freeSlots: SlotList
     var nextSerial: Int64 = 0
     var limitReachedCount: Int64 = 0
     var slowRequestCount: Int64 = 0
@@ -57,30 +65,62 @@ final class Pool {
     lazy var watch = ListenerWatch(pool: self, reactor: owner.reactor)
     lazy var requestTimeouts = RequestTimeouts(pool: self, reactor: owner.reactor, log: owner.log)
 
+    /// A pool without any process.
+    ///
+    /// What a process needs is made when there is one: a service may have thousands of pools, and most of them idle.
     init(
         settings: PoolSettings,
-        plan: ZygotePlan,
+        identity: PoolIdentity,
+        generation: Generation,
         listener: Listener,
         accessLog: SharedDescriptor?,
         owner: any PoolOwner
-    ) throws(Errno) {
+    ) {
         self.settings = settings
-        self.plan = plan
+        self.identity = identity
+        self.generation = generation
         self.listener = listener
         self.accessLog = accessLog
         self.owner = owner
         name = settings.name
-        scoreboard = try Scoreboard(slotCount: settings.maxChildren)
-        let (writer, reader) = try MessageSocket.pair(bufferBytes: 1 << 20)
-        queueReader = reader
-        connections = WaitingConnections(reactor: owner.reactor, queue: writer, quota: owner.parkingQuota)
+        scoreboard = Scoreboard(unsharedSlotCount: settings.maxChildren)
         policy = PoolPolicy(limits: PoolLimits(settings))
-        freeSlots = Array((0..<settings.maxChildren).reversed())
+        freeSlots = SlotList(count: settings.maxChildren)
         let page = scoreboard.pool
         cscoreboard_store(&page.pointee.start_epoch, wallClockSeconds())
-        connections.onDispatch = { [weak self] in self?.watch.connectionsAreWaiting() }
-        connections.taken = { [scoreboard] in cscoreboard_load(&scoreboard.pool.pointee.taken) }
-        connections.onOverflow = { [weak self] in self?.reportOverflow() }
+    }
+
+    /// Connections that no worker has.
+    var connections: WaitingConnections {
+        if let madeConnections { return madeConnections }
+        let made = WaitingConnections(reactor: owner.reactor, quota: owner.parkingQuota)
+        made.onDispatch = { [weak self] in self?.watch.connectionsAreWaiting() }
+        made.taken = { [scoreboard] in cscoreboard_load(&scoreboard.pool.pointee.taken) }
+        made.onOverflow = { [weak self] in self?.reportOverflow() }
+        madeConnections = made
+        return made
+    }
+
+    /// Connections that are watched for a request.
+    var parkedCount: Int { madeConnections?.parkedCount ?? 0 }
+
+    /// Makes what a zygote and its workers share with the master.
+    ///
+    /// - Throws: `Errno` of the memory or sockets that could not be had.
+    func prepareForProcesses() throws(Errno) -> MessageSocket {
+        try scoreboard.share()
+        if let queueReader { return queueReader }
+        let (writer, reader) = try MessageSocket.pair(bufferBytes: 1 << 20)
+        queueReader = reader
+        connections.attach(writer)
+        return reader
+    }
+
+    /// Counts with another generation from now on.
+    func join(_ other: Generation) {
+        generation.add(-policy.running)
+        generation = other
+        other.add(policy.running)
     }
 
     /// Said at most once a minute: it is the line that explains why nobody is served.
@@ -102,7 +142,7 @@ final class Pool {
 
     /// All listeners of the pool.
     var listeners: [Listener] { [listener] + (statusListener.map { [$0.listener] } ?? []) }
-    /// The real numbers of workers, for process.max.
+    /// Workers that are there or under way.
     var runningWorkers: Int { policy.running }
     /// Whether there is any process left.
     var hasProcesses: Bool { !workers.isEmpty || zygote != nil }
@@ -110,10 +150,17 @@ final class Pool {
     // MARK: - Life
 
     /// Starts what the style asks for: nothing for ondemand, else the zygote and the first workers.
+    ///
+    /// A successor of a pool that serves lets it go on looking after the listener until ``takeOver(from:)``.
     func begin() {
+        // A reload may have been given up meanwhile.
+        guard state == .created else { return }
         state = .serving
+        if listener.pool == nil { listener.pool = self }
+        if settings.processManager != .ondemand { owner.poolIsActive(self) }
         refreshQueueFigures()
         perform(policy.begin())
+        if triesEngine { startZygote() }
         becomeReadyIfStarted()
     }
 
@@ -121,8 +168,8 @@ final class Pool {
     ///
     /// That may be none at all (ondemand, process.max).
     func becomeReadyIfStarted() {
-        guard policy.starting == 0, wantedSpawns.isEmpty else { return }
-        watch.start()
+        guard policy.starting == 0, wantedSpawns.isEmpty, !triesEngine else { return }
+        if listener.pool === self { watch.start() }
         becomeReady()
     }
 
@@ -141,9 +188,13 @@ final class Pool {
     func drain(servesWaiting: Bool = false) {
         guard state != .draining else { return }
         state = .draining
-        statusListener?.stop()
         watch.stop()
-        if servesWaiting { watch.acceptAll() } else { connections.reclaim(from: queueReader) }
+        if servesWaiting {
+            watch.acceptAll()
+        } else if let queueReader {
+            connections.reclaim(from: queueReader)
+        }
+        if listener.pool === self { listener.pool = nil }
         backoffDeadline = nil
         zygoteRetry = nil
         wantedSpawns = []
@@ -152,8 +203,9 @@ final class Pool {
 
     /// Takes over the connections of the generation before.
     func takeOver(from predecessor: Pool) {
-        watch.recheck()
-        predecessor.connections.move(to: connections)
+        listener.pool = self
+        watch.start()
+        predecessor.madeConnections?.move(to: connections)
     }
 
     /// Tells the processes of a draining pool to end: `first` now, harsher signals when `patience` is over.

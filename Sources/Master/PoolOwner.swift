@@ -1,3 +1,4 @@
+internal import Channel
 internal import Configuration
 internal import Logging
 internal import Reactor
@@ -16,12 +17,15 @@ protocol PoolOwner: AnyObject {
     func closeElsewhere(_ descriptor: CInt)
     /// Runs `task` in a process of its own, which is killed if it takes long; false if there can be none.
     func runElsewhere(_ task: () -> Void) -> Bool
-    /// How many more workers `process.max` allows the pool's generation.
-    func allowance(for pool: Pool) -> Int
+    /// What a pool's zygote must know.
+    func plan(for pool: Pool) -> ZygotePlan
     /// Most parked connections a pool may have.
     var parkingQuota: Int { get }
-    /// The serving pool on a listener, after any number of reloads.
-    func currentPool(on listener: Listener) -> Pool?
+    /// A pool has something to do each second, until it has neither process nor connection.
+    func poolIsActive(_ pool: Pool)
+    /// The zygote of an ondemand pool has no worker, or is wanted again.
+    func zygoteIsIdle(_ pool: Pool)
+    func zygoteIsWanted(_ pool: Pool)
     func processMaxReached()
     /// A zygote says that a child is its pool's worker; false if the kernel has said otherwise.
     func claim(_ process: ProcessID, for role: ChildRole) -> Bool

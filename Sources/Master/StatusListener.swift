@@ -28,6 +28,7 @@ final class StatusListener {
     private var retry: Reactor.Deadline?
     private var connections: [CInt: StatusConnection] = [:]
     private var order: [CInt] = []
+    private var itself: StatusListener?
 
     /// Answers on `listener` for `pool`.
     init(listener: Listener, pool: Pool, facts: PageFacts, reactor: Reactor, log: Log) {
@@ -60,6 +61,15 @@ final class StatusListener {
         retry = nil
         connections = [:]
         order = []
+        itself = nil
+    }
+
+    /// Another one answers from now on; who is connected here still gets an answer.
+    func retire() {
+        watch = nil
+        retry = nil
+        // Nobody else may need it: it lives as long as its connections.
+        if !connections.isEmpty { itself = self }
     }
 
     private func startLater() {
@@ -99,6 +109,7 @@ final class StatusListener {
     private func end(_ descriptor: CInt) {
         connections[descriptor] = nil
         order.removeAll { $0 == descriptor }
+        if connections.isEmpty { itself = nil }
     }
 }
 

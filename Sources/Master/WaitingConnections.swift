@@ -63,8 +63,8 @@ final class WaitingConnections {
     }
 
     private let reactor: Reactor
-    /// The master's end of the pool's queue; workers share the other one.
-    private let queue: MessageSocket
+    /// The master's end of the pool's queue; workers share the other one. Nil before the pool's first zygote.
+    private var queue: MessageSocket?
     private var parked: [CInt: Parked] = [:]
     private var order = Deque<CInt>()
     private var waiting = Deque<Waiting>()
@@ -78,10 +78,15 @@ final class WaitingConnections {
     /// Most connections under watch.
     var quota: Int
 
-    init(reactor: Reactor, queue: MessageSocket, quota: Int) {
+    init(reactor: Reactor, quota: Int) {
         self.reactor = reactor
-        self.queue = queue
         self.quota = quota
+    }
+
+    /// There will be workers, who take connections from `queue`.
+    func attach(_ queue: MessageSocket) {
+        self.queue = queue
+        flush()
     }
 
     /// How many workers have taken from the queue, by their own count.
@@ -93,7 +98,7 @@ final class WaitingConnections {
     /// The kernel says whether the queue is empty; how many are in it is the workers' count, and held against
     /// that.
     var waitingTotal: Int {
-        guard cepoll_unsent(queue.descriptor) > 0 else {
+        guard let queue, cepoll_unsent(queue.descriptor) > 0 else {
             sentToQueue = taken()
             return waiting.count
         }
@@ -291,6 +296,7 @@ final class WaitingConnections {
 
     /// Moves waiting connections into the pool's queue as far as it takes them.
     func flush() {
+        guard let queue else { return }
         while let next = waiting.first {
             let message = Message(.serve, flags: next.flags, value: next.acceptedTime)
             let sent = next.bytes.withUnsafeBytes { bytes in
@@ -308,7 +314,7 @@ final class WaitingConnections {
     }
 
     private func watchQueue() {
-        guard queueWatch == nil else { return }
+        guard queueWatch == nil, let queue else { return }
         queueWatch = try? reactor.watch(queue.descriptor, for: .writable) { [weak self] _ in self?.flush() }
     }
 

@@ -10,7 +10,7 @@ internal import SystemPackage
 
 /// A pool's zygote as the master sees it: the process, its channel, its output.
 final class ZygoteLink {
-    enum State { case starting, ready }
+    enum State { case starting, ready, ending }
 
     let process: ProcessID
     private(set) var state = State.starting
@@ -51,6 +51,7 @@ final class ZygoteLink {
         fileLimit: UInt64,
         handler: @escaping (Event) -> Void
     ) throws(Errno) {
+        guard let pages = scoreboard.memory else { throw .invalidArgument }
         let (mine, theirs) = try MessageSocket.pair()
         let bytes = plan.encoded()
         let file = SharedDescriptor(
@@ -67,7 +68,7 @@ final class ZygoteLink {
             [ByteString(program.path), ByteString(EngineMode.zygote.rawValue), paddedTitle(plan.pool)],
             descriptors: [
                 null.rawValue, pipe.write.rawValue, pipe.write.rawValue, theirs.descriptor, file.rawValue,
-                scoreboard.memory.descriptor.rawValue, queue.descriptor, listener.descriptor.rawValue,
+                pages.descriptor.rawValue, queue.descriptor, listener.descriptor.rawValue,
                 accessLog?.rawValue ?? null.rawValue,
             ],
             fileLimit: fileLimit
@@ -129,6 +130,12 @@ final class ZygoteLink {
             return false
         }
         return true
+    }
+
+    /// Tells it to end: nothing is asked of it any more.
+    func end() {
+        state = .ending
+        try? sendSignal(.terminate, to: process)
     }
 
     /// Gives future workers another access log.

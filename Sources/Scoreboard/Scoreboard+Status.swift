@@ -63,6 +63,7 @@ extension Scoreboard {
 
     /// Calls `body` with a stable copy of each slot in use and its stage.
     public func forEachWorker(_ body: (UnsafeMutablePointer<cscoreboard_slot>, Stage) -> Void) {
+        guard memory != nil else { return }
         withUnsafeTemporaryAllocation(of: cscoreboard_slot.self, capacity: 1) { copy in
             guard let copy = copy.baseAddress else { return }
             for index in 0..<slotCount where stage(index) != .free {

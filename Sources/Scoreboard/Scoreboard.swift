@@ -9,19 +9,39 @@ public import SystemPackage
 public final class Scoreboard {
     /// How many workers a pool can have, and thus the pages after the first.
     public let slotCount: Int
-    /// The pool's page.
-    public let pool: UnsafeMutablePointer<cscoreboard_pool>
-    /// The memory, for handing its descriptor to the zygote.
-    public let memory: SharedMemory
+    /// The pool's page; ``share()`` moves it, so it is not kept.
+    public private(set) var pool: UnsafeMutablePointer<cscoreboard_pool>
+    /// The memory, for handing its descriptor to the zygote; nil until ``share()``.
+    public private(set) var memory: SharedMemory?
 
     /// Bytes needed for a pool of `slotCount` workers.
     public static func size(slotCount: Int) -> Int { (slotCount + 1) * Int(CSCOREBOARD_PAGE) }
 
+    /// Figures of a pool without workers, which need no shared memory yet: all slots are free.
+    public init(unsharedSlotCount slotCount: Int) {
+        self.slotCount = slotCount
+        pool = .allocate(capacity: 1)
+        pool.initialize(to: cscoreboard_pool())
+        pool.pointee.slot_count = UInt32(slotCount)
+    }
+
     /// Creates zeroed pages.
     public convenience init(slotCount: Int) throws(Errno) {
-        let memory = try SharedMemory(name: "fpmd-scoreboard", size: Scoreboard.size(slotCount: slotCount))
-        self.init(memory: memory, slotCount: slotCount)
-        pool.pointee.slot_count = UInt32(slotCount)
+        self.init(unsharedSlotCount: slotCount)
+        try share()
+    }
+
+    /// Creates the shared pages, zeroed, and takes the pool's figures there; does nothing if they are there.
+    ///
+    /// - Throws: `Errno` of the memory that could not be had.
+    public func share() throws(Errno) {
+        guard memory == nil else { return }
+        let shared = try SharedMemory(name: "fpmd-scoreboard", size: Scoreboard.size(slotCount: slotCount))
+        let page = shared.base.bindMemory(to: cscoreboard_pool.self, capacity: 1)
+        page.pointee = pool.pointee
+        pool.deallocate()
+        pool = page
+        memory = shared
     }
 
     /// Maps the pages that another process created for `slotCount` workers.
@@ -36,9 +56,14 @@ public final class Scoreboard {
         pool = memory.base.bindMemory(to: cscoreboard_pool.self, capacity: 1)
     }
 
-    /// The page of slot `index`, 0 ..< ``slotCount``; traps outside.
+    deinit {
+        if memory == nil { pool.deallocate() }
+    }
+
+    /// The page of slot `index`, 0 ..< ``slotCount``; traps outside, and before ``share()``.
     public func slot(_ index: Int) -> UnsafeMutablePointer<cscoreboard_slot> {
         precondition(index >= 0 && index < slotCount, "our bug: slot \(index) of \(slotCount)")
+        guard let memory else { preconditionFailure("our bug: a slot of a pool without shared pages") }
         let page = memory.base + (index + 1) * Int(CSCOREBOARD_PAGE)
         return page.assumingMemoryBound(to: cscoreboard_slot.self)
     }
@@ -46,7 +71,8 @@ public final class Scoreboard {
     /// The stage a slot shows; values that mean nothing count as executing, so that a worker which lies is
     /// taken for busy.
     public func stage(_ index: Int) -> Stage {
-        Stage(rawValue: cscoreboard_load_word(&slot(index).pointee.stage)) ?? .executing
+        guard memory != nil else { return .free }
+        return Stage(rawValue: cscoreboard_load_word(&slot(index).pointee.stage)) ?? .executing
     }
 
     /// Zeroes a slot before it is given to a worker, keeping its requests in the pool's total.
@@ -60,6 +86,7 @@ public final class Scoreboard {
     /// Counts the slots by stage.
     public func counts() -> Counts {
         var counts = Counts()
+        guard memory != nil else { return counts }
         for index in 0..<slotCount {
             switch stage(index) {
             case .free: break
@@ -72,7 +99,8 @@ public final class Scoreboard {
 
     /// Requests begun since the pool's start: those of cleared slots and of the present ones.
     public func acceptedRequests() -> Int64 {
-        (0..<slotCount).reduce(retiredRequests) { $0.adding(requests(of: $1)) }
+        guard memory != nil else { return retiredRequests }
+        return (0..<slotCount).reduce(retiredRequests) { $0.adding(requests(of: $1)) }
     }
 
     // Workers can write to all pages: no count is negative, whatever they say.

@@ -13,10 +13,10 @@ import Testing
         #expect(MemoryLayout<cscoreboard_slot>.size <= 4096)
         #expect([1, 5, 100].map { Scoreboard.size(slotCount: $0) } == [8192, 24576, 413_696])
         let board = try Scoreboard(slotCount: 5)
-        #expect(board.memory.size == 24576)
+        #expect(try #require(board.memory).size == 24576)
         #expect(board.slotCount == 5)
         #expect(board.pool.pointee.slot_count == 5)
-        let base = UnsafeRawPointer(board.memory.base)
+        let base = UnsafeRawPointer(try #require(board.memory).base)
         #expect(UnsafeRawPointer(board.pool) == base)
         for index in 0..<5 { #expect(UnsafeRawPointer(board.slot(index)) == base + 4096 * (index + 1)) }
     }
@@ -55,10 +55,13 @@ import Testing
 
     @Test func pagesAreSharedAndSealed() throws {
         let master = try Scoreboard(slotCount: 3)
-        let worker = try Scoreboard(mapping: master.memory.descriptor, slotCount: 3)
+        let worker = try Scoreboard(mapping: #require(master.memory).descriptor, slotCount: 3)
         cscoreboard_store_word(&worker.slot(2).pointee.stage, Scoreboard.Stage.executing.rawValue)
         #expect(master.stage(2) == .executing)
-        #expect(ftruncate(master.memory.descriptor.rawValue, 0) == -1, "a worker cannot take the pages away")
+        #expect(
+            ftruncate(try #require(master.memory).descriptor.rawValue, 0) == -1,
+            "a worker cannot take the pages away"
+        )
     }
 
     @Test(arguments: [-1, 3, Int.max, Int.min])

@@ -10,4 +10,8 @@
 int cacl_allow(const char *_Nonnull path, const uid_t *_Nullable users, size_t user_count,
                const gid_t *_Nullable groups, size_t group_count, const char *_Nullable *_Nonnull step);
 
+/* Replaces the file's ACL by what its mode says, and adds read and write for the users and groups as above. */
+int cacl_replace(const char *_Nonnull path, mode_t mode, const uid_t *_Nullable users, size_t user_count,
+                 const gid_t *_Nullable groups, size_t group_count, const char *_Nullable *_Nonnull step);
+
 #endif

@@ -107,6 +107,12 @@ int cepoll_listen_unix(const char *path, size_t path_length, unsigned mode, int 
 /* Owner of a socket file that this process has just bound: only if the path still names a socket of its own (whoever
    may write the directory can put a link there). A uid or gid of -1 stays. */
 int cepoll_own_socket(const char *path, uid_t uid, gid_t gid);
+/* Which file a path names, links not followed. */
+int cepoll_socket_identity(const char *path, uint64_t *device, uint64_t *inode);
+/* A descriptor (O_PATH) for the socket file of that identity; ESTALE if the path names something else now. */
+int cepoll_known_socket_path(const char *path, uint64_t device, uint64_t inode);
+/* Owner and mode of the socket file behind such a descriptor. */
+int cepoll_change_socket(int handle, uid_t uid, gid_t gid, unsigned mode);
 /* The same check; a descriptor (O_PATH) through which /proc/self/fd names the socket itself. */
 int cepoll_socket_path(const char *path);
 /* A file of this process's own: removed if it is there, created anew, links never followed. */

@@ -1,0 +1,48 @@
+internal import CEpoll
+internal import Configuration
+internal import Glibc
+internal import Logging
+internal import Syscalls
+
+/// What a reload changes for the service as a whole.
+extension Master {
+    /// Takes over the global settings of the new configuration.
+    ///
+    /// It is in force already: what cannot be done is said, and stays as it was.
+    func applyGlobals(former: GlobalSettings) {
+        let global = configuration.global
+        log.level = global.effectiveLogLevel
+        log.limit = global.logLimit
+        applyLog(global)
+        if global.pidFile != former.pidFile {
+            _ = writePIDFile()
+            if let old = former.pidFile, isOwn(old) { unlink(old.description) }
+        }
+        if options.loadOptions.isRoot, global.processPriority != former.processPriority,
+            cepoll_set_priority(CInt(global.processPriority ?? 0)) < 0
+        {
+            log.error("process.priority stays: \(describe(currentErrno))")
+        }
+        let isFileLimitNew = global.rlimitFiles > 0 && global.rlimitFiles != former.rlimitFiles
+        let isCoreLimitNew = global.rlimitCore != 0 && global.rlimitCore != former.rlimitCore
+        if isFileLimitNew || isCoreLimitNew { _ = applyLimits() }
+    }
+
+    /// The error log of the new configuration, also where it is syslog now, or was.
+    private func applyLog(_ global: GlobalSettings) {
+        guard !log.isPinnedToStandardError else { return }
+        if global.logsToSyslog {
+            log.openSyslog(
+                ident: global.syslogIdent?.description ?? "php-fpm",
+                facility: global.syslogFacility
+            )
+            return log.use(.syslog)
+        }
+        guard let path = global.errorLog else { return }
+        let descriptor = cepoll_open_append(path.description)
+        guard descriptor >= 0 else {
+            return log.error("error_log stays: failed to open '\(path)': \(describe(currentErrno))")
+        }
+        log.use(.file(path: path, descriptor: SharedDescriptor(adopting: descriptor)))
+    }
+}
