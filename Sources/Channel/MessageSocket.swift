@@ -60,6 +60,8 @@ public struct Message: Equatable {
         public static var keptAlive: Flags { Flags(rawValue: 1) }
         /// The peer's address has been checked against `listen.allowed_clients`.
         public static var peerChecked: Flags { Flags(rawValue: 2) }
+        /// The request has waited in the master's queue since the time in the message.
+        public static var queued: Flags { Flags(rawValue: 4) }
     }
 
     /// A message with what is not needed left at zero.

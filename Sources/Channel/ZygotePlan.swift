@@ -68,6 +68,10 @@ public struct ZygotePlan: Equatable {
     public var slotCount = 1
     /// `pm.max_requests`.
     public var maxRequests = 0
+    /// Scripts are told how long their request has waited, also if it has not.
+    public var tellsQueueTime = false
+    /// `response_buffer`.
+    public var responseBuffer = 0
     /// `ping.path`, `ping.response`.
     public var pingPath: ByteString?
     /// `ping.response`.
@@ -139,6 +143,8 @@ extension ZygotePlan {
         writer.put(processManager)
         writer.put(slotCount)
         writer.put(maxRequests)
+        writer.put(tellsQueueTime)
+        writer.put(responseBuffer)
         writer.put(pingPath)
         writer.put(pingResponse)
         writer.put(statusPath)
@@ -186,6 +192,8 @@ extension ZygotePlan {
         processManager = reader.text()
         slotCount = reader.number()
         maxRequests = reader.number()
+        tellsQueueTime = reader.flag()
+        responseBuffer = reader.number()
         pingPath = reader.optionalText()
         pingResponse = reader.text()
         statusPath = reader.optionalText()

@@ -1,5 +1,6 @@
 internal import CEpoll
 internal import Channel
+internal import Configuration
 internal import PoolPolicy
 internal import Reactor
 internal import Syscalls
@@ -14,6 +15,7 @@ internal import SystemPackage
 ///     watching ── readable ──► settling ── still readable ──► grow, or wait longer ──► settling …
 ///        ▲                        │
 ///        └──── nothing waits ─────┘
+///                                 └── cannot grow, and nothing moves ──► ``Saturation`` ──► settling
 ///
 /// Settling exists because "no worker sleeps" is usually over within microseconds under load. It also finds
 /// connections whose wake-up was lost with a worker that died or stopped between being woken and accepting.
@@ -29,10 +31,15 @@ final class ListenerWatch {
     private var settling: Reactor.Deadline?
     private var pause = firstPause
     private var isStarted = false
+    /// The pool when somebody last found that nobody sleeps.
+    private var seen = Pace(begun: 0, time: 0)
+    let saturation: Saturation
 
     init(pool: Pool, reactor: Reactor) {
         self.pool = pool
         self.reactor = reactor
+        saturation = Saturation(pool: pool, reactor: reactor)
+        saturation.onEnd = { [weak self] in self?.arm() }
     }
 
     /// Begins to watch.
@@ -47,23 +54,28 @@ final class ListenerWatch {
         isStarted = false
         registration = nil
         settling = nil
+        saturation.end()
     }
+
+    /// Whether anything but the watch itself is under way.
+    private var isElsewhere: Bool { settling != nil || saturation.isActive }
 
     /// A worker has registered with the listener: the master moves behind it.
     func workerJoined() {
         guard isStarted else { return start() }
-        if settling == nil { arm() }
+        saturation.workerJoined()
+        if !isElsewhere { arm() }
     }
 
     /// Looks at the listener now: something changed that may have lost a wake-up.
     func recheck() {
-        guard isStarted, settling == nil else { return }
+        guard isStarted, !isElsewhere else { return }
         arm()
     }
 
     /// Once a second, for wake-ups lost without a trace (a worker that was stopped after being woken).
     func tick() {
-        guard isStarted, settling == nil, hasConnections() || pool.connections.waitingTotal > 0 else {
+        guard isStarted, !isElsewhere, hasConnections() || pool.queue.total > 0 else {
             return
         }
         settle(after: Self.firstPause)
@@ -71,12 +83,12 @@ final class ListenerWatch {
 
     /// Connections have been put into the queue from elsewhere (parked ones that have sent a request).
     func connectionsAreWaiting() {
-        guard isStarted, settling == nil else { return }
+        guard isStarted, !isElsewhere else { return }
         if pool.policy.running == 0 {
-            _ = pool.grow(depth: max(1, pool.connections.waitingTotal))
-            settle(after: Self.firstPause)
+            _ = pool.grow(depth: max(1, pool.queue.total))
+            beginToSettle()
         } else if pool.idleWorkers() == 0 {
-            settle(after: Self.firstPause)
+            beginToSettle()
         }
     }
 
@@ -98,13 +110,30 @@ final class ListenerWatch {
 
     private func becameReadable() {
         registration = nil
+        if pool.policy.running == 0 { growForBacklog() }
+        // With a limit on the queue its depth is to be known at once.
+        if pool.settings.limitsQueue, saturateNow() { return }
+        beginToSettle()
+    }
+
+    private func beginToSettle() {
+        seen = pool.pace()
         pause = Self.firstPause
-        if pool.policy.running == 0 {
-            growForBacklog()
-            settle(after: Self.firstPause)
-        } else {
-            settle(after: pause)
-        }
+        settle(after: pause)
+    }
+
+    /// Accepts in the master from now on, if nobody sleeps and there can be no more workers; whether it does.
+    func saturateNow() -> Bool {
+        guard isStarted, !saturation.isActive else { return saturation.isActive }
+        guard pool.idleWorkers() == 0, pool.cannotGrow else { return false }
+        saturate(pool.pace())
+        return true
+    }
+
+    private func saturate(_ pace: Pace) {
+        registration = nil
+        settling = nil
+        saturation.begin(pace)
     }
 
     private func settle(after duration: Duration) {
@@ -115,7 +144,7 @@ final class ListenerWatch {
     private func settled() {
         settling = nil
         guard isStarted else { return }
-        let isQueued = pool.connections.waitingTotal > 0
+        let isQueued = pool.queue.total > 0
         guard hasConnections() || isQueued else { return arm() }
         let idle = pool.idleWorkers()
         if idle > 0, !isQueued {
@@ -124,6 +153,14 @@ final class ListenerWatch {
             return settle(after: Self.firstPause)
         }
         growForBacklog()
+        if idle == 0, pool.cannotGrow {
+            let pace = pool.pace()
+            switch pace.verdict(since: seen, workers: pool.policy.running) {
+            case .standing: return saturate(pace)
+            case .tooEarly: break
+            case .unclear, .moving: seen = pace
+            }
+        }
         pause = min(pause * 2, Self.longestPause)
         settle(after: pause)
     }
@@ -139,8 +176,8 @@ final class ListenerWatch {
     private func growForBacklog() {
         let possible = min(pool.startable(), Self.acceptBatch)
         let starting = pool.policy.starting
-        accept(max(0, possible + starting - pool.connections.waitingTotal))
-        let depth = pool.connections.waitingTotal + (hasConnections() ? 1 : 0)
+        accept(max(0, possible + starting - pool.queue.total))
+        let depth = pool.queue.total + (hasConnections() ? 1 : 0)
         if depth > starting { _ = pool.grow(depth: depth) }
     }
 
@@ -156,7 +193,7 @@ final class ListenerWatch {
                 break
             }
             taken += 1
-            pool.connections.enqueue(descriptor)
+            pool.connections.enqueue(Connection(adopting: descriptor))
         }
         return taken
     }

@@ -11,6 +11,8 @@ internal import Syscalls
 extension Master: PoolOwner {
     var program: EngineProgram { options.program }
 
+    var socketDiagnosis: CInt? { diagnosis?.rawValue }
+
     var mayStartWorkers: Bool {
         switch state {
         case .starting, .serving, .reloading: true
@@ -116,7 +118,7 @@ extension Master: PoolOwner {
     }
 
     func poolMayBeGone(_ pool: Pool) {
-        if !pool.hasProcesses { drainingPools[ObjectIdentifier(pool)] = nil }
+        if !pool.hasWork { drainingPools[ObjectIdentifier(pool)] = nil }
         finishStopping()
     }
 

@@ -20,7 +20,7 @@ extension Master {
     func keepDraining(_ pool: Pool) {
         activePools[ObjectIdentifier(pool)] = nil
         warmZygotes.release(pool)
-        if pool.hasProcesses { drainingPools[ObjectIdentifier(pool)] = pool }
+        if pool.hasWork { drainingPools[ObjectIdentifier(pool)] = pool }
     }
 
     /// Removes the files of sockets that none of the pools has.

@@ -54,6 +54,8 @@ public final class Master<Host: ConfigurationHost> {
     var maximumZygotesStarting = 4
 
     let signals: OwnedDescriptor
+    /// For the accept queues of Unix sockets.
+    let diagnosis: SharedDescriptor?
     var signalWatch: Reactor.Registration?
     var tickDeadline: Reactor.Deadline?
     /// Output of other processes is kept back no longer than this: it may say why nothing gets ready.
@@ -90,6 +92,8 @@ public final class Master<Host: ConfigurationHost> {
         signals = OwnedDescriptor(
             adopting: try retryingOnInterrupt { cepoll_signalfd(handled, handled.count) }
         )
+        let diag = cepoll_diag_socket()
+        diagnosis = diag < 0 ? nil : SharedDescriptor(adopting: diag)
         maximumZygotesStarting = max(4, 2 * Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
     }
 

@@ -39,6 +39,8 @@ enum PlanBuilder {
         plan.processManager = ByteString((pool.processManager ?? .static).name)
         plan.slotCount = pool.maxChildren
         plan.maxRequests = pool.maxRequests
+        plan.tellsQueueTime = pool.limitsQueue
+        plan.responseBuffer = pool.responseBuffer
         plan.pingPath = pool.pingPath
         plan.pingResponse = pool.pingResponse ?? "pong"
         plan.statusPath = pool.statusPath

@@ -79,8 +79,8 @@ extension Pool {
     /// Once a second.
     func tick() {
         guard state == .serving else { return }
-        refreshQueueFigures()
         guard policy.running > 0 || settings.processManager != .ondemand else { return }
+        refreshQueueFigures()
         let timeout = settings.processIdleTimeout
         let now = MonotonicTime.now
         var idleTooLong = 0
@@ -95,18 +95,6 @@ extension Pool {
             policy.tick(PoolPolicy.Counts(idle: counts.idle, idleTooLong: idleTooLong), at: now.nanoseconds)
         )
         watch.tick()
-    }
-
-    func refreshQueueFigures() {
-        guard listener.isTCP else { return }
-        var queued: UInt32 = 0
-        var limit: UInt32 = 0
-        guard cepoll_tcp_queue(listener.descriptor.rawValue, &queued, &limit) == 0 else { return }
-        let page = scoreboard.pool
-        cscoreboard_store(&page.pointee.listen_queue, Int64(queued))
-        cscoreboard_store(&page.pointee.listen_queue_len, Int64(limit))
-        mostQueued = max(mostQueued, Int64(queued))
-        cscoreboard_store(&page.pointee.max_listen_queue, mostQueued)
     }
 
     func idleTime(_ worker: WorkerRecord, _ now: MonotonicTime) -> Duration {

@@ -69,9 +69,9 @@ extension Pool {
     }
 
     /// The connection that a worker gave back; nil, and the worker killed, if it is anything else.
-    func takeOne(_ descriptors: [CInt], from worker: WorkerRecord) -> CInt? {
+    func takeOne(_ descriptors: [CInt], from worker: WorkerRecord) -> Connection? {
         if descriptors.count == 1, let descriptor = descriptors.first, cepoll_is_stream_socket(descriptor) {
-            return descriptor
+            return Connection(adopting: descriptor)
         }
         // Closing an arbitrary file may wait for a file server that answers to the worker's user.
         for descriptor in descriptors { owner.closeElsewhere(descriptor) }

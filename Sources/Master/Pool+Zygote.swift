@@ -1,3 +1,4 @@
+internal import Channel
 internal import Configuration
 internal import Logging
 internal import PoolPolicy
@@ -49,7 +50,10 @@ extension Pool {
         switch event {
         case .ready:
             zygoteDeadline = nil
-            traceLayout = zygote?.traceLayout
+            traceLayout = zygote?.report?.traceLayout
+            if let report = zygote?.report {
+                ownPages.facts = PageFacts(poweredBy: report.poweredBy, charset: report.charset)
+            }
             zygoteBackoff.succeeded()
             let wasTried = triesEngine
             triesEngine = false

@@ -2,6 +2,7 @@ internal import CEpoll
 internal import CScoreboard
 internal import Channel
 internal import Configuration
+internal import FastCGI
 internal import Logging
 internal import PoolPolicy
 internal import Reactor
@@ -38,6 +39,8 @@ final class Pool {
     var queueReader: MessageSocket?
     /// Nil until there has been one that waits.
     private var madeConnections: WaitingConnections?
+    private(set) var madeQueue: RequestQueue?
+    private(set) var madeResponses: OutgoingResponses?
     var policy: PoolPolicy {
         didSet { generation.add(policy.running - oldValue.running) }
     }
@@ -54,6 +57,13 @@ final class Pool {
     var escalation: Escalation?
     var zygoteDeadline: Reactor.Deadline?
     var mostQueued: Int64 = 0
+    var queueFigures = QueueFigures()
+    /// Status and ping, when the master answers them in place of a worker.
+    lazy var ownPages = StatusAnswer(settings: settings, scoreboard: scoreboard)
+    /// Parameters of the request that is looked at.
+    lazy var scratch = RequestScratch()
+    /// Whom `listen.allowed_clients` allows; nil: everybody.
+    lazy var allowedPeers = listener.isTCP ? settings.allowedClients.map { AllowedPeers($0) } : nil
 
     var zygote: ZygoteLink?
     var zygoteRequested = false
@@ -93,10 +103,10 @@ final class Pool {
     /// Connections that no worker has.
     var connections: WaitingConnections {
         if let madeConnections { return madeConnections }
-        let made = WaitingConnections(reactor: owner.reactor, quota: owner.parkingQuota)
+        let made = WaitingConnections(reactor: owner.reactor, queue: queue, quota: owner.parkingQuota)
         made.onDispatch = { [weak self] in self?.watch.connectionsAreWaiting() }
-        made.taken = { [scoreboard] in cscoreboard_load(&scoreboard.pool.pointee.taken) }
         made.onOverflow = { [weak self] in self?.reportOverflow() }
+        made.admits = { [weak self] in self?.admits($0) ?? true }
         madeConnections = made
         return made
     }
@@ -112,7 +122,7 @@ final class Pool {
         if let queueReader { return queueReader }
         let (writer, reader) = try MessageSocket.pair(bufferBytes: 1 << 20)
         queueReader = reader
-        connections.attach(writer)
+        queue.attach(writer, reader: reader)
         return reader
     }
 
@@ -122,6 +132,51 @@ final class Pool {
         generation = other
         other.add(policy.running)
     }
+
+    /// Requests that wait for a worker.
+    var queue: RequestQueue {
+        if let madeQueue { return madeQueue }
+        let made = RequestQueue(
+            reactor: owner.reactor,
+            isTCP: listener.isTCP,
+            timeout: settings.queueTimeout
+        )
+        made.taken = { [scoreboard] in cscoreboard_load(&scoreboard.pool.pointee.taken) }
+        made.onExpired = { [weak self] in self?.expired($0) }
+        made.onAbandoned = { [weak self] in self?.queueFigures.abandoned += 1 }
+        made.onPassed = { [weak self] in self?.queueFigures.passed(after: $0) }
+        made.onTaken = { [weak self] in self?.watch.saturation.workerTook() }
+        madeQueue = made
+        return made
+    }
+
+    /// Answers that clients take slowly.
+    var responses: OutgoingResponses {
+        if let madeResponses { return madeResponses }
+        let made = OutgoingResponses(
+            reactor: owner.reactor,
+            byteQuota: Self.responseQuota(settings.responseBuffer)
+        )
+        made.onKept = { [weak self] connection, bytes in
+            guard let self else { return }
+            (listener.pool ?? self).connections.park(
+                connection,
+                flags: [.keptAlive, .peerChecked],
+                acceptedTime: MonotonicTime.now.nanoseconds,
+                bytes: bytes
+            )
+        }
+        made.onLinger = { [weak self] connection in
+            guard let self else { return }
+            (listener.pool ?? self).connections.linger(connection)
+        }
+        made.onChange = { [weak self] in self?.publishResponses() }
+        madeResponses = made
+        return made
+    }
+
+    /// Bytes of unsent responses that the master keeps for a pool.
+    static func responseQuota(_ responseBuffer: Int) -> Int { max(64 << 20, 16 * responseBuffer) }
 
     /// Said at most once a minute: it is the line that explains why nobody is served.
     func reportAcceptFailure(_ error: Errno) {
@@ -146,6 +201,8 @@ final class Pool {
     var runningWorkers: Int { policy.running }
     /// Whether there is any process left.
     var hasProcesses: Bool { !workers.isEmpty || zygote != nil }
+    /// Whether there is anything to wait for before a draining pool is gone.
+    var hasWork: Bool { hasProcesses || (madeResponses?.count ?? 0) > 0 }
 
     // MARK: - Life
 
@@ -189,11 +246,7 @@ final class Pool {
         guard state != .draining else { return }
         state = .draining
         watch.stop()
-        if servesWaiting {
-            watch.acceptAll()
-        } else if let queueReader {
-            connections.reclaim(from: queueReader)
-        }
+        if servesWaiting { watch.acceptAll() } else { madeQueue?.takeBack() }
         if listener.pool === self { listener.pool = nil }
         backoffDeadline = nil
         zygoteRetry = nil
@@ -224,6 +277,8 @@ final class Pool {
     }
 
     func signalAll(_ signal: Signal) {
+        // Slow readers have had their time.
+        if signal != .quit { madeResponses?.dropAll() }
         for worker in workers.values {
             guard let process = worker.process else { continue }
             // Until a worker has spoken its number is only claimed; it is told to leave as soon as it does.
@@ -235,6 +290,7 @@ final class Pool {
             if signal == .quit { worker.state = .leaving(process) }
         }
         if signal == .kill, let link = zygote { try? sendSignal(.kill, to: link.process) }
+        if !hasWork { owner.poolMayBeGone(self) }
     }
 
     /// Opens the access log anew and gives it to the zygote and the workers, who hold the old file.

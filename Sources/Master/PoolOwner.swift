@@ -11,6 +11,8 @@ protocol PoolOwner: AnyObject {
     var program: EngineProgram { get }
     /// Soft RLIMIT_NOFILE as the master found it, for its children.
     var inheritedFileLimit: UInt64 { get }
+    /// A netlink socket that tells about sockets; nil where there is none.
+    var socketDiagnosis: CInt? { get }
     /// Whether workers are started at all (not while stopping).
     var mayStartWorkers: Bool { get }
     /// Closes a descriptor of unknown kind without waiting for that.

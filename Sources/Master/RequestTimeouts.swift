@@ -126,32 +126,11 @@ final class RequestTimeouts {
         _ slot: UnsafeMutablePointer<cscoreboard_slot>,
         _ what: ByteString
     ) {
-        let query = printable(cscoreboard_query(slot))
-        let request: ByteString =
-            "\(printable(cscoreboard_method(slot))) \(printable(cscoreboard_uri(slot)))\(query.isEmpty ? "" : "?")\(query)"
+        let text = RequestText(slot)
         log.warning(
-            "[pool \(pool.name)] child \(process), script '\(printable(cscoreboard_script(slot)))' (request: \"\(request)\") \(what)"
+            "[pool \(pool.name)] child \(process), script '\(text.script)' (request: \"\(text.request)\") \(what)"
         )
     }
-}
-
-/// The text with anything that is not printable ASCII as a dot: it is the client's and the worker's.
-private func printable(_ text: UnsafePointer<CChar>) -> ByteString {
-    var bytes: [UInt8] = []
-    var position = 0
-    while text[position] != 0 {
-        let byte = UInt8(bitPattern: text[position])
-        bytes.append((0x20...0x7e).contains(byte) ? byte : UInt8(ascii: "."))
-        position += 1
-    }
-    return ByteString(bytes)
-}
-
-/// `12.345678`.
-private func secondsText(_ duration: Duration) -> ByteString {
-    let micros = duration.nanoseconds / 1000
-    let fraction = String(micros % 1_000_000)
-    return ByteString("\(micros / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction)
 }
 
 @available(*, unavailable)

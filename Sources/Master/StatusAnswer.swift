@@ -26,9 +26,14 @@ public struct PageFacts {
 final class StatusAnswer {
     private let settings: PoolSettings
     private let scoreboard: Scoreboard
-    private let facts: PageFacts
+    /// What PHP would add to the headers; the pool's zygote says it.
+    var facts: PageFacts
 
-    init(settings: PoolSettings, scoreboard: Scoreboard, facts: PageFacts) {
+    init(
+        settings: PoolSettings,
+        scoreboard: Scoreboard,
+        facts: PageFacts = PageFacts(poweredBy: nil, charset: "UTF-8")
+    ) {
         self.settings = settings
         self.scoreboard = scoreboard
         self.facts = facts
@@ -44,9 +49,18 @@ final class StatusAnswer {
     private static let cacheControl: ByteString =
         "Cache-Control: no-cache, no-store, must-revalidate, max-age=0"
 
-    /// The records that answer a request.
+    /// The records that answer a request on `pm.status_listen`: 404 for what is neither status nor ping.
     func response(to table: inout ParameterTable, requestID: UInt16) -> [UInt8] {
-        var page = page(for: &table)
+        render(page(for: &table) ?? notFound, table, requestID)
+    }
+
+    /// The records that answer a request for status or ping on the pool's own address; nil for any other request.
+    func ownResponse(to table: inout ParameterTable, requestID: UInt16) -> [UInt8]? {
+        page(for: &table).map { render($0, table, requestID) }
+    }
+
+    private func render(_ page: Page, _ table: borrowing ParameterTable, _ requestID: UInt16) -> [UInt8] {
+        var page = page
         let method = table.value(of: "REQUEST_METHOD").map { table.bytes(of: $0) } ?? []
         if method == Array("HEAD".utf8) { page.body = [] }
         var bytes: [UInt8] = []
@@ -57,7 +71,7 @@ final class StatusAnswer {
         for header in page.headers { line(header) }
         bytes += [13, 10]
         bytes += page.body
-        return framed(bytes, requestID)
+        return framedResponse(bytes, requestID: requestID)
     }
 
     /// The record that answers GET_VALUES; nil when the question is malformed.
@@ -68,29 +82,14 @@ final class StatusAnswer {
         }
     }
 
-    private func framed(_ bytes: [UInt8], _ requestID: UInt16) -> [UInt8] {
-        let records = bytes.count / RecordLimit.maximumAlignedContent + 1
-        let size = bytes.count + records * (RecordLimit.headerLength + 8) + 2 * RecordLimit.endRequestLength
-        return [UInt8](unsafeUninitializedCapacity: max(size, ResponseFramer.minimumBuffer)) {
-            buffer,
-            count in
-            let memory = UnsafeMutableRawBufferPointer(buffer)
-            var framer = ResponseFramer(requestID: requestID)
-            let taken = bytes.withUnsafeBytes { framer.append($0, to: .standardOutput, in: memory) }
-            precondition(taken == bytes.count, "our bug: the buffer was computed too small")
-            framer.endRequest(in: memory)
-            count = framer.count
-        }
-    }
-
-    private func page(for table: inout ParameterTable) -> Page {
+    private func page(for table: inout ParameterTable) -> Page? {
         let resolver = ScriptResolver(
             ScriptResolver.Settings(fixPathinfo: true, discardPath: false, documentRoot: [])
         )
         let resolution = resolver.resolve(&table, exists: { _ in true }, isRegularFile: { _ in true })
         guard resolution.hasScriptParameter, table.value(of: "REQUEST_METHOD") != nil,
             let uri = resolution.requestURI
-        else { return notFound }
+        else { return nil }
         let path = ByteString(table.bytes(of: uri))
         if let ping = settings.pingPath, !ping.isEmpty, path == ping {
             return Page(
@@ -98,7 +97,7 @@ final class StatusAnswer {
                 body: (settings.pingResponse ?? "pong").bytes
             )
         }
-        guard let status = settings.statusPath, !status.isEmpty, path == status else { return notFound }
+        guard let status = settings.statusPath, !status.isEmpty, path == status else { return nil }
         return statusPage(table)
     }
 

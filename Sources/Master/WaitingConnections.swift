@@ -1,4 +1,3 @@
-internal import CEpoll
 internal import Channel
 internal import DequeModule
 internal import FastCGI
@@ -7,10 +6,11 @@ internal import Reactor
 internal import Syscalls
 internal import SystemPackage
 
-/// The connections of one pool that no worker has: parked ones (silent, idle between requests, or sending a
-/// request slowly) and those that wait for a worker.
+/// The connections of one pool that no worker has and that have no complete request: parked ones (silent, idle
+/// between requests, or sending a request slowly).
 ///
-///     parked ── a request has arrived ──► waiting ── room in the queue ──► the pool's queue (workers take it)
+///     parked ── a request has arrived ──► admitted ──► the pool's ``RequestQueue``
+///        │                                   └── answered here, while the pool is saturated
 ///        └── closed, silent for too long, malformed ──► closed
 ///
 /// Bounded for each pool, so that one pool's clients cost the others nothing: a number of connections (its quota), a
@@ -19,7 +19,7 @@ final class WaitingConnections {
     /// A request that arrives slowly is assembled up to here; then a worker gets what there is.
     private static let assemblyLimit = 128 << 10
     /// Bytes of requests that arrive slowly, over all connections of the pool.
-    private static let memoryLimit = 32 << 20
+    private static let memoryLimit = RequestQueue.memoryLimit
     /// A connection that sends nothing at all is closed after this time, as php-fpm does.
     private static let silentPatience = Duration.seconds(5)
     /// A request must be complete this long after its first byte.
@@ -43,8 +43,14 @@ final class WaitingConnections {
         var registration: Reactor.Registration?
         var deadline: Reactor.Deadline?
 
-        init(descriptor: CInt, purpose: Purpose, flags: Message.Flags, acceptedTime: UInt64, bytes: [UInt8]) {
-            self.descriptor = Connection(adopting: descriptor)
+        init(
+            _ descriptor: Connection,
+            purpose: Purpose,
+            flags: Message.Flags,
+            acceptedTime: UInt64,
+            bytes: [UInt8]
+        ) {
+            self.descriptor = descriptor
             self.purpose = purpose
             self.flags = flags
             self.acceptedTime = acceptedTime
@@ -55,58 +61,27 @@ final class WaitingConnections {
         deinit { registration = nil }
     }
 
-    private struct Waiting {
-        let descriptor: Connection
-        let flags: Message.Flags
-        let acceptedTime: UInt64
-        let bytes: [UInt8]
-    }
-
     private let reactor: Reactor
-    /// The master's end of the pool's queue; workers share the other one. Nil before the pool's first zygote.
-    private var queue: MessageSocket?
+    private let queue: RequestQueue
     private var parked: [CInt: Parked] = [:]
     private var order = Deque<CInt>()
-    private var waiting = Deque<Waiting>()
-    private var queueWatch: Reactor.Registration?
     private var assembledBytes = 0
     private var table = ParameterTable()
     /// Called when something waits for a worker that did not before.
     var onDispatch: () -> Void = {}
+    /// Called with a complete request; false when it has been dealt with, and is not to wait for a worker.
+    var admits: (WaitingRequest) -> Bool = { _ in true }
     /// Called when a connection was closed because there are too many.
     var onOverflow: () -> Void = {}
     /// Most connections under watch.
     var quota: Int
 
-    init(reactor: Reactor, quota: Int) {
+    init(reactor: Reactor, queue: RequestQueue, quota: Int) {
         self.reactor = reactor
+        self.queue = queue
         self.quota = quota
     }
 
-    /// There will be workers, who take connections from `queue`.
-    func attach(_ queue: MessageSocket) {
-        self.queue = queue
-        flush()
-    }
-
-    /// How many workers have taken from the queue, by their own count.
-    var taken: () -> Int64 = { 0 }
-    private var sentToQueue: Int64 = 0
-
-    /// Connections that wait for a worker, here or in the queue.
-    ///
-    /// The kernel says whether the queue is empty; how many are in it is the workers' count, and held against
-    /// that.
-    var waitingTotal: Int {
-        guard let queue, cepoll_unsent(queue.descriptor) > 0 else {
-            sentToQueue = taken()
-            return waiting.count
-        }
-        return waiting.count + Int(clamping: min(4096, max(1, sentToQueue &- taken())))
-    }
-
-    /// Connections that wait for a worker in the master's memory.
-    var waitingCount: Int { waiting.count }
     /// Connections under watch.
     var parkedCount: Int { parked.count }
 
@@ -119,10 +94,10 @@ final class WaitingConnections {
     ///   - flags: What the worker knows of it.
     ///   - acceptedTime: Monotonic nanoseconds.
     ///   - bytes: What has been received of its request.
-    func park(_ descriptor: CInt, flags: Message.Flags, acceptedTime: UInt64, bytes: [UInt8]) {
+    func park(_ descriptor: Connection, flags: Message.Flags, acceptedTime: UInt64, bytes: [UInt8]) {
         let purpose: Purpose = !bytes.isEmpty ? .assembling : flags.contains(.keptAlive) ? .idle : .silent
         let connection = Parked(
-            descriptor: descriptor,
+            descriptor,
             purpose: purpose,
             flags: flags,
             acceptedTime: acceptedTime,
@@ -130,29 +105,61 @@ final class WaitingConnections {
         )
         guard purpose == .assembling, isComplete(connection) else { return watch(connection) }
         dispatch(
-            Waiting(descriptor: connection.descriptor, flags: flags, acceptedTime: acceptedTime, bytes: bytes)
+            WaitingRequest(connection: descriptor, flags: flags, arrival: acceptedTime, bytes: bytes)
         )
     }
 
     /// Takes a new connection that the master has accepted: straight to the workers, who check its address.
-    func enqueue(_ descriptor: CInt) {
-        dispatch(
-            Waiting(
-                descriptor: Connection(adopting: descriptor),
+    func enqueue(_ descriptor: Connection) {
+        queue.append(
+            WaitingRequest(
+                connection: descriptor,
                 flags: [],
-                acceptedTime: MonotonicTime.now.nanoseconds,
+                arrival: MonotonicTime.now.nanoseconds,
                 bytes: []
             )
         )
+        onDispatch()
+    }
+
+    /// Takes a new connection that the master has accepted and checked while the pool is saturated: what it has sent
+    /// already is read now.
+    func arrive(_ descriptor: Connection) {
+        let connection = Parked(
+            descriptor,
+            purpose: .silent,
+            flags: .peerChecked,
+            acceptedTime: MonotonicTime.now.nanoseconds,
+            bytes: []
+        )
+        // No more memory for requests: it waits unread.
+        guard queue.byteCount + assembledBytes < Self.memoryLimit else {
+            return dispatch(
+                WaitingRequest(
+                    connection: descriptor,
+                    flags: .peerChecked,
+                    arrival: connection.acceptedTime,
+                    bytes: []
+                )
+            )
+        }
+        switch receive(into: connection) {
+        case .closed: return
+        case .nothing: watch(connection)
+        case .incomplete:
+            connection.purpose = .assembling
+            watch(connection)
+        case .complete: dispatch(connection, arrival: connection.acceptedTime)
+        }
     }
 
     /// Takes a connection whose response is complete: what the client still sends is thrown away until it closes.
-    func linger(_ descriptor: CInt) {
-        watch(Parked(descriptor: descriptor, purpose: .lingering, flags: [], acceptedTime: 0, bytes: []))
+    func linger(_ descriptor: Connection) {
+        watch(Parked(descriptor, purpose: .lingering, flags: [], acceptedTime: 0, bytes: []))
     }
 
     private func watch(_ connection: Parked) {
-        if parked.count >= quota {
+        if parked.count + queue.count >= quota, !parked.isEmpty {
             closeOldest()
             onOverflow()
         }
@@ -206,33 +213,36 @@ final class WaitingConnections {
     /// Takes what has come; a complete request goes to the workers, with its bytes.
     private func receive(_ connection: Parked) {
         let number = connection.descriptor.rawValue
+        let before = connection.bytes.count
+        let progress = receive(into: connection)
+        assembledBytes += connection.bytes.count - before
+        switch progress {
+        case .closed: drop(number)
+        case .nothing: return
+        case .complete:
+            release(number)
+            dispatch(connection, arrival: MonotonicTime.now.nanoseconds)
+        case .incomplete:
+            if connection.purpose != .assembling {
+                connection.purpose = .assembling
+                setDeadline(of: connection)
+            }
+            while assembledBytes > Self.memoryLimit, parked.count > 1 { closeOldest() }
+        }
+    }
+
+    private enum Progress { case nothing, incomplete, complete, closed }
+
+    private func receive(into connection: Parked) -> Progress {
         withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 8) { buffer in
             let room = min(buffer.count, Self.assemblyLimit - connection.bytes.count)
             let window = UnsafeMutableRawBufferPointer(rebasing: buffer[0..<room])
-            guard let transfer = try? Syscalls.receive(number, into: window) else { return drop(number) }
-            switch transfer {
-            case .endOfStream: drop(number)
-            case .wouldBlock: return
+            switch try? Syscalls.receive(connection.descriptor.rawValue, into: window) {
+            case .endOfStream, nil: return .closed
+            case .wouldBlock: return .nothing
             case .bytes(let count):
                 connection.bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: window[0..<count]))
-                assembledBytes += count
-                if isComplete(connection) {
-                    release(number)
-                    dispatch(
-                        Waiting(
-                            descriptor: connection.descriptor,
-                            flags: connection.flags,
-                            acceptedTime: MonotonicTime.now.nanoseconds,
-                            bytes: connection.bytes
-                        )
-                    )
-                    return
-                }
-                if connection.purpose != .assembling {
-                    connection.purpose = .assembling
-                    setDeadline(of: connection)
-                }
-                while assembledBytes > Self.memoryLimit, parked.count > 1 { closeOldest() }
+                return isComplete(connection) ? .complete : .incomplete
             }
         }
     }
@@ -287,35 +297,21 @@ final class WaitingConnections {
 
     // MARK: - Going out
 
-    private func dispatch(_ connection: Waiting) {
-        waiting.append(connection)
-        assembledBytes += connection.bytes.count
-        flush()
+    private func dispatch(_ connection: Parked, arrival: UInt64) {
+        dispatch(
+            WaitingRequest(
+                connection: connection.descriptor,
+                flags: connection.flags,
+                arrival: arrival,
+                bytes: connection.bytes
+            )
+        )
+    }
+
+    private func dispatch(_ request: WaitingRequest) {
+        guard admits(request) else { return }
+        queue.append(request)
         onDispatch()
-    }
-
-    /// Moves waiting connections into the pool's queue as far as it takes them.
-    func flush() {
-        guard let queue else { return }
-        while let next = waiting.first {
-            let message = Message(.serve, flags: next.flags, value: next.acceptedTime)
-            let sent = next.bytes.withUnsafeBytes { bytes in
-                try? queue.send(message, payload: bytes, descriptors: [next.descriptor.rawValue])
-            }
-            guard case .bytes? = sent else {
-                if case .wouldBlock? = sent { watchQueue() }
-                return
-            }
-            waiting.removeFirst()
-            assembledBytes -= next.bytes.count
-            sentToQueue &+= 1
-        }
-        queueWatch = nil
-    }
-
-    private func watchQueue() {
-        guard queueWatch == nil, let queue else { return }
-        queueWatch = try? reactor.watch(queue.descriptor, for: .writable) { [weak self] _ in self?.flush() }
     }
 
     // MARK: - Closing
@@ -345,47 +341,10 @@ final class WaitingConnections {
             successor.watch(connection)
         }
         order.removeAll()
-        queueWatch = nil
-        for connection in waiting { successor.assembledBytes += connection.bytes.count }
-        successor.waiting.append(contentsOf: waiting)
-        waiting.removeAll()
         assembledBytes = 0
-        successor.flush()
-        if successor.waitingTotal > 0 { successor.onDispatch() }
+        queue.move(to: successor.queue)
+        if successor.queue.total > 0 { successor.onDispatch() }
     }
-
-    /// Takes back what is in the queue, for a successor or another attempt: `queue` is its reading end.
-    func reclaim(from reader: MessageSocket) {
-        let capacity = Message.length + MessageSocket.maximumPayload
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 16)
-        defer { buffer.deallocate() }
-        while case .message(let message, let payload, let descriptors, _)? = try? reader.receive(into: buffer)
-        {
-            for surplus in descriptors.dropFirst() { closeDescriptor(surplus) }
-            guard let descriptor = descriptors.first else { continue }
-            let bytes = Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))
-            assembledBytes += bytes.count
-            waiting.append(
-                Waiting(
-                    descriptor: Connection(adopting: descriptor),
-                    flags: message.flags,
-                    acceptedTime: message.value,
-                    bytes: bytes
-                )
-            )
-        }
-    }
-}
-
-/// A client's connection in the master.
-///
-/// Whoever shares the open file could make close(2) wait (SO_LINGER): the master never does.
-final class Connection {
-    let rawValue: CInt
-
-    init(adopting rawValue: CInt) { self.rawValue = rawValue }
-
-    deinit { cepoll_close_connection(rawValue) }
 }
 
 @available(*, unavailable)

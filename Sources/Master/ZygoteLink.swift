@@ -16,12 +16,12 @@ final class ZygoteLink {
     private(set) var state = State.starting
     let startTime = MonotonicTime.now
     /// Where its workers' call frames are; nil before PHP has started.
-    private(set) var traceLayout: TraceLayout?
+    private(set) var report: ZygoteReport?
     private let channel: MessageSocket
     private let output: ZygoteOutput
     private var registration: Reactor.Registration?
     private let buffer = UnsafeMutableRawBufferPointer.allocate(
-        byteCount: Message.length + TraceLayout.byteCount,
+        byteCount: Message.length + ZygoteReport.longestCount,
         alignment: 16
     )
 
@@ -98,7 +98,7 @@ final class ZygoteLink {
             switch message.kind {
             case .zygoteReady:
                 state = .ready
-                traceLayout = TraceLayout(decoding: UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))
+                report = ZygoteReport(decoding: UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))
                 handler(.ready)
             case .spawned:
                 handler(

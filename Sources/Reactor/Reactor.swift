@@ -20,6 +20,8 @@ public final class Reactor {
         public static var writable: Readiness { Readiness(rawValue: UInt32(CEPOLL_OUT)) }
         /// The other end is gone, or an error is pending; reported without asking.
         public static var hangup: Readiness { Readiness(rawValue: UInt32(CEPOLL_HUP) | UInt32(CEPOLL_ERR)) }
+        /// Tell of each change once, not as long as it holds: EPOLLET.
+        public static var edgeTriggered: Readiness { Readiness(rawValue: 1 << 31) }
         /// The other end will not send any more.
         public static var peerClosed: Readiness { Readiness(rawValue: UInt32(CEPOLL_RDHUP)) }
     }

@@ -11,6 +11,8 @@ final class Client {
     let descriptor: CInt
     /// Monotonic nanoseconds when it was accepted, or when its request began to wait.
     let acceptedTime: UInt64
+    /// Its request has waited in the master's queue since ``acceptedTime``.
+    var wasQueued = false
     /// It has served a request before.
     var isKeptAlive: Bool
     var peer: cepoll_address?

@@ -108,6 +108,7 @@ public final class RequestProcessor {
         bodyLeft = max(0, table.number(of: "CONTENT_LENGTH"))
         wasLogged = false
         stream.begin(requestID: head.requestID, client: client, keepsConnection: keepsConnection)
+        tellQueueTime(client)
 
         let settingsNow = ScriptResolver.Settings(
             fixPathinfo: fpmd_php_fix_pathinfo(),
@@ -140,6 +141,16 @@ public final class RequestProcessor {
         // request. Anything more breaks the protocol there.
         if keepsConnection, bodyLeft == 0, client.decoder.endRequest() { return .kept }
         return .linger
+    }
+
+    /// `FPM_QUEUE_TIME`: seconds since the request came, if it has waited in the queue, or the pool limits that.
+    private func tellQueueTime(_ client: Client) {
+        guard client.wasQueued || settings.plan.tellsQueueTime else { return }
+        let arrival = client.wasQueued ? MonotonicTime(nanoseconds: client.acceptedTime) : begin
+        // The connection's next request has not waited.
+        client.wasQueued = false
+        let text = QueueTime.text(MonotonicTime.now - arrival)
+        table.set("FPM_QUEUE_TIME", to: text.span)
     }
 
     private func withPath(_ path: Span<UInt8>, _ probe: (UnsafePointer<CChar>) -> Bool) -> Bool {

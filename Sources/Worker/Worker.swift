@@ -210,6 +210,12 @@ public final class Worker {
             acceptedTime: head.value,
             isKeptAlive: head.flags.contains(.keptAlive)
         )
+        client.wasQueued = head.flags.contains(.queued)
+        // Whoever has given up while it waited is not served: nobody would read the answer.
+        if client.wasQueued, cepoll_peer_is_gone(descriptor, settings.plan.isTCP) {
+            client.close()
+            return nil
+        }
         if !head.flags.contains(.peerChecked), let allowed = settings.allowedPeers {
             var peer = cepoll_address()
             guard cepoll_peer(descriptor, &peer) == 0, isAllowed(peer, allowed) else {

@@ -46,6 +46,24 @@ enum Engine {
     }
 }
 
+extension Engine {
+    /// The value of a PHP setting; nil if there is none of that name.
+    static func iniSetting(_ name: String) -> ByteString? { text { fpmd_php_ini_setting(name, $0, $1, $2) } }
+
+    /// The value of a PHP constant; nil if there is none of that name.
+    static func constant(_ name: String) -> ByteString? { text { fpmd_php_constant(name, $0, $1, $2) } }
+
+    private static func text(
+        _ ask: (UnsafeMutablePointer<CChar>, Int, UnsafeMutablePointer<Int>) -> Bool
+    ) -> ByteString? {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 1024) { buffer in
+            var length = 0
+            guard let base = buffer.baseAddress, ask(base, buffer.count, &length) else { return nil }
+            return ByteString(UnsafeRawBufferPointer(start: base, count: length))
+        }
+    }
+}
+
 /// NUL-terminated copies of texts, at addresses that never change; never freed.
 struct CTexts {
     private let pointers: UnsafeMutablePointer<UnsafePointer<CChar>>

@@ -36,8 +36,15 @@ public enum Zygote {
         enterRoot(plan)
         if plan.isDumpable { _ = cepoll_set_dumpable(true) }
         let channel = MessageSocket(adopting: ZygoteDescriptor.channel)
-        let layout = traceLayout()?.encoded() ?? []
-        guard case .bytes? = layout.withUnsafeBytes({ try? channel.send(Message(.zygoteReady), payload: $0) })
+        let report = ZygoteReport(
+            traceLayout: traceLayout(),
+            poweredBy: poweredBy(),
+            charset: Engine.iniSetting("default_charset") ?? ""
+        )
+        guard
+            case .bytes? = report.encoded().withUnsafeBytes({
+                try? channel.send(Message(.zygoteReady), payload: $0)
+            })
         else {
             _exit(0)
         }
@@ -176,6 +183,13 @@ public enum Zygote {
             layout.text_length,
             layout.text_start,
         ])
+    }
+
+    /// What PHP says of itself in a header, if it does.
+    private static func poweredBy() -> ByteString? {
+        let exposed = Engine.iniSetting("expose_php")?.description.lowercased() ?? "1"
+        guard !["", "0", "off", "no", "false", "none"].contains(exposed) else { return nil }
+        return Engine.constant("PHP_VERSION").map { "PHP/\($0)" }
     }
 
     private static func setEnvironment(_ plan: ZygotePlan) {

@@ -41,6 +41,8 @@ import Testing
         plan.processManager = "ondemand"
         plan.slotCount = 50
         plan.maxRequests = 1000
+        plan.tellsQueueTime = true
+        plan.responseBuffer = 1 << 20
         plan.pingPath = "/ping"
         plan.pingResponse = "pong"
         plan.statusPath = "/status"
@@ -56,7 +58,7 @@ import Testing
         for (sample, initial) in pairs {
             #expect("\(sample.value)" != "\(initial.value)", "\(sample.label ?? "?") has its default")
         }
-        #expect(Mirror(reflecting: Self.full).children.count == 36)
+        #expect(Mirror(reflecting: Self.full).children.count == 38)
     }
 
     @Test func fullPlanIsReadBack() {

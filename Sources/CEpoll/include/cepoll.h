@@ -61,6 +61,15 @@ int cepoll_memory_file(const char *name);
    make another one fault. */
 int cepoll_sealed_memory(const char *name, size_t size);
 
+/* An empty anonymous file that can be sealed; and its sealing: nobody can write, grow or shrink it any more. */
+int cepoll_sealable_memory(const char *name);
+int cepoll_seal(int file);
+/* Size of a file that came from elsewhere, if it is an anonymous one with all these seals: reading it neither waits
+   nor fails. -1 for any other descriptor (EINVAL, EPERM), which is not touched. */
+int64_t cepoll_sealed_size(int file);
+/* pidfd_getfd(2): a duplicate of another process's descriptor. */
+int cepoll_take_descriptor(int pidfd, int number);
+
 /* ---- messages with descriptors (SCM_RIGHTS), SOCK_SEQPACKET ----------------------------------------- */
 
 enum { CEPOLL_MAX_DESCRIPTORS = 4, CEPOLL_MOST_RECEIVED = 16 };
@@ -130,6 +139,12 @@ int cepoll_resolve(const char *host, uint16_t port, cepoll_address *found, int c
 int cepoll_adopt_listener(int descriptor);
 /* The kernel's accept queue of a TCP listener (TCP_INFO): 0 or -1. */
 int cepoll_tcp_queue(int listener, unsigned *queued, unsigned *limit);
+/* A netlink socket for sock_diag(7); and a Unix listener's accept queue by it: 0 or -1. */
+int cepoll_diag_socket(void);
+int cepoll_unix_queue(int diag, int listener, unsigned *queued, unsigned *limit);
+/* Whether whoever is at the other end cannot take an answer any more. With TCP that is also taken from one that
+   sends no more (half-closed), as web servers do. Never waits. */
+bool cepoll_peer_is_gone(int socket, bool is_tcp);
 /* The address a listening socket is bound to, in php-fpm's spelling of FPM_SOCKETS ("127.0.0.1:9000",
    ":::9000", "/path"); its length, or -1. */
 int cepoll_bound_name(int socket, char *buffer, size_t capacity);

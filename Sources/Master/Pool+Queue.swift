@@ -1,0 +1,174 @@
+internal import CEpoll
+internal import CScoreboard
+internal import Channel
+internal import Configuration
+internal import FastCGI
+internal import Logging
+internal import PoolPolicy
+internal import Scoreboard
+internal import Syscalls
+internal import SystemPackage
+
+/// The pool's queue while it is saturated: what comes in, and what is answered here.
+extension Pool {
+    /// How many requests the workers have begun until now, by their own count.
+    func pace() -> Pace {
+        Pace(begun: scoreboard.acceptedRequests(), time: MonotonicTime.now.nanoseconds)
+    }
+
+    /// Whether there can be no more workers than there are.
+    var cannotGrow: Bool { policy.starting == 0 && wantedSpawns.isEmpty && startable() <= 0 }
+
+    /// Whether another connection may be accepted: what waits and what is parked share the pool's descriptors.
+    var hasRoomForConnections: Bool {
+        connections.parkedCount + queue.count + (madeResponses?.count ?? 0) < connections.quota
+    }
+
+    func saturationBegan() {
+        queueFigures.saturationBegan()
+        queue.ahead = Saturation.ahead(workers: policy.running)
+        queue.meter(true)
+        publishQueue()
+    }
+
+    func saturationEnded() {
+        queue.meter(false)
+        publishQueue()
+        queueFigures.saturationEnded(pool: self)
+        publishQueue()
+    }
+
+    /// Takes a connection that the master has accepted while the pool is saturated.
+    func arrive(_ connection: Connection) {
+        if let allowedPeers {
+            var peer = cepoll_address()
+            guard cepoll_peer(connection.rawValue, &peer) == 0 else { return }
+            guard allowedPeers.allows(peer) else {
+                owner.log.error("Connection disallowed: IP address '\(addressText(peer))' has been dropped.")
+                return
+            }
+        }
+        connections.arrive(connection)
+    }
+
+    /// A request is complete: whether it is to wait for a worker; if not it has been answered.
+    func admits(_ waiting: WaitingRequest) -> Bool {
+        guard watch.saturation.isActive || startsToQueue() else { return true }
+        let isFull = settings.maxQueue > 0 && queue.total >= settings.maxQueue
+        guard isFull || hasPages, let request = AssembledRequest.read(waiting.bytes, into: &scratch.table)
+        else {
+            // Not to be understood, or too large to be assembled: a worker says so, or reads on.
+            return true
+        }
+        if hasPages, let page = ownPages.ownResponse(to: &scratch.table, requestID: request.requestID) {
+            refreshQueueFigures()
+            answer(waiting, request, with: page)
+            return false
+        }
+        guard isFull else { return true }
+        queueFigures.rejected += 1
+        refuse(waiting, request)
+        return false
+    }
+
+    /// With limits on the queue a request that finds nobody asleep belongs into it at once.
+    private func startsToQueue() -> Bool {
+        settings.limitsQueue && watch.saturateNow()
+    }
+
+    /// A request has waited for `pm.queue_timeout`.
+    func expired(_ waiting: WaitingRequest) {
+        queueFigures.expired += 1
+        guard let request = AssembledRequest.read(waiting.bytes, into: &scratch.table) else { return }
+        refuse(waiting, request)
+    }
+
+    private func refuse(_ waiting: WaitingRequest, _ request: AssembledRequest) {
+        queueFigures.reportRefusals(pool: self)
+        // Who comes again when what waits now has been served finds a place.
+        let oldest = queue.oldestArrival
+        let wait = oldest == 0 ? .zero : MonotonicTime.now - MonotonicTime(nanoseconds: oldest)
+        let seconds = max(1, min(60, Int(wait.components.seconds) + 1))
+        answer(
+            waiting,
+            request,
+            with: ServiceUnavailable.response(requestID: request.requestID, retryAfter: seconds)
+        )
+    }
+
+    private func answer(_ waiting: WaitingRequest, _ request: AssembledRequest, with bytes: [UInt8]) {
+        var next = OutgoingResponses.Next.close
+        if let end = request.end {
+            if request.keepsConnection { next = .keep(Array(waiting.bytes[end...])) }
+        } else {
+            next = .linger
+        }
+        responses.send(.memory(bytes), to: waiting.connection, then: next)
+    }
+
+    private var hasPages: Bool {
+        !(settings.statusPath ?? "").isEmpty || !(settings.pingPath ?? "").isEmpty
+    }
+
+    // MARK: - Figures
+
+    /// Shows the queue in the pool's page.
+    func publishQueue() {
+        guard let queue = madeQueue else { return }
+        let page = scoreboard.pool
+        let waiting = queue.total
+        queueFigures.most = max(queueFigures.most, waiting)
+        cscoreboard_store(&page.pointee.queue_depth, Int64(waiting))
+        cscoreboard_store_time(&page.pointee.queue_oldest_ns, queue.oldestArrival)
+        cscoreboard_store(&page.pointee.queue_passed, queueFigures.passed)
+        cscoreboard_store(&page.pointee.queue_rejected, queueFigures.rejected)
+        cscoreboard_store(&page.pointee.queue_expired, queueFigures.expired)
+        cscoreboard_store(&page.pointee.queue_abandoned, queueFigures.abandoned)
+        cscoreboard_store(&page.pointee.queue_wait_us, queueFigures.waitMicroseconds)
+        cscoreboard_store(&page.pointee.saturations, queueFigures.saturations)
+        cscoreboard_store_time(
+            &page.pointee.saturated_since_ns,
+            queueFigures.since?.nanoseconds ?? 0
+        )
+    }
+
+    /// Says what the workers are doing, if the saturation has lasted.
+    func reportSaturation() { queueFigures.report(pool: self) }
+
+    func publishResponses() {
+        let page = scoreboard.pool
+        cscoreboard_store(&page.pointee.drains, Int64(responses.count))
+        cscoreboard_store(&page.pointee.drain_bytes, Int64(responses.bytesLeft))
+        cscoreboard_store(&page.pointee.drained, responses.completed)
+        if responses.count == 0 { owner.poolMayBeGone(self) }
+    }
+
+    /// What waits for a worker in the kernel and here, and the kernel's limit.
+    func refreshQueueFigures() {
+        var queued: UInt32 = 0
+        var limit: UInt32 = 0
+        if listener.isTCP {
+            guard cepoll_tcp_queue(listener.descriptor.rawValue, &queued, &limit) == 0 else { return }
+        } else {
+            guard let diag = owner.socketDiagnosis,
+                cepoll_unix_queue(diag, listener.descriptor.rawValue, &queued, &limit) == 0
+            else { return }
+        }
+        let page = scoreboard.pool
+        let waiting = Int64(queued) + Int64(madeQueue?.total ?? 0)
+        cscoreboard_store(&page.pointee.listen_queue, waiting)
+        cscoreboard_store(&page.pointee.listen_queue_len, Int64(limit))
+        mostQueued = max(mostQueued, waiting)
+        cscoreboard_store(&page.pointee.max_listen_queue, mostQueued)
+        publishQueue()
+    }
+
+    private func addressText(_ address: cepoll_address) -> ByteString {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
+            guard let base = buffer.baseAddress else { return "-" }
+            var copy = address
+            let length = cepoll_address_text(&copy, base, buffer.count)
+            return length > 0 ? ByteString(UnsafeRawBufferPointer(start: base, count: Int(length))) : "-"
+        }
+    }
+}

@@ -1,0 +1,106 @@
+internal import CScoreboard
+internal import Configuration
+internal import Logging
+internal import PoolPolicy
+internal import Scoreboard
+internal import Syscalls
+
+/// The master's counts of a pool's queue, and what the log says about it.
+struct QueueFigures {
+    /// A saturation that has lasted for so long is worth a line.
+    private static let worthALine = Duration.seconds(1)
+    /// The time between two such lines.
+    private static let pause = Duration.seconds(60)
+    /// Most workers that are named.
+    private static let mostNamed = 8
+
+    var passed: Int64 = 0
+    var rejected: Int64 = 0
+    var expired: Int64 = 0
+    var abandoned: Int64 = 0
+    var waitMicroseconds: Int64 = 0
+    private(set) var saturations: Int64 = 0
+    /// When the saturation began that holds now.
+    private(set) var since: MonotonicTime?
+    /// Most requests that waited in it.
+    var most = 0
+    private var longest = Duration.zero
+    private var isReported = false
+    private var lastReport: MonotonicTime?
+    private var lastRefusalReport: MonotonicTime?
+    private var refusalsReported: Int64 = 0
+
+    mutating func saturationBegan() {
+        saturations += 1
+        since = MonotonicTime.now
+        most = 0
+        longest = .zero
+        isReported = false
+    }
+
+    /// A worker got a request that had waited.
+    mutating func passed(after wait: Duration) {
+        passed += 1
+        longest = max(longest, wait)
+        waitMicroseconds &+= Int64(clamping: wait.nanoseconds / 1000)
+    }
+
+    mutating func saturationEnded(pool: Pool) {
+        guard let since else { return }
+        self.since = nil
+        guard isReported else { return }
+        pool.owner.log.notice(
+            "[pool \(pool.name)] no longer saturated after \(tenthsText(MonotonicTime.now - since)): at most \(most) requests waited, those served for up to \(tenthsText(longest))"
+        )
+    }
+
+    /// Says what the workers are doing: once in a saturation, and not more often than once a minute.
+    mutating func report(pool: Pool) {
+        let now = MonotonicTime.now
+        guard let since, !isReported, now - since >= Self.worthALine, pool.queue.total > 0 else { return }
+        if let lastReport, now - lastReport < Self.pause { return }
+        isReported = true
+        lastReport = now
+        let oldest = MonotonicTime(nanoseconds: pool.queue.oldestArrival)
+        pool.owner.log.notice(
+            "[pool \(pool.name)] saturated: \(pool.policy.running) workers are busy, \(pool.queue.total) requests wait, the first for \(tenthsText(now - oldest))"
+        )
+        describeWorkers(of: pool, now)
+    }
+
+    private func describeWorkers(of pool: Pool, _ now: MonotonicTime) {
+        var busy: [(begin: MonotonicTime, worker: WorkerRecord)] = []
+        for worker in pool.workers.values where pool.scoreboard.stage(worker.slot) != .accepting {
+            let begin = cscoreboard_load_time(&pool.scoreboard.slot(worker.slot).pointee.accepted_ns)
+            busy.append((MonotonicTime(nanoseconds: begin), worker))
+        }
+        busy.sort { $0.begin < $1.begin }
+        withUnsafeTemporaryAllocation(of: cscoreboard_slot.self, capacity: 1) { copy in
+            guard let copy = copy.baseAddress else { return }
+            for (begin, worker) in busy.prefix(Self.mostNamed) {
+                guard let process = worker.process else { continue }
+                _ = cscoreboard_copy(pool.scoreboard.slot(worker.slot), copy)
+                let text = RequestText(copy)
+                pool.owner.log.notice(
+                    "[pool \(pool.name)] saturated: child \(process) since \(tenthsText(now - begin)), script '\(text.script)' (request: \"\(text.request)\")"
+                )
+            }
+        }
+        guard busy.count > Self.mostNamed else { return }
+        pool.owner.log.notice(
+            "[pool \(pool.name)] saturated: \(busy.count - Self.mostNamed) more workers are busy, for less time"
+        )
+    }
+
+    /// Says that requests are refused, not more often than once a minute.
+    mutating func reportRefusals(pool: Pool) {
+        let now = MonotonicTime.now
+        if let lastRefusalReport, now - lastRefusalReport < Self.pause { return }
+        lastRefusalReport = now
+        let fresh = rejected + expired - refusalsReported
+        refusalsReported = rejected + expired
+        pool.owner.log.warning(
+            "[pool \(pool.name)] requests are refused with 503, \(fresh) since this was said last: \(rejected) in all because pm.max_queue (\(pool.settings.maxQueue)) was reached, \(expired) because of pm.queue_timeout (\(pool.settings.queueTimeout.components.seconds)s)"
+        )
+    }
+}

@@ -1,0 +1,298 @@
+internal import CEpoll
+internal import Channel
+internal import DequeModule
+internal import Reactor
+internal import Syscalls
+
+/// A request that waits for a worker.
+struct WaitingRequest {
+    let connection: Connection
+    var flags: Message.Flags
+    /// Monotonic nanoseconds: when the connection was accepted, or the request was complete.
+    let arrival: UInt64
+    /// What has been received of it.
+    let bytes: [UInt8]
+}
+
+/// The requests of one pool that wait for a worker, in the order of their arrival; the first of them are in the pool's
+/// socket, from which the workers take them.
+///
+///     append ──► kept here ── room in the socket ──► socket ── a worker takes it ──► gone
+///                  │  ▲                                │
+///                  │  └─────────── takeBack ───────────┘
+///                  └── its client has gone, it has waited too long ──► dropped, handed to `onExpired`
+///
+/// While the pool moves, everything goes straight into the socket. While the pool is saturated the queue is
+/// *metered*: only ``ahead`` requests are in the socket, as many as workers can take before the master has woken up,
+/// and for the others the master knows the exact number and age, and whether the client is still there.
+final class RequestQueue {
+    /// Bytes of requests kept here, beyond which nothing more is to be read into memory.
+    static let memoryLimit = 32 << 20
+
+    private final class Entry {
+        let request: WaitingRequest
+        var registration: Reactor.Registration?
+
+        init(_ request: WaitingRequest) { self.request = request }
+
+        // The watch ends before the connection is closed.
+        deinit { registration = nil }
+    }
+
+    private let reactor: Reactor
+    /// The master's end of the pool's socket, and the end that the workers share; nil before the first zygote.
+    private var socket: MessageSocket?
+    private var reader: MessageSocket?
+    private let isTCP: Bool
+    /// A request that has waited for so long is not served any more; zero: no limit.
+    private let timeout: Duration
+
+    /// Places of those that have gone are empty until they come to the front.
+    private var entries = Deque<Entry?>()
+    /// Number of the first of ``entries``; each entry keeps its number.
+    private var firstNumber = 0
+    /// Requests kept here.
+    private(set) var count = 0
+    /// Bytes of the requests kept here.
+    private(set) var byteCount = 0
+    private var sent: Int64 = 0
+    /// When those in the socket arrived, while metered.
+    private var sentArrivals = Deque<UInt64>()
+    private var socketWatch: Reactor.Registration?
+    private var expiry: Reactor.Deadline?
+    private(set) var isMetered = false
+
+    /// How many of them may be in the socket while the queue is metered.
+    var ahead = 2
+    /// How many requests workers have taken from the socket, by their own count.
+    var taken: () -> Int64 = { 0 }
+    /// A request has waited too long, and is the receiver's.
+    var onExpired: (WaitingRequest) -> Void = { _ in }
+    /// The client of a request has gone before a worker took it.
+    var onAbandoned: () -> Void = {}
+    /// A request went to the workers while the queue was metered, after this time.
+    var onPassed: (Duration) -> Void = { _ in }
+    /// Workers have taken something while the queue was metered.
+    var onTaken: () -> Void = {}
+
+    init(reactor: Reactor, isTCP: Bool, timeout: Duration) {
+        self.reactor = reactor
+        self.isTCP = isTCP
+        self.timeout = timeout
+    }
+
+    /// There will be workers, who take requests from `socket`, whose other end is `reader`.
+    func attach(_ socket: MessageSocket, reader: MessageSocket) {
+        self.socket = socket
+        self.reader = reader
+        if isMetered { watchTaking() }
+        flush()
+    }
+
+    /// How many are in the socket.
+    ///
+    /// The kernel says whether it is empty; how many are in it is the workers' count, and held against that.
+    private var inSocket: Int {
+        guard let socket, cepoll_unsent(socket.descriptor) > 0 else {
+            sent = taken()
+            sentArrivals.removeAll(keepingCapacity: true)
+            return 0
+        }
+        let number = Int(clamping: min(4096, max(1, sent &- taken())))
+        if sentArrivals.count > number { sentArrivals.removeFirst(sentArrivals.count - number) }
+        return number
+    }
+
+    /// All that wait, here and in the socket.
+    var total: Int { count + inSocket }
+
+    /// When the one that has waited longest arrived; 0 if none waits.
+    var oldestArrival: UInt64 {
+        _ = inSocket
+        return sentArrivals.first ?? firstEntry()?.request.arrival ?? 0
+    }
+
+    // MARK: - In
+
+    /// Takes a request to the end of the queue.
+    func append(_ request: WaitingRequest) {
+        let number = firstNumber + entries.count
+        let entry = Entry(request)
+        entries.append(entry)
+        count += 1
+        byteCount += request.bytes.count
+        flush()
+        if isMetered, number >= firstNumber { watchClient(of: entry, number) }
+        scheduleExpiry()
+    }
+
+    /// Whether only a few requests are in the socket at a time; begins by taking back what is there.
+    func meter(_ isOn: Bool) {
+        guard isOn != isMetered else { return }
+        isMetered = isOn
+        socketWatch = nil
+        expiry = nil
+        if isOn {
+            takeBack()
+            for (index, entry) in entries.enumerated() {
+                if let entry { watchClient(of: entry, firstNumber + index) }
+            }
+            watchTaking()
+        } else {
+            for case let entry? in entries { entry.registration = nil }
+            sentArrivals.removeAll()
+        }
+        flush()
+        scheduleExpiry()
+    }
+
+    /// Edge-triggered: each request that a worker takes wakes the master.
+    private func watchTaking() {
+        guard let socket else { return }
+        socketWatch = try? reactor.watch(socket.descriptor, for: [.writable, .edgeTriggered]) {
+            [weak self] _ in
+            self?.flush()
+            self?.onTaken()
+        }
+    }
+
+    // MARK: - Out
+
+    /// Moves requests into the socket as far as there is room for them.
+    func flush() {
+        guard let socket else { return }
+        while let next = firstEntry() {
+            if isMetered, inSocket >= ahead { return }
+            let request = next.request
+            var flags = request.flags
+            if isMetered { flags.insert(.queued) }
+            let message = Message(.serve, flags: flags, value: request.arrival)
+            let result = request.bytes.withUnsafeBytes { bytes in
+                try? socket.send(message, payload: bytes, descriptors: [request.connection.rawValue])
+            }
+            guard case .bytes? = result else {
+                if case .wouldBlock? = result { awaitRoom() }
+                return
+            }
+            removeFirst()
+            sent &+= 1
+            guard isMetered else { continue }
+            sentArrivals.append(request.arrival)
+            onPassed(MonotonicTime.now - MonotonicTime(nanoseconds: request.arrival))
+        }
+        if !isMetered { socketWatch = nil }
+    }
+
+    private func awaitRoom() {
+        guard !isMetered, socketWatch == nil, let socket else { return }
+        socketWatch = try? reactor.watch(socket.descriptor, for: .writable) { [weak self] _ in self?.flush() }
+    }
+
+    private func firstEntry() -> Entry? {
+        while let place = entries.first {
+            if let entry = place { return entry }
+            entries.removeFirst()
+            firstNumber += 1
+        }
+        return nil
+    }
+
+    @discardableResult
+    private func removeFirst() -> WaitingRequest? {
+        guard let entry = firstEntry() else { return nil }
+        entries.removeFirst()
+        firstNumber += 1
+        forget(entry)
+        return entry.request
+    }
+
+    private func forget(_ entry: Entry) {
+        entry.registration = nil
+        count -= 1
+        byteCount -= entry.request.bytes.count
+    }
+
+    /// Takes back what is in the socket, to the front of the queue.
+    func takeBack() {
+        guard let reader else { return }
+        let capacity = Message.length + MessageSocket.maximumPayload
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 16)
+        defer { buffer.deallocate() }
+        var back: [Entry] = []
+        while case .message(let message, let payload, let descriptors, _)? = try? reader.receive(into: buffer)
+        {
+            for surplus in descriptors.dropFirst() { closeDescriptor(surplus) }
+            sent &-= 1
+            guard let descriptor = descriptors.first else { continue }
+            let bytes = Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))
+            var flags = message.flags
+            flags.remove(.queued)
+            let request = WaitingRequest(
+                connection: Connection(adopting: descriptor),
+                flags: flags,
+                arrival: message.value,
+                bytes: bytes
+            )
+            back.append(Entry(request))
+            count += 1
+            byteCount += bytes.count
+        }
+        entries.prepend(contentsOf: back)
+        firstNumber -= back.count
+        sentArrivals.removeAll()
+    }
+
+    /// Gives everything that waits here to another queue, behind what it has.
+    func move(to successor: RequestQueue) {
+        meter(false)
+        socketWatch = nil
+        while let request = removeFirst() { successor.append(request) }
+    }
+
+    // MARK: - Those that do not wait any longer
+
+    /// Most clients that give up close their connection: what they asked for must not cost a worker.
+    private func watchClient(of entry: Entry, _ number: Int) {
+        guard entry.registration == nil else { return }
+        let interest: Reactor.Readiness = isTCP ? .peerClosed : []
+        let socket = entry.request.connection.rawValue
+        entry.registration = try? reactor.watch(socket, for: interest) { [weak self] _ in
+            self?.clientHasGone(number)
+        }
+    }
+
+    private func clientHasGone(_ number: Int) {
+        let index = number - firstNumber
+        guard entries.indices.contains(index), let entry = entries[index] else { return }
+        entries[index] = nil
+        forget(entry)
+        onAbandoned()
+    }
+
+    private func scheduleExpiry() {
+        guard isMetered, timeout > .zero, expiry == nil else { return }
+        let oldest = oldestArrival
+        guard oldest > 0 else { return }
+        expiry = reactor.at(MonotonicTime(nanoseconds: oldest) + timeout) { [weak self] in self?.expire() }
+    }
+
+    private func expire() {
+        expiry = nil
+        let now = MonotonicTime.now
+        func isDue(_ arrival: UInt64) -> Bool { MonotonicTime(nanoseconds: arrival) + timeout <= now }
+        if let first = sentArrivals.first, isDue(first) {
+            takeBack()
+            for (index, entry) in entries.enumerated() {
+                if let entry { watchClient(of: entry, firstNumber + index) }
+            }
+        }
+        while let first = firstEntry(), isDue(first.request.arrival) {
+            if let request = removeFirst() { onExpired(request) }
+        }
+        flush()
+        scheduleExpiry()
+    }
+}
+
+@available(*, unavailable)
+extension RequestQueue: Sendable {}

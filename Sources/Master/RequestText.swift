@@ -1,0 +1,43 @@
+internal import CScoreboard
+internal import Configuration
+internal import Syscalls
+
+/// What a worker says that it does, fit for the log: it is the client's and the worker's text.
+struct RequestText {
+    let script: ByteString
+    /// `METHOD URI?QUERY`.
+    let request: ByteString
+
+    /// Of a copy of a slot.
+    init(_ slot: UnsafeMutablePointer<cscoreboard_slot>) {
+        script = printable(cscoreboard_script(slot))
+        let query = printable(cscoreboard_query(slot))
+        request =
+            "\(printable(cscoreboard_method(slot))) \(printable(cscoreboard_uri(slot)))\(query.isEmpty ? "" : "?")\(query)"
+    }
+}
+
+/// The text with anything that is not printable ASCII as a dot.
+func printable(_ text: UnsafePointer<CChar>) -> ByteString {
+    var bytes: [UInt8] = []
+    var position = 0
+    while text[position] != 0 {
+        let byte = UInt8(bitPattern: text[position])
+        bytes.append((0x20...0x7e).contains(byte) ? byte : UInt8(ascii: "."))
+        position += 1
+    }
+    return ByteString(bytes)
+}
+
+/// `12.345678`.
+func secondsText(_ duration: Duration) -> ByteString {
+    let micros = duration.nanoseconds / 1000
+    let fraction = String(micros % 1_000_000)
+    return ByteString("\(micros / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction)
+}
+
+/// `12.3 s`.
+func tenthsText(_ duration: Duration) -> String {
+    let tenths = duration.nanoseconds / 100_000_000
+    return "\(tenths / 10).\(tenths % 10) s"
+}

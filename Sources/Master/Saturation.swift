@@ -1,0 +1,131 @@
+internal import CEpoll
+internal import Channel
+internal import Configuration
+internal import PoolPolicy
+internal import Reactor
+internal import Scoreboard
+internal import Syscalls
+internal import SystemPackage
+
+/// What the master does for a pool whose workers are all busy, which cannot grow, and on which requests wait: it
+/// accepts them itself.
+///
+///     ListenerWatch: settling ── all busy, cannot grow, standing ──► saturated
+///                        ▲                                              │
+///                        └── a worker sleeps and nothing waits, ────────┘
+///                            or the pool moves fast again (not with pm.max_queue, pm.queue_timeout)
+///
+/// While a pool is saturated each connection is accepted at once, and read: the master knows how many wait and for
+/// how long, answers status and ping itself, refuses what is too much or has waited too long, and drops requests
+/// whose clients have gone. The workers are given what waits in the order of arrival.
+///
+/// A pool that moves fast does not come here: the master's part would be seen in the cost of a request.
+final class Saturation {
+    private static let reviewPeriod = Duration.milliseconds(20)
+    private static let acceptBatch = 64
+
+    private unowned let pool: Pool
+    private let reactor: Reactor
+    private var registration: Reactor.Registration?
+    private var review: Reactor.Deadline?
+    private var pace = Pace(begun: 0, time: 0)
+    private(set) var isActive = false
+    /// The pool moves again, or nothing waits: back to the listener's watch.
+    var onEnd: () -> Void = {}
+
+    init(pool: Pool, reactor: Reactor) {
+        self.pool = pool
+        self.reactor = reactor
+    }
+
+    /// Begins to accept; `begun` is the look at the pool that led here.
+    func begin(_ begun: Pace) {
+        guard !isActive else { return }
+        isActive = true
+        pace = begun
+        pool.saturationBegan()
+        listen()
+        scheduleReview()
+    }
+
+    /// Ends it; what waits goes to the workers' socket.
+    func end() {
+        guard isActive else { return }
+        isActive = false
+        registration = nil
+        review = nil
+        pool.saturationEnded()
+    }
+
+    /// A worker has registered with the listener: the master moves behind it.
+    func workerJoined() {
+        guard isActive, registration != nil else { return }
+        listen()
+    }
+
+    /// Workers have taken something from the queue.
+    func workerTook() {
+        guard isActive, pool.queue.total == 0, pool.idleWorkers() > 0 else { return }
+        leave()
+    }
+
+    private func leave() {
+        end()
+        onEnd()
+    }
+
+    private func listen() {
+        registration = nil
+        registration = try? reactor.watch(
+            pool.listener.descriptor.rawValue,
+            for: .readable,
+            exclusive: true,
+            handler: { [weak self] _ in self?.accept() }
+        )
+    }
+
+    private func accept() {
+        for _ in 0..<Self.acceptBatch {
+            // The rest waits in the backlog, where its length limits it and web servers see it.
+            guard pool.hasRoomForConnections else { return registration = nil }
+            let descriptor = cepoll_accept_bounded(pool.listener.descriptor.rawValue)
+            guard descriptor >= 0 else {
+                if currentErrno != .wouldBlock {
+                    pool.reportAcceptFailure(currentErrno)
+                    registration = nil
+                }
+                break
+            }
+            pool.arrive(Connection(adopting: descriptor))
+            guard isActive else { return }
+        }
+        pool.publishQueue()
+    }
+
+    private func scheduleReview() {
+        review = reactor.after(Self.reviewPeriod) { [weak self] in self?.look() }
+    }
+
+    private func look() {
+        review = nil
+        let now = pool.pace()
+        let verdict = now.verdict(since: pace, workers: pool.policy.running)
+        if verdict != .tooEarly { pace = now }
+        let waiting = pool.queue.total
+        if waiting == 0, pool.idleWorkers() > 0 { return leave() }
+        if verdict == .moving, !pool.settings.limitsQueue { return leave() }
+        pool.queue.ahead = Self.ahead(workers: pool.policy.running)
+        pool.queue.flush()
+        if waiting > pool.policy.starting { _ = pool.grow(depth: waiting) }
+        if registration == nil, pool.hasRoomForConnections { listen() }
+        pool.publishQueue()
+        pool.reportSaturation()
+        scheduleReview()
+    }
+
+    /// How many requests are put before the workers: what they can take before the master has been woken to bring more.
+    static func ahead(workers: Int) -> Int { max(2, min(16, workers / 4)) }
+}
+
+@available(*, unavailable)
+extension Saturation: Sendable {}

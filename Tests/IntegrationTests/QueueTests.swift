@@ -1,0 +1,264 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// What happens to requests when all workers are busy.
+@Suite(.daemons, .fpmdOnly("php-fpm has no queue of its own"))
+struct QueueTests {
+    private static let pages = "pm.status_path = /status\nping.path = /ping\n"
+
+    private static func start(_ workers: Int = 1, _ lines: String = "", listen: String? = nil) throws
+        -> Daemon
+    {
+        let pool = "pm = static\npm.max_children = \(workers)\n\(pages)\(lines)"
+        guard let listen else { return try Daemon.startPool(pool) }
+        return try Daemon.start("[www]\nuser = www-data\ngroup = www-data\nlisten = \(listen)\n\(pool)\n")
+    }
+
+    /// Occupies all workers; the answers come when the test releases them.
+    private static func block(_ daemon: Daemon, _ workers: Int = 1) throws -> [FastCGIConnection] {
+        let names = (1...workers).map { "blocker\($0)" }
+        let connections = try names.map { try daemon.hold($0) }
+        try daemon.waitUntilStarted(names)
+        return connections
+    }
+
+    private static func ordered(_ daemon: Daemon, _ name: String) throws -> FastCGIConnection {
+        try daemon.begin("/order.php", query: "dir=\(daemon.scratch)&name=\(name)")
+    }
+
+    /// Waits until so many requests wait, by the status page: which is answered although no worker is free.
+    private static func waitUntilQueued(_ daemon: Daemon, _ count: Int) throws {
+        try wait(for: "\(count) requests to be queued") {
+            try daemon.get("/status", query: "json").json["listen queue"] as? Int == count
+        }
+    }
+
+    private static func order(_ daemon: Daemon) -> [String] {
+        readText(daemon.scratch + "/order").split(separator: "\n").map(String.init)
+    }
+
+    @Test(arguments: ["{{SOCKET}}", "127.0.0.1:{{PORT}}"])
+    func statusAndPingNeedNoWorker(_ listen: String) throws {
+        let daemon = try Self.start(2, listen: listen)
+        let blockers = try Self.block(daemon, 2)
+        let waiting = try (1...20).map { try Self.ordered(daemon, "w\($0)") }
+        try Self.waitUntilQueued(daemon, 20)
+        let ping = try daemon.get("/ping")
+        #expect(ping.text == "pong" && ping.isComplete)
+        let status = try daemon.get("/status", query: "json&full").json
+        #expect(status["active processes"] as? Int == 2)
+        #expect((status["processes"] as? [[String: Any]])?.count == 2)
+        // On a connection that is kept alive, one after the other.
+        let kept = try daemon.connect()
+        for _ in 1...5 {
+            var request = daemon.makeRequest("/ping")
+            request.keepsConnection = true
+            try kept.send(request)
+            #expect(try kept.readResponse().text == "pong")
+        }
+        try daemon.releaseHeld()
+        for connection in blockers + waiting { #expect(try connection.finalResponse().isComplete) }
+        // It serves scripts as before.
+        try kept.send(daemon.makeRequest("/hello.php"))
+        #expect(try kept.finalResponse().text == "hello, world\n")
+    }
+
+    @Test func requestsAreServedInOrder() throws {
+        let daemon = try Self.start()
+        let blockers = try Self.block(daemon)
+        var waiting: [FastCGIConnection] = []
+        let names = (1...50).map { "r\($0)" }
+        for (index, name) in names.enumerated() {
+            waiting.append(try Self.ordered(daemon, name))
+            if index % 10 == 9 { try Self.waitUntilQueued(daemon, index + 1) }
+        }
+        try daemon.releaseHeld()
+        for connection in blockers + waiting { #expect(try connection.finalResponse().isComplete) }
+        #expect(Self.order(daemon) == names)
+    }
+
+    @Test(arguments: ["{{SOCKET}}", "127.0.0.1:{{PORT}}"])
+    func clientsThatHaveGoneAreNotServed(_ listen: String) throws {
+        let daemon = try Self.start(listen: listen)
+        daemon.markDescriptors()
+        let blockers = try Self.block(daemon)
+        let first = try Self.ordered(daemon, "first")
+        let gone = try (1...30).map { try Self.ordered(daemon, "gone\($0)") }
+        let last = try Self.ordered(daemon, "last")
+        try Self.waitUntilQueued(daemon, 32)
+        for (index, connection) in gone.enumerated() {
+            if index % 2 == 0 { connection.close() } else { connection.abort() }
+        }
+        // Those before the workers already are dropped by these.
+        try wait(for: "clients that have gone to be forgotten") {
+            (try daemon.get("/status", query: "json").json["listen queue"] as? Int ?? 99) <= 3
+        }
+        try daemon.releaseHeld()
+        for connection in blockers + [first, last] { #expect(try connection.finalResponse().isComplete) }
+        #expect(Self.order(daemon) == ["first", "last"])
+    }
+
+    /// A client that sends no more after its request still wants the answer.
+    @Test func halfClosedClientsAreServed() throws {
+        let daemon = try Self.start()
+        let blockers = try Self.block(daemon)
+        let waiting = try (1...5).map { try Self.ordered(daemon, "half\($0)") }
+        for connection in waiting { connection.finishSending() }
+        try Self.waitUntilQueued(daemon, 5)
+        try daemon.releaseHeld()
+        for connection in blockers + waiting { #expect(try connection.finalResponse().status == 200) }
+        #expect(Self.order(daemon).count == 5)
+    }
+
+    @Test func maximumLength() throws {
+        let daemon = try Self.start(1, "pm.max_queue = 3")
+        daemon.allowLog(/requests are refused with 503/)
+        let blockers = try Self.block(daemon)
+        let waiting = try (1...3).map { try Self.ordered(daemon, "w\($0)") }
+        try Self.waitUntilQueued(daemon, 3)
+        let refused = try daemon.get("/hello.php")
+        #expect(refused.status == 503 && refused.isComplete)
+        #expect((refused.header("Retry-After").flatMap { Int($0) } ?? 0) >= 1)
+        // The connection of a refused request is kept, if that was wanted.
+        let kept = try daemon.connect()
+        var request = daemon.makeRequest("/hello.php")
+        request.keepsConnection = true
+        for _ in 1...3 {
+            try kept.send(request)
+            #expect(try kept.readResponse().status == 503)
+        }
+        #expect(try daemon.get("/ping").text == "pong")
+        try daemon.waitForLog(/WARNING: \[pool www\] requests are refused with 503/)
+        try daemon.releaseHeld()
+        for connection in blockers + waiting { #expect(try connection.finalResponse().status == 200) }
+        try kept.send(request)
+        #expect(try kept.readResponse().text == "hello, world\n")
+    }
+
+    /// A refused request with a body that is still to come: the client gets its answer.
+    @Test func refusedUpload() throws {
+        let daemon = try Self.start(1, "pm.max_queue = 1")
+        daemon.allowLog(/requests are refused with 503/)
+        let blockers = try Self.block(daemon)
+        let waiting = try Self.ordered(daemon, "w")
+        try Self.waitUntilQueued(daemon, 1)
+        let upload = try daemon.connect()
+        let body = [UInt8](repeating: 65, count: 100_000)
+        try upload.send(daemon.makeRequest("/input.php", body: body, contentType: "application/x-bytes"))
+        #expect(try upload.finalResponse().status == 503)
+        try daemon.releaseHeld()
+        for connection in blockers + [waiting] { #expect(try connection.finalResponse().status == 200) }
+    }
+
+    @Test func longestWait() throws {
+        let daemon = try Self.start(1, "pm.queue_timeout = 1")
+        daemon.allowLog(/requests are refused with 503/)
+        let blockers = try Self.block(daemon)
+        let begin = ContinuousClock.now
+        let waiting = try (1...10).map { try Self.ordered(daemon, "w\($0)") }
+        for connection in waiting {
+            let answer = try connection.finalResponse()
+            #expect(answer.status == 503 && answer.isComplete)
+        }
+        #expect(ContinuousClock.now - begin >= .milliseconds(900))
+        try daemon.releaseHeld()
+        for connection in blockers { #expect(try connection.finalResponse().status == 200) }
+        #expect(Self.order(daemon).isEmpty)
+        #expect(try daemon.get("/hello.php").status == 200)
+    }
+
+    @Test func scriptsAreToldHowLongTheyWaited() throws {
+        let daemon = try Self.start()
+        #expect(try Self.ordered(daemon, "free").finalResponse().text == "none")
+        let blockers = try Self.block(daemon)
+        let waiting = try Self.ordered(daemon, "w")
+        try Self.waitUntilQueued(daemon, 1)
+        try daemon.releaseHeld()
+        for connection in blockers { #expect(try connection.finalResponse().isComplete) }
+        let text = try waiting.finalResponse().text
+        #expect(text.contains(/^\d+\.\d{6}$/))
+        #expect((Double(text) ?? 0) > 0)
+    }
+
+    /// With a limit on the queue it is said always, so that it can be logged.
+    @Test func scriptsAreToldAlways() throws {
+        let daemon = try Self.start(1, "pm.max_queue = 10")
+        let text = try Self.ordered(daemon, "free").finalResponse().text
+        #expect(text.contains(/^0\.\d{6}$/))
+    }
+
+    @Test func logSaysWhatWorkersDo() throws {
+        let daemon = try Self.start(2)
+        let blockers = try Self.block(daemon, 2)
+        let waiting = try (1...5).map { try Self.ordered(daemon, "w\($0)") }
+        try daemon.waitForLog(
+            /NOTICE: \[pool www\] saturated: 2 workers are busy, 5 requests wait, the first for \d\.\d s/
+        )
+        for _ in 1...2 {
+            try daemon.waitForLog(
+                /saturated: child \d+ since \d+\.\d s, script '\/.*\/hold\.php' \(request: "GET \/hold\.php\?dir=/
+            )
+        }
+        try daemon.releaseHeld()
+        for connection in blockers + waiting { #expect(try connection.finalResponse().isComplete) }
+        try daemon.waitForLog(/no longer saturated after \d+\.\d s: at most 5 requests waited/)
+    }
+
+    @Test func reloadKeepsTheQueue() throws {
+        let daemon = try Self.start(1, "")
+        let blockers = try Self.block(daemon)
+        let waiting = try (1...20).map { try Self.ordered(daemon, "w\($0)") }
+        try Self.waitUntilQueued(daemon, 20)
+        daemon.signal(SIGUSR2)
+        // The new generation serves them while the old one is still busy.
+        for connection in waiting { #expect(try connection.finalResponse().status == 200) }
+        try daemon.releaseHeld()
+        for connection in blockers { #expect(try connection.finalResponse().isComplete) }
+        #expect(Self.order(daemon).count == 20)
+        try daemon.waitForLog(/ready to handle connections/)
+    }
+
+    @Test func gracefulStopServesTheQueue() throws {
+        let daemon = try Daemon.startPool(
+            "pm = static\npm.max_children = 1\n\(Self.pages)",
+            Daemon.Options(global: "process_control_timeout = 20")
+        )
+        let blockers = try Self.block(daemon)
+        let waiting = try (1...10).map { try Self.ordered(daemon, "w\($0)") }
+        try Self.waitUntilQueued(daemon, 10)
+        daemon.signal(SIGQUIT)
+        try daemon.waitForLog(/Finishing/)
+        try daemon.releaseHeld()
+        for connection in blockers + waiting { #expect(try connection.finalResponse().status == 200) }
+        try daemon.process.wait()
+    }
+
+    /// A worker that is killed while others wait costs only its own request.
+    @Test func killedWorkerWhileOthersWait() throws {
+        let daemon = try Self.start(2)
+        daemon.allowLog(/exited on signal 9/)
+        let blockers = try Self.block(daemon, 2)
+        let waiting = try (1...10).map { try Self.ordered(daemon, "w\($0)") }
+        try Self.waitUntilQueued(daemon, 10)
+        for worker in daemon.workers() { kill(worker.pid, SIGKILL) }
+        for connection in waiting { #expect(try connection.finalResponse().status == 200) }
+        for connection in blockers { connection.close() }
+        try daemon.releaseHeld()
+    }
+
+    /// More than a connection's buffer, to a client that reads nothing at first.
+    @Test func statusForSlowReader() throws {
+        let daemon = try Self.start(1)
+        let blockers = try Self.block(daemon)
+        let waiting = try Self.ordered(daemon, "w")
+        try Self.waitUntilQueued(daemon, 1)
+        let reader = try daemon.connect()
+        var request = daemon.makeRequest("/status", query: "full&html")
+        request.keepsConnection = true
+        for _ in 1...200 { try reader.send(request) }
+        for _ in 1...200 { #expect(try reader.readResponse().status == 200) }
+        try daemon.releaseHeld()
+        for connection in blockers + [waiting] { #expect(try connection.finalResponse().isComplete) }
+    }
+}
