@@ -25,6 +25,9 @@ public enum MessageKind: UInt8 {
     case workerReady = 32
     /// Watch this connection and send it back when a request begins; bytes already read are the payload.
     case park = 33
+    /// The worker will leave soon, or must leave if `flags` has ``Message/Flags/mustLeave``: another one is to be ready by
+    /// then.
+    case retiring = 35
     /// The response is complete: read until the client closes, then close.
     case linger = 34
     // Master to worker, through the pool's queue.
@@ -62,6 +65,8 @@ public struct Message: Equatable {
         public static var peerChecked: Flags { Flags(rawValue: 2) }
         /// The request has waited in the master's queue since the time in the message.
         public static var queued: Flags { Flags(rawValue: 4) }
+        /// The worker stays only until it is told to leave.
+        public static var mustLeave: Flags { Flags(rawValue: 8) }
     }
 
     /// A message with what is not needed left at zero.

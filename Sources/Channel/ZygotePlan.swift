@@ -64,10 +64,12 @@ public struct ZygotePlan: Equatable {
     public var logLevel = LogLevel.notice
     /// `pm`, for status pages.
     public var processManager = ByteString()
-    /// `pm.max_children`: slots of the scoreboard.
+    /// Slots of the scoreboard: `pm.max_children`, and those of workers that replace others.
     public var slotCount = 1
     /// `pm.max_requests`.
     public var maxRequests = 0
+    /// `pm.max_memory`.
+    public var maxMemory = 0
     /// Scripts are told how long their request has waited, also if it has not.
     public var tellsQueueTime = false
     /// `response_buffer`.
@@ -143,6 +145,7 @@ extension ZygotePlan {
         writer.put(processManager)
         writer.put(slotCount)
         writer.put(maxRequests)
+        writer.put(maxMemory)
         writer.put(tellsQueueTime)
         writer.put(responseBuffer)
         writer.put(pingPath)
@@ -192,6 +195,7 @@ extension ZygotePlan {
         processManager = reader.text()
         slotCount = reader.number()
         maxRequests = reader.number()
+        maxMemory = reader.number()
         tellsQueueTime = reader.flag()
         responseBuffer = reader.number()
         pingPath = reader.optionalText()

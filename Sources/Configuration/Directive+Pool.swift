@@ -31,8 +31,11 @@ extension PoolSettings {
         row("pm.max_spawn_rate", .integer(\.maxSpawnRate), "32", "Most workers spawned at once (dynamic)."),
         row(
             "pm.process_idle_timeout", .plainSeconds(\.processIdleTimeout), "10",
-            "How long a worker may be idle (ondemand)."),
+            "How long a worker may be idle (ondemand), or surplus (dynamic)."),
         row("pm.max_requests", .integer(\.maxRequests), "0", "Requests of a worker; 0 is unlimited."),
+        row(
+            "pm.max_memory", .size(\.maxMemory), "0",
+            "Private memory beyond which a worker is replaced after its request; 0 is off.", dump: .whenSet),
         row(
             "pm.max_queue", .integer(\.maxQueue), "0",
             "Requests that may wait for a worker; more get 503; 0 is no limit.", dump: .whenSet),

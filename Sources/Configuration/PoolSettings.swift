@@ -115,6 +115,8 @@ public struct PoolSettings: Sendable {
     public var processIdleTimeout: Duration = .seconds(10)
     /// `pm.max_requests`: 0 is unlimited.
     public var maxRequests = 0
+    /// `pm.max_memory`: bytes of private memory after a request; 0 is off.
+    public var maxMemory = 0
     /// `pm.max_queue`: requests that may wait for a worker; 0 is no limit.
     public var maxQueue = 0
     /// `pm.queue_timeout`: whole seconds; zero is off.
@@ -212,6 +214,15 @@ extension PoolSettings {
     public var limitedExtensions: [ByteString] {
         (limitExtensionsText ?? ByteString()).bytes.split(whereSeparator: \.isBlank).map { ByteString($0) }
     }
+
+    /// How many workers beyond `pm.max_children` there may be for the moment in which they replace others that are about to
+    /// leave: a tenth, at least one. None where workers do not announce that they leave.
+    public var replacementOverlap: Int {
+        maxRequests >= PoolSettings.leastAnnouncedRequests || maxMemory > 0 ? max(1, maxChildren / 10) : 0
+    }
+
+    /// With a smaller `pm.max_requests` workers serve exactly as many, and are replaced when they have gone, as in php-fpm.
+    public static let leastAnnouncedRequests = 10
 
     /// Whether the pool limits its queue, so that its depth is kept exactly and scripts are told how long they waited.
     public var limitsQueue: Bool { maxQueue > 0 || queueTimeout > .zero }

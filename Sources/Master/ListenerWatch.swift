@@ -22,6 +22,8 @@ internal import SystemPackage
 final class ListenerWatch {
     private static let firstPause = Duration.milliseconds(1)
     private static let longestPause = Duration.milliseconds(32)
+    /// While it has been settling for less than this, a worker that seems idle counts as one that takes a connection.
+    private static let idlePatience = Duration.milliseconds(16)
     /// Connections accepted at once on behalf of workers that do not exist yet.
     private static let acceptBatch = 64
 
@@ -177,7 +179,9 @@ final class ListenerWatch {
         let possible = min(pool.startable(), Self.acceptBatch)
         let starting = pool.policy.starting
         accept(max(0, possible + starting - pool.queue.total))
-        let depth = pool.queue.total + (hasConnections() ? 1 : 0)
+        // A worker that has just become ready takes one of them as soon as it runs, unless it is stuck.
+        let idle = pause < Self.idlePatience ? pool.idleWorkers() : 0
+        let depth = pool.queue.total + (hasConnections() ? 1 : 0) - idle
         if depth > starting { _ = pool.grow(depth: depth) }
     }
 

@@ -37,8 +37,9 @@ enum PlanBuilder {
         plan.logLevel = global.effectiveLogLevel
         plan.catchesOutput = pool.catchWorkersOutput
         plan.processManager = ByteString((pool.processManager ?? .static).name)
-        plan.slotCount = pool.maxChildren
+        plan.slotCount = pool.maxChildren + pool.replacementOverlap
         plan.maxRequests = pool.maxRequests
+        plan.maxMemory = pool.maxMemory
         plan.tellsQueueTime = pool.limitsQueue
         plan.responseBuffer = pool.responseBuffer
         plan.pingPath = pool.pingPath

@@ -15,7 +15,7 @@ extension Pool {
         for action in actions {
             switch action {
             case .spawn(let count, let isRespawn): spawn(count, isRespawn: isRespawn)
-            case .retireIdle: retireLongestIdle()
+            case .retireIdle(let count): retireIdle(count)
             case .limitReached: reportLimit()
             case .seemsBusy(let count):
                 let counts = scoreboard.counts()
@@ -84,7 +84,7 @@ extension Pool {
         let timeout = settings.processIdleTimeout
         let now = MonotonicTime.now
         var idleTooLong = 0
-        if settings.processManager == .ondemand {
+        if settings.processManager != .static {
             idleTooLong = workers.values.count { $0.isReady && idleTime($0, now) > timeout }
         }
         let counts = scoreboard.counts()
@@ -105,20 +105,22 @@ extension Pool {
         return now - max(since, worker.startTime)
     }
 
-    /// The worker that has been idle for longest is asked to leave; asked again in vain, it is killed.
-    func retireLongestIdle() {
+    /// The workers that have been idle for longest are asked to leave; asked again in vain, they are killed.
+    func retireIdle(_ count: Int) {
         let now = MonotonicTime.now
         let idle = workers.values.filter { $0.isReady || $0.wasAskedToLeave }
             .filter { scoreboard.stage($0.slot) == .accepting }
-        guard let worker = idle.max(by: { idleTime($0, now) < idleTime($1, now) }),
-            let process = worker.process
-        else { return }
-        if worker.wasAskedToLeave {
-            try? sendSignal(.kill, to: process)
-        } else {
-            worker.wasAskedToLeave = true
-            worker.state = .leaving(process)
-            try? sendSignal(.quit, to: process)
+            .map { (worker: $0, time: idleTime($0, now)) }
+            .sorted { $0.time > $1.time }
+        for (worker, _) in idle.prefix(count) {
+            guard let process = worker.process else { continue }
+            if worker.wasAskedToLeave {
+                try? sendSignal(.kill, to: process)
+            } else {
+                worker.wasAskedToLeave = true
+                worker.state = .leaving(process)
+                try? sendSignal(.quit, to: process)
+            }
         }
     }
 

@@ -62,7 +62,9 @@ extension Pool {
         case .linger:
             guard let descriptor = takeOne(descriptors, from: worker) else { return }
             (listener.pool ?? self).connections.linger(descriptor)
-        case .workerReady, .spawn, .accessLog, .zygoteReady, .spawned, .spawnFailed, .serve:
+        case .retiring where descriptors.isEmpty:
+            workerRetires(worker, mustLeave: message.flags.contains(.mustLeave))
+        case .workerReady, .retiring, .spawn, .accessLog, .zygoteReady, .spawned, .spawnFailed, .serve:
             for descriptor in descriptors { owner.closeElsewhere(descriptor) }
             distrust(worker, "sent a message that is not a worker's")
         }
@@ -116,6 +118,7 @@ extension Pool {
             try? sendSignal(.quit, to: process)
             return
         }
+        replaceRetiring()
         // The master must be woken last: it goes to the end of the listener's waiters again.
         (listener.pool ?? self).watch.workerJoined()
         becomeReadyIfStarted()
@@ -139,7 +142,7 @@ extension Pool {
             isClean ? .none : served == 0 ? .beforeAnyRequest : .inRequest
         perform(
             policy.workerEnded(
-                wasRetired: wasRetired || state != .serving || !owner.mayStartWorkers,
+                wasRetired: wasRetired || worker.isReplaced || state != .serving || !owner.mayStartWorkers,
                 wasReady: wasReady,
                 failure: failure,
                 at: MonotonicTime.now.nanoseconds

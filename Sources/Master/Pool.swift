@@ -69,6 +69,8 @@ final class Pool {
     var zygoteRequested = false
     var zygoteBackoff = Backoff()
     var zygoteRetry: Reactor.Deadline?
+    /// Workers that leave as soon as others have taken their places, first come first.
+    var retiring: [WorkerRecord] = []
     /// Workers to ask for as soon as the zygote is ready.
     var wantedSpawns: [Bool] = []
     var backoffDeadline: Reactor.Deadline?
@@ -93,9 +95,10 @@ final class Pool {
         self.accessLog = accessLog
         self.owner = owner
         name = settings.name
-        scoreboard = Scoreboard(unsharedSlotCount: settings.maxChildren)
+        let slots = settings.maxChildren + settings.replacementOverlap
+        scoreboard = Scoreboard(unsharedSlotCount: slots)
         policy = PoolPolicy(limits: PoolLimits(settings))
-        freeSlots = SlotList(count: settings.maxChildren)
+        freeSlots = SlotList(count: slots)
         let page = scoreboard.pool
         cscoreboard_store(&page.pointee.start_epoch, wallClockSeconds())
     }

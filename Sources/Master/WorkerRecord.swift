@@ -27,6 +27,10 @@ final class WorkerRecord {
     var state = State.requested
     var startTime = MonotonicTime.now
     var registration: Reactor.Registration?
+    /// It has said that it will leave.
+    var isRetiring = false
+    /// Another one was started in its place: its end is no reason for a further one.
+    var isReplaced = false
     /// SIGQUIT has been sent once because the worker was surplus; the next time it is SIGKILL.
     var wasAskedToLeave = false
 

@@ -55,8 +55,8 @@ public struct PoolPolicy: Sendable {
     public enum Action: Equatable, Sendable {
         /// Start so many workers; `isRespawn` when they replace ones that ended.
         case spawn(Int, isRespawn: Bool)
-        /// Tell the longest idle worker to leave.
-        case retireIdle
+        /// Tell the so many workers that have been idle for longest to leave.
+        case retireIdle(Int)
         /// The pool is at `pm.max_children` and would need more; said once per episode.
         case limitReached
         /// Growth has doubled several times in a row.
@@ -81,7 +81,7 @@ public struct PoolPolicy: Sendable {
     public struct Counts: Equatable, Sendable {
         /// Waiting for requests.
         public var idle: Int
-        /// Of those, idle for longer than `pm.process_idle_timeout`.
+        /// Of those, idle for longer than `pm.process_idle_timeout`; not asked for where the pool is static.
         public var idleTooLong: Int
         /// Counts as given.
         public init(idle: Int, idleTooLong: Int = 0) {
@@ -229,17 +229,20 @@ public struct PoolPolicy: Sendable {
 
     /// Once a second: keeps the number of idle workers of a dynamic pool between its bounds, and lets surplus
     /// workers of an ondemand pool go.
+    ///
+    /// Workers that have been surplus and idle for `pm.process_idle_timeout` go all at once. Until then a dynamic pool lets
+    /// one go a second, as php-fpm does.
     public mutating func tick(_ counts: Counts, at now: UInt64) -> [Action] {
         switch limits.manager {
         case .static:
             return replace(0, at: now)
         case .ondemand:
-            return counts.idleTooLong > 0 ? [.retireIdle] : []
+            return counts.idleTooLong > 0 ? [.retireIdle(counts.idleTooLong)] : []
         case .dynamic:
             let idle = counts.idle + starting
             if counts.idle > limits.maxSpare {
                 rate = 1
-                return [.retireIdle]
+                return [.retireIdle(max(1, min(counts.idle - limits.maxSpare, counts.idleTooLong)))]
             }
             guard idle < limits.minSpare else {
                 rate = 1

@@ -4,6 +4,7 @@ internal import CScoreboard
 public import Channel
 internal import Configuration
 internal import Glibc
+internal import PoolPolicy
 internal import Scoreboard
 internal import Syscalls
 internal import SystemPackage
@@ -36,7 +37,9 @@ public final class Worker {
     private var held: Client?
     private var heldSince = MonotonicTime(nanoseconds: 0)
     private var servedHeldLast = false
-    private var requestsLeft: Int?
+    private var lifetime: WorkerLifetime
+    private let memory: PrivateMemory?
+    private var hasAnnounced = false
     private var isDraining = false
 
     /// Runs the worker in the process that the zygote has just forked.
@@ -69,7 +72,12 @@ public final class Worker {
         self.channel = channel
         settings = processor.settings
         log = processor.log
-        requestsLeft = settings.plan.maxRequests > 0 ? settings.plan.maxRequests : nil
+        lifetime = WorkerLifetime(
+            maxRequests: settings.plan.maxRequests,
+            least: PoolSettings.leastAnnouncedRequests,
+            seed: UInt64(getpid())
+        )
+        memory = PrivateMemory(limit: settings.plan.maxMemory)
         control = OwnedDescriptor(adopting: try retryingOnInterrupt { cepoll_eventfd() })
         epoll = OwnedDescriptor(adopting: try retryingOnInterrupt { cepoll_create() })
         cepoll_drain_on_quit(control.rawValue)
@@ -300,8 +308,11 @@ public final class Worker {
             forget(client)
             becomeIdle()
         case .request(let head):
-            let isLast = requestsLeft == 1
-            let outcome = processor.process(head, of: client, mayKeep: !isLast && !cepoll_drain_requested())
+            let outcome = processor.process(
+                head,
+                of: client,
+                mayKeep: !lifetime.isLast && !cepoll_drain_requested()
+            )
             switch outcome {
             case .kept:
                 client.isKeptAlive = true
@@ -319,12 +330,23 @@ public final class Worker {
             }
             if processor.mustRetire { isDraining = true }
             processor.reader.buffer.shrink()
-            if let left = requestsLeft {
-                requestsLeft = left - 1
-                if left == 1 { isDraining = true }
+            switch lifetime.requestServed() {
+            case .goOn: break
+            case .announce: announceEnd()
+            case .leave: isDraining = true
             }
+            if !hasAnnounced, let memory, memory.isExceeded() { announceEnd(flags: .mustLeave) }
         }
         return true
+    }
+
+    /// Has the master start another worker, which takes this one's place.
+    private func announceEnd(flags: Message.Flags = []) {
+        guard !hasAnnounced, !isDraining else { return }
+        hasAnnounced = true
+        // A master that takes no message now is told by the worker's end.
+        if case .bytes? = try? channel.send(Message(.retiring, flags: flags)) { return }
+        if flags.contains(.mustLeave) { isDraining = true }
     }
 
     /// Keeps an idle connection as long as there is nothing else to do.
@@ -404,7 +426,7 @@ public final class Worker {
         parkHeld()
         if let client = takeFromListener() { park(client) }
         // A worker that has served its last request takes no other; one that was told to leave empties the queue.
-        while cepoll_drain_requested(), requestsLeft != 0, let client = takeFromQueue() {
+        while cepoll_drain_requested(), !lifetime.isOver, let client = takeFromQueue() {
             guard attend(client) else { return 70 }
         }
         parkHeld()

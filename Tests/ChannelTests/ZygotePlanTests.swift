@@ -41,6 +41,7 @@ import Testing
         plan.processManager = "ondemand"
         plan.slotCount = 50
         plan.maxRequests = 1000
+        plan.maxMemory = 1 << 30
         plan.tellsQueueTime = true
         plan.responseBuffer = 1 << 20
         plan.pingPath = "/ping"
@@ -58,7 +59,7 @@ import Testing
         for (sample, initial) in pairs {
             #expect("\(sample.value)" != "\(initial.value)", "\(sample.label ?? "?") has its default")
         }
-        #expect(Mirror(reflecting: Self.full).children.count == 38)
+        #expect(Mirror(reflecting: Self.full).children.count == 39)
     }
 
     @Test func fullPlanIsReadBack() {

@@ -23,7 +23,7 @@ import Testing
             let names = Directive.all.filter { $0.scope == scope }.map(\.name)
             #expect(Set(names).count == names.count)
         }
-        #expect(Directive.all.count == 1 + 18 + 51)
+        #expect(Directive.all.count == 1 + 18 + 52)
     }
 
     @Test(

@@ -44,9 +44,10 @@ import Testing
                     policy.spawnRequested(allowed)
                     starting += allowed
                     hasGrown = true
-                case .retireIdle:
+                case .retireIdle(let count):
                     #expect(policy.limits.manager != .static)
-                    if ready > retiring { retiring += 1 }
+                    #expect(count >= 1)
+                    retiring = min(ready, retiring + count)
                 case .limitReached:
                     #expect(policy.running >= policy.limits.maxChildren, "\(event)")
                     #expect(policy.limits.manager != .static)
@@ -56,7 +57,7 @@ import Testing
                 case .backOff(_, let delay): #expect(delay > 0 && delay <= 10 * second)
                 }
             }
-            #expect(actions.count { $0 == .retireIdle } <= 1)
+            #expect(actions.count { if case .retireIdle = $0 { true } else { false } } <= 1)
             #expect(policy.running == starting + ready, "\(event)")
             #expect(policy.starting == starting, "\(event)")
             #expect(policy.running <= policy.limits.maxChildren, "\(event)")

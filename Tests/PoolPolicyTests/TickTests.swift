@@ -20,9 +20,12 @@ import Testing
         // Between the bounds nothing happens, bounds included.
         Tick(limits: .dynamic(20, spare: 2...4), running: 9, idle: 2, expected: []),
         Tick(limits: .dynamic(20, spare: 2...4), running: 9, idle: 4, expected: []),
-        // However many are surplus, one goes.
-        Tick(limits: .dynamic(20, spare: 2...4), running: 9, idle: 5, expected: [.retireIdle]),
-        Tick(limits: .dynamic(20, spare: 2...4), running: 9, idle: 9, expected: [.retireIdle]),
+        // However many are surplus, one goes, and all that have been so for long.
+        Tick(limits: .dynamic(20, spare: 2...4), running: 9, idle: 5, expected: [.retireIdle(1)]),
+        Tick(limits: .dynamic(20, spare: 2...4), running: 9, idle: 9, expected: [.retireIdle(1)]),
+        Tick(limits: .dynamic(20, spare: 2...4), running: 9, idle: 9, tooLong: 3, expected: [.retireIdle(3)]),
+        Tick(limits: .dynamic(20, spare: 2...4), running: 9, idle: 9, tooLong: 8, expected: [.retireIdle(5)]),
+        Tick(limits: .dynamic(20, spare: 2...4), running: 9, idle: 4, tooLong: 4, expected: []),
         // Below the lower bound the first step is one worker.
         Tick(
             limits: .dynamic(20, spare: 4...6),
@@ -44,10 +47,10 @@ import Testing
         // At the limit.
         Tick(limits: .dynamic(9, spare: 2...4), running: 9, idle: 1, expected: [.limitReached]),
         Tick(limits: .dynamic(9, spare: 2...4), running: 9, idle: 2, expected: []),
-        // Ondemand: only idling for too long counts, one worker at a time.
+        // Ondemand: only idling for too long counts, all such workers at once.
         Tick(limits: .ondemand(9), running: 5, idle: 5, expected: []),
-        Tick(limits: .ondemand(9), running: 5, idle: 5, tooLong: 1, expected: [.retireIdle]),
-        Tick(limits: .ondemand(9), running: 5, idle: 5, tooLong: 5, expected: [.retireIdle]),
+        Tick(limits: .ondemand(9), running: 5, idle: 5, tooLong: 1, expected: [.retireIdle(1)]),
+        Tick(limits: .ondemand(9), running: 5, idle: 5, tooLong: 5, expected: [.retireIdle(5)]),
         Tick(limits: .ondemand(9), running: 0, idle: 0, expected: []),
         // Static: what could not be started is started later; idle workers stay.
         Tick(limits: .fixed(9), running: 9, idle: 9, tooLong: 9, expected: []),

@@ -186,6 +186,8 @@ bool fpmd_php_apply_setting(const char *name, const char *value, bool admin);
 void fpmd_php_set_limit_extensions(const char *const _Nonnull *_Nullable suffixes, size_t count);
 /* log_limit in bytes, for cutting "PHP message: …". */
 void fpmd_php_set_log_limit(size_t bytes);
+/* Bytes that PHP's and the C library's allocators have from the kernel. */
+size_t fpmd_php_allocated(void);
 /* Once in each worker after fork, when its signal dispositions, root and working directory are final:
    rereads the dispositions, reseeds, empties the realpath cache, remembers the working directory, starts
    the CPU timer (signal SIGRTMAX - 1). */

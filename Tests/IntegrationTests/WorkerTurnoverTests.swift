@@ -1,0 +1,75 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Workers that make room: surplus ones, and those that are replaced by others.
+@Suite(.daemons, .fpmdOnly("one a second; and the replacement comes when the worker has gone"))
+struct WorkerTurnoverTests {
+    @Test func surplusWorkersLeaveTogether() throws {
+        let daemon = try Daemon.startPool(
+            """
+            pm = dynamic
+            pm.max_children = 24
+            pm.start_servers = 1
+            pm.min_spare_servers = 1
+            pm.max_spare_servers = 2
+            pm.process_idle_timeout = 1s
+            """
+        )
+        daemon.allowLog(/seems busy|server reached pm.max_children/)
+        let names = (1...22).map(String.init)
+        let connections = try names.map { try daemon.hold($0) }
+        try daemon.waitUntilStarted(names)
+        try daemon.releaseHeld()
+        for connection in connections { #expect(try connection.finalResponse().isComplete) }
+        // One a second would take more than twenty seconds.
+        try daemon.waitForWorkers(2, within: .seconds(12))
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
+    /// Which of the lines "started" and "exited" there are, in order.
+    private func events(_ daemon: Daemon) -> [Substring] {
+        daemon.log.lines.compactMap { $0.firstMatch(of: /child \d+ (started|exited)/)?.1 }
+    }
+
+    @Test func replacementIsReadyBeforeItsPredecessorLeaves() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1\npm.max_requests = 200")
+        var requests: [String: Int] = [:]
+        for _ in 1...2000 { requests[try daemon.get("/pid.php").text, default: 0] += 1 }
+        #expect(requests.values.allSatisfy { $0 <= 200 }, "\(requests)")
+        #expect(requests.count >= 10)
+        let events = events(daemon)
+        #expect(events.count { $0 == "exited" } >= 8)
+        // One after the other they would alternate from "exited" on; a machine with much else to do may have a case of it.
+        let late = zip(events, events.dropFirst()).count { $0 == "exited" && $1 == "started" }
+        let early = zip(events, events.dropFirst()).count { $0 == "started" && $1 == "exited" }
+        #expect(events.first == "started", "another one starts, then one leaves: \(events)")
+        #expect(early >= late)
+    }
+
+    @Test func leakingWorkerIsReplaced() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 2\npm.max_memory = 64K")
+        var pids: Set<String> = []
+        for _ in 1...60 { pids.insert(try daemon.get("/pid.php").text) }
+        // A worker that has served a request has more than 64 KiB of its own: each leaves as soon as another is ready.
+        #expect(pids.count >= 10)
+        #expect(daemon.log.count(of: /exited with code 0/) >= 8)
+        try daemon.waitForWorkers(2)
+    }
+
+    @Test(arguments: ["", "chroot = {{DIR}}/www\n"]) func memoryLimitInAChroot(_ lines: String) throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1\npm.max_memory = 64K\n\(lines)")
+        let path = lines.isEmpty ? daemon.documentRoot : ""
+        func pid() throws -> String {
+            try daemon.send(FastCGIRequest("/pid.php", root: path)).text
+        }
+        let first = try pid()
+        try wait(for: "another worker") { try pid() != first }
+    }
+
+    @Test func workerWithinItsLimitStays() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1\npm.max_memory = 1G")
+        let pids = Set(try (1...50).map { _ in try daemon.get("/pid.php").text })
+        #expect(pids.count == 1)
+    }
+}
