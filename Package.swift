@@ -58,7 +58,8 @@ let package = Package(
             name: "Scoreboard", dependencies: ["Syscalls", "StatusPage", "CScoreboard", "CEpoll", system],
             swiftSettings: strict),
         .target(name: "Channel", dependencies: ["Syscalls", "Configuration", "CEpoll", system], swiftSettings: strict),
-        .target(name: "Logging", dependencies: ["Syscalls", "Configuration", "CEpoll"], swiftSettings: strict),
+        .target(
+            name: "Logging", dependencies: ["Syscalls", "Configuration", "CEpoll", deque], swiftSettings: strict),
 
         // The process roles.
         .target(

@@ -2,9 +2,13 @@
 #include "cepoll.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/times.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,7 +43,13 @@ void cepoll_cpu_ticks(cepoll_cpu *used) {
 
 int64_t cepoll_ticks_per_second(void) { return sysconf(_SC_CLK_TCK); }
 
-int cepoll_open_append(const char *path) { return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600); }
+int cepoll_open_append(const char *path) {
+    /* Non-blocking: whoever reads a FIFO or a terminal must not hold up who writes. Files do not mind. */
+    int flags = O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    int descriptor = open(path, O_WRONLY | flags, 0600);
+    /* A FIFO that nobody reads yet: opened for both, it keeps what fits. */
+    return descriptor >= 0 || errno != ENXIO ? descriptor : open(path, O_RDWR | flags, 0600);
+}
 
 void cepoll_open_syslog(const char *ident, int facility) {
     static char *kept;      /* openlog(3) keeps the pointer, not the text */
@@ -50,7 +60,31 @@ void cepoll_open_syslog(const char *ident, int facility) {
     kept = copy;
 }
 
-void cepoll_syslog(int priority, const char *text) { syslog(priority, "%s", text); }
+int cepoll_connect_log(void) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+    int descriptor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (descriptor < 0) return -1;
+    if (connect(descriptor, (struct sockaddr *)&address, sizeof address) == 0) return descriptor;
+    int saved = errno;
+    close(descriptor);
+    errno = saved;
+    return -1;
+}
+
+cepoll_file_kind cepoll_kind(int descriptor) {
+    struct stat status;
+    if (fstat(descriptor, &status) < 0) return CEPOLL_KIND_OTHER;
+    if (S_ISSOCK(status.st_mode)) return CEPOLL_KIND_SOCKET;
+    if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) return CEPOLL_KIND_FILE;
+    /* /dev/null and its like; a terminal can be stopped. */
+    return S_ISCHR(status.st_mode) && !isatty(descriptor) ? CEPOLL_KIND_FILE : CEPOLL_KIND_OTHER;
+}
+
+int cepoll_reopen_nonblocking(int descriptor) {
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+    return open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+}
 
 void cepoll_close_on_exec(int first, int end) {
     for (int descriptor = first; descriptor < end; descriptor++) {

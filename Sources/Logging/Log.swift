@@ -3,7 +3,7 @@ public import Configuration
 internal import Glibc
 public import Syscalls
 
-/// The master's log: one line, one `write(2)`.
+/// The master's log: one line, one `write(2)`, and never a wait for whoever reads it (``LogOutlet``).
 ///
 /// Before the error log is opened lines go to stderr. Until ``finishStartup()`` lines from NOTICE on go to
 /// stderr as well, so that whoever starts the service sees why it does not start.
@@ -29,14 +29,71 @@ public final class Log {
     /// A log to stderr.
     public init() {}
 
-    /// Connects to syslog(3) with the identity of `syslog.ident` and `syslog.facility`.
+    /// Prepares for syslog(3) with the identity of `syslog.ident` and `syslog.facility`.
+    ///
+    /// The C library is told as well, for what writes there on its own.
     public func openSyslog(ident: String, facility: Int) {
         cepoll_open_syslog(ident, CInt(truncatingIfNeeded: facility))
+        syslog = SyslogFormat(ident: ident, facility: facility)
     }
+
+    private var syslog = SyslogFormat(ident: "php-fpm", facility: Int(LOG_DAEMON))
 
     /// Switches to `destination`; stderr still gets lines from NOTICE on until ``finishStartup()``.
     public func use(_ destination: Destination) {
         self.destination = isPinnedToStandardError ? .standardError : destination
+        if case .standardError = self.destination {} else { outlet = nil }
+    }
+
+    // MARK: - Outlets
+
+    /// Where `destination` leads, unless that is stderr.
+    private var outlet: LogOutlet?
+    private var standardError: LogOutlet?
+    /// Called when lines begin to wait for their reader: ``flush()`` is to be called until it returns true.
+    public var onWaiting: () -> Void = {}
+
+    /// Descriptors whose readers are waited for; borrowed.
+    public var waiting: [CInt] {
+        [outlet, standardError].compactMap { $0 }.filter(\.isWaiting).map(\.descriptor)
+    }
+
+    /// Writes what waits for a slow reader, as far as it is taken now.
+    ///
+    /// - Returns: Whether nothing waits any more.
+    @discardableResult
+    public func flush() -> Bool {
+        let isDone = outlet?.flush() ?? true
+        return (standardError?.flush() ?? true) && isDone
+    }
+
+    /// In a forked process: what waits is the other process's to write.
+    public func abandonWaiting() {
+        outlet = nil
+        standardError = nil
+    }
+
+    private func put(_ line: [UInt8], _ way: LogOutlet) {
+        way.write(line)
+        if way.isWaiting { onWaiting() }
+    }
+
+    private func toStandardError(_ line: [UInt8]) {
+        let way = standardError ?? LogOutlet(STDERR_FILENO, keeping: nil, describeLoss: { [weak self] in self?.lossLine($0) ?? [] })
+        standardError = way
+        put(line, way)
+    }
+
+    private func toFile(_ line: [UInt8], _ file: SharedDescriptor) {
+        let way = outlet ?? LogOutlet(file.rawValue, keeping: file, describeLoss: { [weak self] in self?.lossLine($0) ?? [] })
+        outlet = way
+        put(line, way)
+    }
+
+    private func lossLine(_ count: Int) -> [UInt8] { format(.warning, lossMessage(count)) }
+
+    private func lossMessage(_ count: Int) -> ByteString {
+        "\(count) log line(s) lost: what reads or stores this log did not take them"
     }
 
     /// Lines go to stderr only, whatever the configuration says (`-O`, or a terminal in the foreground).
@@ -56,6 +113,7 @@ public final class Log {
     public func releaseStandardError() {
         keepsOriginal = false
         originalStandardError = nil
+        standardError = nil
     }
 
     /// Makes stderr of this process the log file, so that what libraries write there is not lost; with syslog(3) it
@@ -74,6 +132,7 @@ public final class Log {
     }
 
     private func replaceStandardError(_ descriptor: CInt) {
+        standardError = nil
         if keepsOriginal, originalStandardError == nil {
             let copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)
             if copy >= 0 { originalStandardError = SharedDescriptor(adopting: copy) }
@@ -106,11 +165,11 @@ public final class Log {
         }
         let line = format(severity, message)
         switch destination {
-        case .standardError: put(line, STDERR_FILENO)
+        case .standardError: toStandardError(line)
         case .file(_, let file):
-            put(line, file.rawValue)
-            if alsoStandardError, severity >= .notice { put(line, STDERR_FILENO) }
-        case .syslog: if severity >= .notice { put(line, STDERR_FILENO) }
+            toFile(line, file)
+            if alsoStandardError, severity >= .notice { toStandardError(line) }
+        case .syslog: if severity >= .notice { toStandardError(line) }
         }
     }
 
@@ -144,9 +203,11 @@ public final class Log {
             return
         }
         switch destination {
-        case .standardError: put(line, STDERR_FILENO)
-        case .file(_, let file): put(line, file.rawValue)
-        case .syslog: break
+        case .standardError: toStandardError(line)
+        case .file(_, let file): toFile(line, file)
+        case .syslog:
+            let (severity, message) = SyslogFormat.parse(line)
+            writeToSyslog(severity, message)
         }
     }
 
@@ -179,29 +240,21 @@ public final class Log {
     /// ALERT: the service cannot run.
     public func alert(_ message: ByteString) { write(.alert, message) }
 
-    /// One write; a log that does not take it (full disk, closed pipe) loses the line, never the service.
-    private func put(_ line: [UInt8], _ descriptor: CInt) {
-        line.withUnsafeBytes { bytes in
-            var offset = 0
-            while offset < bytes.count, let base = bytes.baseAddress {
-                let count = Glibc.write(descriptor, base + offset, bytes.count - offset)
-                if count < 0 && errno == EINTR { continue }
-                if count <= 0 { return }
-                offset += count
-            }
-        }
-    }
-
     private func writeToSyslog(_ severity: LogLevel, _ message: ByteString) {
-        let priority: CInt =
-            switch severity {
-            case .debug: LOG_DEBUG
-            case .notice: LOG_NOTICE
-            case .warning: LOG_WARNING
-            case .error: LOG_ERR
-            case .alert: LOG_ALERT
-            }
-        cepoll_syslog(priority, "[\(severity.name)] \(message)")
+        let way =
+            outlet
+            ?? LogOutlet(
+                connecting: {
+                    let socket = cepoll_connect_log()
+                    return socket < 0 ? nil : SharedDescriptor(adopting: socket)
+                },
+                describeLoss: { [weak self] count in
+                    guard let self else { return [] }
+                    return syslog.datagram(.warning, lossMessage(count))
+                }
+            )
+        outlet = way
+        put(syslog.datagram(severity, message), way)
     }
 }
 

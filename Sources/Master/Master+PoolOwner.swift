@@ -50,6 +50,7 @@ extension Master: PoolOwner {
     func runElsewhere(_ task: () -> Void) -> Bool {
         let pid = cepoll_fork_helper()
         if pid == 0 {
+            log.abandonWaiting()
             task()
             _exit(0)
         }

@@ -24,6 +24,7 @@ public final class Master<Host: ConfigurationHost> {
     /// The service's log.
     public let log: Log
     let options: MasterOptions
+    private let logPump: LogPump
     let host: Host
     var state = State.starting
     var inheritedFileLimit: UInt64 = 0
@@ -87,6 +88,7 @@ public final class Master<Host: ConfigurationHost> {
         self.options = options
         self.log = log
         reactor = try Reactor()
+        logPump = LogPump(log: log, reactor: reactor)
         cepoll_default_dispositions()
         let handled = [SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD]
         signals = OwnedDescriptor(

@@ -38,7 +38,7 @@ extension Pool {
     }
 
     /// Has the call stack of a worker written to the slow log.
-    func trace(_ process: ProcessID, script: ByteString) {
+    func trace(_ process: ProcessID, script: ByteString, request: ByteString) {
         slowRequestCount += 1
         cscoreboard_store(&scoreboard.pool.pointee.slow_requests, slowRequestCount)
         guard let path = settings.slowLog, let layout = traceLayout else { return }
@@ -53,7 +53,7 @@ extension Pool {
             layout: layout,
             depth: settings.requestSlowLogTraceDepth
         )
-        if handle < 0 || !owner.runElsewhere({ slowLog.record(trace, script: script) }) {
+        if handle < 0 || !owner.runElsewhere({ slowLog.record(trace, script: script, request: request) }) {
             owner.log.error("failed to trace child \(process): \(describe(currentErrno))")
         }
     }

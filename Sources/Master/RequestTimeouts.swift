@@ -91,7 +91,8 @@ final class RequestTimeouts {
             traced[worker.serial] = begin.nanoseconds
             tracesLeft -= 1
             report(process, slot, "executing too slow (\(secondsText(elapsed)) sec), logging")
-            return pool.trace(process, script: printable(cscoreboard_script(slot)))
+            let text = RequestText(slot)
+            return pool.trace(process, script: text.script, request: text.request)
         }
         guard isRunning(stage), isOver(pool.settings.requestTerminateTimeout, elapsed) else {
             told[worker.serial] = nil

@@ -4,7 +4,7 @@ internal import Glibc
 internal import Logging
 internal import Syscalls
 
-/// Writes the trace of a slow request to the pool's `slowlog`, in php-fpm's format.
+/// Writes the trace of a slow request to the pool's `slowlog`, in php-fpm's format with one line more: the request.
 ///
 /// Runs in a helper process: a worker can arrange for reads of its memory to take forever, and the master does not wait
 /// for anybody.
@@ -13,8 +13,8 @@ struct SlowLog {
     let pool: ByteString
     let log: Log
 
-    /// Traces one worker; `script` is the request's, fit to print.
-    func record(_ trace: WorkerTrace, script: ByteString) {
+    /// Traces one worker; `script` and `request` (method and URI) are fit to print.
+    func record(_ trace: WorkerTrace, script: ByteString, request: ByteString) {
         let descriptor = cepoll_open_append(path.description)
         guard descriptor >= 0 else {
             return log.error("unable to open slowlog (\(path)): \(describe(currentErrno))")
@@ -22,7 +22,7 @@ struct SlowLog {
         defer { close(descriptor) }
         let frames = trace.frames()
         var record = ByteString(
-            "\n[\(log.timestamp())]  [pool \(pool)] pid \(trace.process)\nscript_filename = \(script)\n"
+            "\n[\(log.timestamp())]  [pool \(pool)] pid \(trace.process)\nscript_filename = \(script)\nrequest = \(request)\n"
         ).bytes
         for line in frames.lines { record += line + [UInt8(ascii: "\n")] }
         if let code = frames.failure {

@@ -7,8 +7,8 @@ internal import FastCGI
 internal import Glibc
 internal import Syscalls
 
-/// Writes one line for each request into the file that the master opened.
-struct AccessLogWriter {
+/// Writes one line for each request into the file that the master opened, without waiting for whoever reads it.
+final class AccessLogWriter {
     /// Longest line, in bytes without its newline.
     private static let maximumLine = 1024
 
@@ -16,6 +16,8 @@ struct AccessLogWriter {
     private let file: SharedDescriptor
     private let pool: ByteString
     private let suppressed: [ByteString]
+    /// Lines lost since the last one that went out.
+    private var lost = 0
 
     /// What the format's tokens need of a request that is done.
     struct Facts: ~Copyable {
@@ -52,9 +54,22 @@ struct AccessLogWriter {
             )
         }
         line.append(UInt8(ascii: "\n"))
+        guard put(line) else { return lost += 1 }
+        guard lost > 0 else { return }
+        log.write(
+            .warning,
+            "\(lost) line(s) of the access log lost: what reads or stores it did not take them"
+        )
+        lost = 0
+    }
+
+    /// One write, which a pipe takes as a whole or not at all; false if it is lost.
+    private func put(_ line: [UInt8]) -> Bool {
         line.withUnsafeBytes { bytes in
-            guard let base = bytes.baseAddress else { return }
-            while Glibc.write(file.rawValue, base, bytes.count) < 0 && errno == EINTR {}
+            while true {
+                if Glibc.write(file.rawValue, bytes.baseAddress, bytes.count) >= 0 { return true }
+                if errno != EINTR { return false }
+            }
         }
     }
 
@@ -163,3 +178,6 @@ struct AccessLogWriter {
             + Array(repeating: UInt8(ascii: "0"), count: decimals - fraction.count) + Array(fraction.utf8)
     }
 }
+
+@available(*, unavailable)
+extension AccessLogWriter: Sendable {}

@@ -286,6 +286,7 @@ struct LogTests {
         let root = daemon.documentRoot
         try slow.wait(for: /^\[\d\d-\w{3}-\d{4} \d\d:\d\d:\d\d\]  \[pool www\] pid \d+$/)
         try slow.wait(for: try Regex("^script_filename = \(root)/slow\\.php$"))
+        try slow.wait(for: /^request = GET \/slow.php\?seconds=3$/)
         try slow.wait(for: try Regex("^\\[0x[0-9a-f]{16}\\] sleep\\(\\) \(root)/slow\\.php:4$"))
         try slow.wait(for: try Regex("^\\[0x[0-9a-f]{16}\\] slow_function\\(\\) \(root)/slow\\.php:6$"))
         #expect(try daemon.get("/status", query: "json").json["slow requests"] as? Int == 1)

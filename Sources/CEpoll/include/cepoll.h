@@ -278,15 +278,21 @@ int cepoll_next_option(int argc, char *_Nullable *_Nonnull argv, const cepoll_op
 
 /* ---- files ------------------------------------------------------------------------------------------ */
 
-/* open(2) with mode 0600 for appending, close-on-exec. */
+/* open(2) with mode 0600 for appending, close-on-exec, non-blocking (which only pipes and terminals notice). */
 int cepoll_open_append(const char *path);
 /* Sets close-on-exec on all descriptors from `first` up to (not including) `end`. */
 void cepoll_close_on_exec(int first, int end);
 int cepoll_duplicate(int descriptor);       /* F_DUPFD_CLOEXEC, 3 or higher */
 int cepoll_set_nonblocking(int descriptor);
-/* syslog(3) with the text as it is; openlog(3) with a copy of `ident` that stays. */
+/* openlog(3) with a copy of `ident` that stays. */
 void cepoll_open_syslog(const char *ident, int facility);
-void cepoll_syslog(int priority, const char *text);
+/* A non-blocking datagram socket connected to /dev/log. */
+int cepoll_connect_log(void);
+/* What a descriptor is, as far as writing to it may wait: st_mode's macros are not imported. */
+typedef enum cepoll_file_kind { CEPOLL_KIND_FILE, CEPOLL_KIND_SOCKET, CEPOLL_KIND_OTHER } cepoll_file_kind;
+cepoll_file_kind cepoll_kind(int descriptor);
+/* The same pipe or terminal once more for writing, O_NONBLOCK on the new open file only. */
+int cepoll_reopen_nonblocking(int descriptor);
 int cepoll_replace(int descriptor, int target);   /* dup3(2), close-on-exec */
 int cepoll_open_null(void);                 /* /dev/null, for reading and writing */
 int cepoll_pipe(int ends[_Nonnull 2]);      /* O_CLOEXEC; the read end is non-blocking */

@@ -1,0 +1,124 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Whoever reads a log may stop doing so: that costs log lines, which are counted, and nothing else.
+@Suite(.daemons) struct LogReaderTests {
+    private static let pool = "pm = static\npm.max_children = 2\n"
+
+    /// A FIFO with a reader that holds as little as possible.
+    private static func makeFIFO(_ path: String) throws -> Int32 {
+        try #require(mkfifo(path, 0o666) == 0)
+        chmod(path, 0o666)
+        let reader = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC)
+        try #require(reader >= 0)
+        _ = fcntl(reader, 1031 /* F_SETPIPE_SZ */, 4096)
+        return reader
+    }
+
+    private static func drain(_ descriptor: Int32) -> String {
+        var text: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        while case let count = read(descriptor, &buffer, buffer.count), count > 0 { text += buffer[..<count] }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    @Test(.fpmdOnly("stops until somebody reads")) func stalledErrorLog() throws {
+        let directory = try TestContext.required().makeDirectory("fifo")
+        let fifo = directory + "/log"
+        let reader = try Self.makeFIFO(fifo)
+        defer { close(reader) }
+        var options = Daemon.Options()
+        options.mode = ["-F", "-R", "-O"]
+        options.wrapper = ["/bin/sh", "-c", #"log=$0; exec "$@" 2>"$log""#, fifo]
+        options.waitsUntilReady = false
+        let daemon = try Daemon.startPool(Self.pool + "catch_workers_output = yes", options)
+        try wait(for: "an answer") { (try? daemon.get("/hello.php"))?.isComplete == true }
+        // Two megabytes: more than the FIFO and the master's memory hold.
+        let text = String(repeating: "x", count: 20_000)
+        for _ in 1...100 { #expect(try daemon.get("/output.php", query: "stderr=\(text)%0A").isComplete) }
+        var log = ""
+        try wait(for: "the count of lost lines") {
+            log += Self.drain(reader)
+            return log.contains("log line(s) lost: what reads or stores this log did not take them\n")
+        }
+        #expect(log.contains("NOTICE: ready to handle connections\n"))
+        // What is not lost is whole.
+        for line in log.split(separator: "\n") { #expect(line.hasPrefix("["), "\(line)") }
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
+    @Test(.fpmdOnly("workers stop until somebody reads")) func stalledAccessLog() throws {
+        let directory = try TestContext.required().makeDirectory("fifo")
+        let reader = try Self.makeFIFO(directory + "/access")
+        defer { close(reader) }
+        let daemon = try Daemon.startPool(
+            Self.pool + "catch_workers_output = yes\naccess.log = \(directory)/access\naccess.format = \"%m %r\""
+        )
+        daemon.allowLog(/said into stderr: "WARNING: \d+ line\(s\) of the access log lost/)
+        for _ in 1...600 { #expect(try daemon.get("/hello.php").isComplete) }
+        var access = ""
+        try wait(for: "the count of lost lines") {
+            access += Self.drain(reader)
+            _ = try daemon.get("/hello.php")
+            return daemon.log.count(of: /line\(s\) of the access log lost/) > 0
+        }
+        for line in access.split(separator: "\n") { #expect(line == "GET /hello.php") }
+    }
+
+    /// Standing in for a syslog daemon that is stopped: its socket is there, and nobody reads.
+    @Test(.needsRoot, .fpmdOnly("stops until somebody reads")) func stalledSyslog() throws {
+        let directory = try TestContext.required().makeDirectory("syslog")
+        let path = directory + "/log"
+        let server = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        try #require(server >= 0)
+        defer { close(server) }
+        _ = fcntl(server, F_SETFL, O_NONBLOCK)
+        try #require(Self.bindUnix(server, path))
+        var options = Daemon.Options()
+        options.global = "error_log = syslog\nsyslog.ident = web"
+        options.mode = ["-F", "-R"]
+        // A /dev of its own with nothing but what is needed in it.
+        options.wrapper = [
+            "unshare", "--mount", "/bin/sh", "-c",
+            """
+            set -e
+            new=$0/dev; mkdir "$new"; mount -t tmpfs none "$new"
+            for name in null zero full random urandom tty; do : >"$new/$name"; mount --bind "/dev/$name" "$new/$name"; done
+            ln -s /proc/self/fd "$new/fd"; ln -s fd/2 "$new/stderr"; mkdir "$new/shm"
+            : >"$new/log"; mount --bind "$0/log" "$new/log"
+            mount --rbind "$new" /dev
+            exec "$@"
+            """, directory,
+        ]
+        options.waitsUntilReady = false
+        let daemon = try Daemon.startPool(Self.pool + "catch_workers_output = yes", options)
+        try wait(for: "an answer") { (try? daemon.get("/hello.php"))?.isComplete == true }
+        let text = String(repeating: "x", count: 20_000)
+        for _ in 1...100 { #expect(try daemon.get("/output.php", query: "stderr=\(text)%0A").isComplete) }
+        var log = ""
+        try wait(for: "the count of lost lines") {
+            log += Self.drain(server)
+            return log.contains("log line(s) lost")
+        }
+        #expect(log.contains("]: [NOTICE] ready to handle connections"), "\(log.prefix(2000))")
+        #expect(
+            log.contains(
+                #/<28>\w{3} [ \d]\d \d\d:\d\d:\d\d web\[\d+\]: \[WARNING\] \[pool www\] child \d+ said into stderr: "x+/#
+            )
+        )
+    }
+
+    private static func bindUnix(_ descriptor: Int32, _ path: String) -> Bool {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { target in
+            target.copyBytes(from: path.utf8.prefix(target.count - 1))
+        }
+        return withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+import Configuration
+import Foundation
+import Logging
+import Syscalls
+import Testing
+
+/// A log whose reader does not read: no line waits for it, and what is lost is counted.
+@Suite struct SlowReaderTests {
+    enum Destination: CaseIterable { case pipe, socket }
+
+    private static func ends(_ destination: Destination) throws -> (read: Int32, write: SharedDescriptor) {
+        var ends: [Int32] = [-1, -1]
+        let result =
+            switch destination {
+            case .pipe: pipe(&ends)
+            case .socket: socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends)
+            }
+        guard result == 0 else { throw currentErrno }
+        _ = fcntl(ends[0], F_SETFL, O_NONBLOCK)
+        return (ends[0], SharedDescriptor(adopting: ends[1]))
+    }
+
+    /// Everything that is there now.
+    private static func drain(_ descriptor: Int32) -> String {
+        var text: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        while case let count = Glibc.read(descriptor, &buffer, buffer.count), count > 0 {
+            text += buffer[..<count]
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    @Test(arguments: Destination.allCases) func linesAreKeptThenCounted(destination: Destination) throws {
+        let (reader, writer) = try Self.ends(destination)
+        defer { close(reader) }
+        let log = Log()
+        log.use(.file(path: "log", descriptor: writer))
+        var calls = 0
+        log.onWaiting = { calls += 1 }
+        let total = 20_000
+        // 2 MB: more than the pipe and the log's memory hold.
+        for number in 0..<total { log.writeRaw(Array("line \(number) \(String(repeating: "x", count: 90))\n".utf8)) }
+        #expect(calls > 0)
+        #expect(!log.flush())
+        var text = ""
+        repeat { text += Self.drain(reader) } while !log.flush()
+        text += Self.drain(reader)
+        let lines = text.split(separator: "\n")
+        let notice = try #require(lines.last?.firstMatch(of: /WARNING: (\d+) log line\(s\) lost/))
+        let lost = try #require(Int(notice.1))
+        #expect(lost > 0 && lost + lines.count - 1 == total)
+        // In order, whole, without a gap before the loss.
+        for (number, line) in lines.dropLast().enumerated() {
+            #expect(line.hasPrefix("line \(number) x") && line.hasSuffix("x"))
+        }
+        // Said once.
+        log.writeRaw(Array("after\n".utf8))
+        #expect(Self.drain(reader) == "after\n")
+    }
+
+    @Test func readerThatIsGoneCostsLinesOnly() throws {
+        let (reader, writer) = try Self.ends(.socket)
+        let log = Log()
+        log.use(.file(path: "log", descriptor: writer))
+        close(reader)
+        for _ in 0..<1000 { log.writeRaw(Array("into the void\n".utf8)) }
+        #expect(log.flush())
+    }
+
+    @Test func fullDiskCostsLinesOnly() throws {
+        let log = Log()
+        let full = open("/dev/full", O_WRONLY | O_CLOEXEC)
+        try #require(full >= 0)
+        log.use(.file(path: "/dev/full", descriptor: SharedDescriptor(adopting: full)))
+        for _ in 0..<1000 { log.writeRaw(Array("nobody keeps this\n".utf8)) }
+        #expect(log.flush())
+    }
+
+    /// A helper process that shares the log must not write what waits a second time.
+    @Test func abandonedLinesAreNotWritten() throws {
+        let (reader, writer) = try Self.ends(.pipe)
+        defer { close(reader) }
+        let log = Log()
+        log.use(.file(path: "log", descriptor: writer))
+        for _ in 0..<3000 { log.writeRaw(Array("\(String(repeating: "y", count: 99))\n".utf8)) }
+        #expect(!log.flush())
+        log.abandonWaiting()
+        let before = Self.drain(reader)
+        #expect(log.flush())
+        #expect(!before.isEmpty && Self.drain(reader).isEmpty)
+    }
+}
