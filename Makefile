@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 300
 
 export PREFIX DESTDIR
 
-.PHONY: all install uninstall demo demo-check test fuzz check format clean distclean help
+.PHONY: all install uninstall demo demo-check test fuzz generate check format clean distclean help
 # The scripts share one build directory.
 .NOTPARALLEL:
 
@@ -31,7 +31,10 @@ test: ## install what the tests need and run all of them
 fuzz: ## FUZZ_SECONDS (default 300) of fuzzing per target
 	@scripts/fuzz $(FUZZ_SECONDS)
 
-check: ## format, scripts, manual, unit, samples, links; no build
+generate: ## write the documents that come from the directive table
+	@scripts/generate
+
+check: ## format, scripts, manual, unit, samples, links, generated documents
 	@scripts/check
 
 format: ## rewrite the Swift sources in the project's format

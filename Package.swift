@@ -30,6 +30,7 @@ let package = Package(
     products: [
         .executable(name: "fpmd", targets: ["FPMd"]),
         .executable(name: "fpmd-php", targets: ["FPMdPHP"]),
+        .executable(name: "write-documents", targets: ["WriteDocuments"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
@@ -50,6 +51,7 @@ let package = Package(
         .target(name: "StatusPage", swiftSettings: pure),
         .target(name: "Configuration", swiftSettings: pure),
         .target(name: "PoolPolicy", dependencies: ["Configuration"], swiftSettings: pure),
+        .target(name: "DirectiveDocuments", dependencies: ["Configuration"], swiftSettings: pure),
 
         // The kernel.
         .target(name: "Syscalls", dependencies: ["CEpoll", system], swiftSettings: strict),
@@ -84,6 +86,10 @@ let package = Package(
         .executableTarget(
             name: "FPMdPHP", dependencies: ["Zygote", "Syscalls", "CPHP", "CEpoll"], swiftSettings: strict),
 
+        // Documents from the directive table; not installed. See scripts/generate.
+        .executableTarget(
+            name: "WriteDocuments", dependencies: ["DirectiveDocuments"], swiftSettings: strict),
+
         // Tests, one folder per module, then the real programs from outside.
         .target(name: "CTestSupport", path: "Tests/CTestSupport", cSettings: shim),
         .target(
@@ -94,7 +100,7 @@ let package = Package(
             name: "StatusPageTests", dependencies: ["StatusPage"], resources: [.copy("Fixtures")],
             swiftSettings: strict),
         .testTarget(
-            name: "ConfigurationTests", dependencies: ["Configuration"], exclude: ["Corpus"], swiftSettings: strict),
+            name: "ConfigurationTests", dependencies: ["Configuration", "DirectiveDocuments"], exclude: ["Corpus"], swiftSettings: strict),
         .testTarget(name: "PoolPolicyTests", dependencies: ["PoolPolicy", "Configuration"], swiftSettings: strict),
         .executableTarget(
             name: "SyscallsHelper", dependencies: ["Syscalls", "CEpoll"], path: "Tests/SyscallsHelper", swiftSettings: strict),

@@ -1,21 +1,47 @@
 import Configuration
+import DirectiveDocuments
 import Foundation
 import Testing
 
 @Suite struct DirectiveTests {
-    @Test func documentationIsInStep() throws {
-        let page = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().appendingPathComponent("docs/directives.md")
-        let expected = DirectivePage.text
-        if ProcessInfo.processInfo.environment["FPMD_WRITE_DOCS"] != nil {
-            try FileManager.default.createDirectory(
-                at: page.deletingLastPathComponent(),
-                withIntermediateDirectories: true
-            )
-            try expected.write(to: page, atomically: true, encoding: .utf8)
+    /// `scripts/generate` writes them.
+    @Test(arguments: DirectiveDocument.allCases)
+    func documentIsInStep(_ document: DirectiveDocument) throws {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let text = try String(contentsOf: root.appendingPathComponent(document.path), encoding: .utf8)
+        #expect(text == document.text, "run scripts/generate to write \(document.path) anew")
+    }
+
+    @Test(arguments: DirectiveDocument.allCases)
+    func documentHasEveryDirective(_ document: DirectiveDocument) {
+        for directive in Directive.all {
+            let name = directive.name.description
+            #expect(document.text.contains(document == .sample ? "\n;\(name) =" : name))
         }
-        let text = try String(contentsOf: page, encoding: .utf8)
-        #expect(text == expected, "run the tests with FPMD_WRITE_DOCS=1 to write the page anew")
+    }
+
+    /// Without the comment marks, the sample is a configuration whose values are the defaults.
+    @Test func sampleLoads() {
+        let lines = DirectiveDocument.sample.text.split(separator: "\n").compactMap { line -> String? in
+            guard line.hasPrefix(";"), !line.hasPrefix("; ") else { return nil }
+            let text = line.dropFirst()
+            return text.hasSuffix("=") ? nil : String(text)
+        }
+        let required = "user = www\nslowlog = slow.log\nlisten = 9000\npm = static\npm.max_children = 2\n"
+        let sample = FakeHost(lines.joined(separator: "\n") + "\n" + required).load()
+        #expect(lines.count > 40)
+        #expect(sample.diagnostics.isEmpty)
+        guard let configuration = sample.configuration, let plain = FakeHost(plainPool).load().configuration
+        else {
+            Issue.record("refused: \(texts(sample))")
+            return
+        }
+        #expect(configuration.pools[0].maxQueue == plain.pools[0].maxQueue)
+        #expect(configuration.pools[0].responseBuffer == plain.pools[0].responseBuffer)
+        #expect(configuration.pools[0].limitedExtensions == plain.pools[0].limitedExtensions)
+        #expect(configuration.pools[0].processIdleTimeout == plain.pools[0].processIdleTimeout)
+        #expect(configuration.global.logLimit == plain.global.logLimit)
     }
 
     @Test func namesAreUniqueInASection() {
@@ -51,49 +77,5 @@ import Testing
     )
     func suggests(_ text: String, _ hint: String?) {
         #expect(FakeHost(text).load().diagnostics.first?.hint?.description == hint)
-    }
-}
-
-/// `docs/directives.md`, made from the directive table.
-enum DirectivePage {
-    static var text: String {
-        """
-        # Directives
-
-        Every directive of fpmd's configuration files, in the order in which `fpmd -tt` lists them. The language
-        is php-fpm's. A time is a number of seconds, or of minutes, hours or days with the suffix `m`, `h` or `d`.
-        A size is a number of bytes, or of KiB, MiB or GiB with the suffix `K`, `M` or `G`. What php-fpm does not have
-        is in the dump only where it is set.
-        This page is written from the directive table in `Sources/Configuration`.
-
-        ## Section `[global]`
-
-        \(table(.global))
-
-        ## Pool sections
-
-        A section of any other name is a pool. `$pool` in a value is the pool's name.
-
-        \(table(.pool))
-
-        """
-    }
-
-    private static func table(_ scope: Directive.Scope) -> String {
-        let rows = Directive.all.filter { $0.scope == scope }.map { directive in
-            let effect =
-                switch directive.effect {
-                case .effective: "yes"
-                case .notYet(let issue): "not yet (#\(issue))"
-                }
-            let cells = [
-                "`\(directive.name)`", directive.kind.rawValue, directive.defaultText,
-                directive.summary + (directive.isOurs ? " Not in php-fpm." : ""), effect,
-            ]
-            return
-                "| \(cells.map { $0.replacingOccurrences(of: "|", with: "\\|") }.joined(separator: " | ")) |"
-        }
-        let head = ["| directive | value | default | meaning | effect |", "| --- | --- | --- | --- | --- |"]
-        return (head + rows).joined(separator: "\n")
     }
 }
