@@ -46,9 +46,14 @@ struct MonitoringParityTests {
             ) { "\($0.output.name)N" }
     }
 
-    private func compare(_ pair: Pair, _ name: String, _ request: (Daemon) -> FastCGIRequest) throws {
-        let expected = try pair.reference.send(request(pair.reference))
-        let actual = try pair.subject.send(request(pair.subject))
+    private func compare(
+        _ pair: Pair,
+        _ name: String,
+        at label: String = "",
+        _ request: (Daemon) -> FastCGIRequest
+    ) throws {
+        let expected = try pair.reference.send(request(pair.reference), to: label)
+        let actual = try pair.subject.send(request(pair.subject), to: label)
         expectSame(
             name,
             "headers",
@@ -81,6 +86,31 @@ struct MonitoringParityTests {
         try compare(pair, "status function") {
             $0.makeRequest("/status-function.php", query: "a=<b>&c=\"d\"")
         }
+    }
+
+    /// Answers on `pm.status_listen` are those on the pool's own address.
+    @Test func statusListener() throws {
+        let pair = try Pair(Self.pool + "pm.status_listen = {{SOCKET:status}}\n")
+        try pair.compare("before", { $0.makeRequest("/hello.php") })
+        for daemon in [pair.reference, pair.subject] {
+            try wait(for: "the worker to be idle") {
+                try daemon.get("/status", query: "json", from: "status").json["idle processes"] as? Int == 1
+            }
+        }
+        for query in [
+            "", "html", "xml", "json", "openmetrics", "full", "html&full", "xml&full", "json&full",
+            "openmetrics&full",
+        ] {
+            try compare(pair, "status listener ?\(query)", at: "status") {
+                $0.makeRequest("/status", query: query)
+            }
+        }
+        for method in ["HEAD", "POST"] {
+            try compare(pair, "status listener \(method)", at: "status") {
+                $0.makeRequest("/status", query: "json", method: method)
+            }
+        }
+        try compare(pair, "status listener ping", at: "status") { $0.makeRequest("/ping") }
     }
 
     @Test func statusOfARunningRequest() throws {
