@@ -79,13 +79,25 @@ public final class Log {
     }
 
     private func toStandardError(_ line: [UInt8]) {
-        let way = standardError ?? LogOutlet(STDERR_FILENO, keeping: nil, describeLoss: { [weak self] in self?.lossLine($0) ?? [] })
+        let way =
+            standardError
+            ?? LogOutlet(
+                STDERR_FILENO,
+                keeping: nil,
+                describeLoss: { [weak self] in self?.lossLine($0) ?? [] }
+            )
         standardError = way
         put(line, way)
     }
 
     private func toFile(_ line: [UInt8], _ file: SharedDescriptor) {
-        let way = outlet ?? LogOutlet(file.rawValue, keeping: file, describeLoss: { [weak self] in self?.lossLine($0) ?? [] })
+        let way =
+            outlet
+            ?? LogOutlet(
+                file.rawValue,
+                keeping: file,
+                describeLoss: { [weak self] in self?.lossLine($0) ?? [] }
+            )
         outlet = way
         put(line, way)
     }

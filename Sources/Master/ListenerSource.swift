@@ -20,6 +20,7 @@ struct ListenerSource {
         log: Log,
         users: some ConfigurationHost
     ) throws(Listener.Unavailable) -> Listener {
+        warnOfShortQueue(settings, log, users)
         if !existing.isEmpty, let again = reusable(settings.listen) {
             kept.append((again, settings.name, try SocketAccess(settings, log: log, users: users)))
             return again
@@ -27,6 +28,17 @@ struct ListenerSource {
         let fresh = try Listener.open(settings, log: log, users: users)
         bound.append(fresh)
         return fresh
+    }
+
+    /// listen(2) cuts what is more than `net.core.somaxconn` without a word.
+    private func warnOfShortQueue(_ settings: PoolSettings, _ log: Log, _ host: some ConfigurationHost) {
+        guard settings.listenBacklog > 511, let bytes = try? host.readFile("/proc/sys/net/core/somaxconn"),
+            let most = Int(String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)),
+            settings.listenBacklog > most
+        else { return }
+        log.warning(
+            "[pool \(settings.name)] listen.backlog = \(settings.listenBacklog) is cut to \(most): raise net.core.somaxconn with sysctl(8)"
+        )
     }
 
     /// Takes back what was bound here.

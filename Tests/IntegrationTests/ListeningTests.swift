@@ -129,6 +129,20 @@ struct ListeningTests {
         try daemon.log.waitAnywhere(for: /There are no allowed addresses/)
     }
 
+    @Test(.fpmdOnly("says nothing about it")) func backlogThatTheSystemCuts() throws {
+        let most = try #require(
+            Int(readText("/proc/sys/net/core/somaxconn").trimmingCharacters(in: .whitespacesAndNewlines))
+        )
+        let daemon = try Daemon.start(Self.pool(listen: "{{SOCKET}}", "listen.backlog = \(most)"))
+        let warning = try Regex("WARNING: \\[pool www\\] listen.backlog = \(most + 1) is cut to \(most): raise")
+        #expect(daemon.log.count(of: warning) == 0)
+        daemon.allowLog(warning)
+        try daemon.rewriteConfiguration(Self.pool(listen: "{{SOCKET}}", "listen.backlog = \(most + 1)"))
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(warning)
+        try daemon.waitForLog(/ready to handle connections/)
+    }
+
     @Test func staleSocketIsReplaced() throws {
         let first = try Daemon.start(Self.pool(listen: "{{SOCKET}}"))
         first.expectEnd(.signal(SIGKILL))

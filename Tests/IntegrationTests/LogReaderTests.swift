@@ -53,7 +53,8 @@ import Testing
         let reader = try Self.makeFIFO(directory + "/access")
         defer { close(reader) }
         let daemon = try Daemon.startPool(
-            Self.pool + "catch_workers_output = yes\naccess.log = \(directory)/access\naccess.format = \"%m %r\""
+            Self.pool
+                + "catch_workers_output = yes\naccess.log = \(directory)/access\naccess.format = \"%m %r\""
         )
         daemon.allowLog(/said into stderr: "WARNING: \d+ line\(s\) of the access log lost/)
         for _ in 1...600 { #expect(try daemon.get("/hello.php").isComplete) }

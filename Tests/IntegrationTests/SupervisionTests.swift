@@ -32,7 +32,9 @@ import Testing
         daemon.allowLog(/is not a listening socket; not used/)
         #expect(daemon.log.count(of: try Regex("using inherited socket fd=\\d+, \"\(path)\"")) == 1)
         if !Program.underTest.isReference {
-            #expect(daemon.log.count(of: /fd=\d+, "\/no\/such\/socket" is not a listening socket; not used/) == 1)
+            #expect(
+                daemon.log.count(of: /fd=\d+, "\/no\/such\/socket" is not a listening socket; not used/) == 1
+            )
         }
         let connection = try FastCGIConnection(.unix(path))
         try connection.send(daemon.makeRequest("/hello.php"))

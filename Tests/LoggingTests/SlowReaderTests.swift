@@ -39,7 +39,9 @@ import Testing
         log.onWaiting = { calls += 1 }
         let total = 20_000
         // 2 MB: more than the pipe and the log's memory hold.
-        for number in 0..<total { log.writeRaw(Array("line \(number) \(String(repeating: "x", count: 90))\n".utf8)) }
+        for number in 0..<total {
+            log.writeRaw(Array("line \(number) \(String(repeating: "x", count: 90))\n".utf8))
+        }
         #expect(calls > 0)
         #expect(!log.flush())
         var text = ""
