@@ -134,7 +134,9 @@ struct ListeningTests {
             Int(readText("/proc/sys/net/core/somaxconn").trimmingCharacters(in: .whitespacesAndNewlines))
         )
         let daemon = try Daemon.start(Self.pool(listen: "{{SOCKET}}", "listen.backlog = \(most)"))
-        let warning = try Regex("WARNING: \\[pool www\\] listen.backlog = \(most + 1) is cut to \(most): raise")
+        let warning = try Regex(
+            "WARNING: \\[pool www\\] listen.backlog = \(most + 1) is cut to \(most): raise"
+        )
         #expect(daemon.log.count(of: warning) == 0)
         daemon.allowLog(warning)
         try daemon.rewriteConfiguration(Self.pool(listen: "{{SOCKET}}", "listen.backlog = \(most + 1)"))

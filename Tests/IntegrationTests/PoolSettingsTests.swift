@@ -91,6 +91,39 @@ struct PoolSettingsTests {
         #expect(!FileManager.default.fileExists(atPath: daemon.scratch + "/own.sock"))
     }
 
+    /// As in a container from which everything was taken: traces need no privilege.
+    @Test(.needsRoot, .fpmdOnly("needs CAP_SYS_PTRACE")) func slowLogWithoutCapabilities() throws {
+        var options = Daemon.Options()
+        options.wrapper = [
+            "setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups", "--inh-caps=-all",
+            "--ambient-caps=-all", "--bounding-set=-all", "--no-new-privs",
+        ]
+        options.mode = ["-F", "-O"]
+        let pool = """
+            [global]
+            error_log = {{TMP}}/error.log
+            pid = {{TMP}}/fpm.pid
+            [www]
+            listen = {{TMP}}/own.sock
+            slowlog = {{TMP}}/slow.log
+            request_slowlog_timeout = 1s
+            \(Self.one)
+            """
+        let daemon = try Daemon.start(pool, options)
+        daemon.allowLog(/executing too slow/)
+        let connection = try FastCGIConnection(.unix(daemon.scratch + "/own.sock"))
+        let begin = ContinuousClock.now
+        try connection.send(daemon.makeRequest("/slow.php", query: "seconds=3"))
+        #expect(try connection.finalResponse().text == "slow\n")
+        // Looking at a worker does not wake it.
+        #expect(ContinuousClock.now - begin >= .seconds(3))
+        let slow = LogFile(path: daemon.scratch + "/slow.log")
+        try slow.wait(
+            for: try Regex("^\\[0x[0-9a-f]{16}\\] sleep\\(\\) \(daemon.documentRoot)/slow\\.php:4$")
+        )
+        try daemon.stop()
+    }
+
     // MARK: Confinement
 
     @Test(.needsRoot) func chroot() throws {

@@ -194,8 +194,14 @@ struct ConfigurationParityTests {
         try compare("byte order mark", "\u{feff}" + Self.pool)
     }
 
+    /// Also under the name of php-fpm.
     @Test func commandLines() throws {
         guard let reference = Program.reference else { return }
+        let renamed = try TestContext.required().makeDirectory("name") + "/php-fpm"
+        try FileManager.default.createSymbolicLink(
+            atPath: renamed,
+            withDestinationPath: Program.underTest.path
+        )
         for arguments in [
             ["-v"], ["-m"], ["-h"], ["--help"], ["-Z"], ["--no-such"], ["x"], ["-y"], ["-y", "/no/such"],
             ["-t", "-y", "/no/such"], ["-tt", "-y", "/etc"],
@@ -204,11 +210,11 @@ struct ConfigurationParityTests {
             ["--fpm-config=/no/such"], ["--fpm-config", "/no/such"], ["-F", "-D", "-y", "/no/such"],
             ["--", "-v"], ["-g", "/x", "-y", "/no"],
         ] {
-            let results = try [reference, Program.underTest].map { program in
+            let results = try [reference.path, Program.underTest.path, renamed].map { program in
                 let environment = baseEnvironment.merging([
                     "PHPRC": "/etc/php/8.2/fpm", "PHP_INI_SCAN_DIR": "/etc/php/8.2/fpm/conf.d",
                 ]) { $1 }
-                let result = try run([program.path] + arguments, environment: environment)
+                let result = try run([program] + arguments, environment: environment)
                 return ("\(result.status)\n\(result.output)--\n\(result.errors)")
                     .replacing(#/^Usage: \S+/#.anchorsMatchLineEndings(), with: "Usage: PROGRAM")
                     .replacing(
@@ -218,6 +224,7 @@ struct ConfigurationParityTests {
                     .replacing(#/\(built: [^)]*\)/#, with: "(built)")
             }
             expectSame("arguments \(arguments)", "text", results[0], results[1])
+            expectSame("arguments \(arguments)", "text", results[0], results[2])
         }
     }
 
