@@ -110,6 +110,10 @@ let package = Package(
         .testTarget(name: "ScoreboardTests", dependencies: ["Scoreboard", "Syscalls", "CScoreboard", system], swiftSettings: strict),
         .testTarget(name: "ChannelTests", dependencies: ["Channel", "CEpoll", "Configuration", "Syscalls", system], swiftSettings: strict),
         .testTarget(name: "LoggingTests", dependencies: ["Logging", "Configuration", "Syscalls"], swiftSettings: strict),
+        .testTarget(
+            name: "MasterTests",
+            dependencies: ["Master", "Reactor", "Channel", "FastCGI", "Configuration", "CEpoll", "Syscalls", system],
+            swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["TestSupport"], swiftSettings: strict),
         .testTarget(name: "ParityTests", dependencies: ["TestSupport"], swiftSettings: strict),
         .testTarget(

@@ -30,6 +30,8 @@ public enum MessageKind: UInt8 {
     case retiring = 35
     /// The response is complete: read until the client closes, then close.
     case linger = 34
+    /// Send the rest of a response; descriptors: the connection, a sealed file whose bytes from `value` on are that rest.
+    case deliver = 36
     // Master to worker, through the pool's queue.
     /// Serve this connection; bytes already read are the payload.
     case serve = 48
@@ -67,6 +69,8 @@ public struct Message: Equatable {
         public static var queued: Flags { Flags(rawValue: 4) }
         /// The worker stays only until it is told to leave.
         public static var mustLeave: Flags { Flags(rawValue: 8) }
+        /// The client is still sending: after the response, read until it closes.
+        public static var lingers: Flags { Flags(rawValue: 16) }
     }
 
     /// A message with what is not needed left at zero.

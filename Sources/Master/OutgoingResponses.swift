@@ -130,7 +130,9 @@ final class OutgoingResponses {
             if response.left < before { limit(response, number) }
         case .broken: drop(number)
         case .done:
-            drop(number)
+            responses[number] = nil
+            response.deadline = nil
+            // Says that something has changed, after which nobody may need this any more.
             finish(response)
         }
     }

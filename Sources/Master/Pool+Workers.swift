@@ -62,6 +62,7 @@ extension Pool {
         case .linger:
             guard let descriptor = takeOne(descriptors, from: worker) else { return }
             (listener.pool ?? self).connections.linger(descriptor)
+        case .deliver: deliver(message, descriptors, bytes, worker)
         case .retiring where descriptors.isEmpty:
             workerRetires(worker, mustLeave: message.flags.contains(.mustLeave))
         case .workerReady, .retiring, .spawn, .accessLog, .zygoteReady, .spawned, .spawnFailed, .serve:
@@ -80,6 +81,39 @@ extension Pool {
         distrust(worker, "gave back something that is not a connection")
         return nil
     }
+
+    /// Sends the rest of a response, which a worker has put into a sealed file.
+    private func deliver(
+        _ message: Message,
+        _ descriptors: [CInt],
+        _ bytes: [UInt8],
+        _ worker: WorkerRecord
+    ) {
+        // Nobody can change a sealed file any more, and reading it does not wait.
+        let size = descriptors.count == 2 ? cepoll_sealed_size(descriptors[1]) : -1
+        let most = settings.responseBuffer + Self.largestBuffer
+        guard size > 0, cepoll_is_stream_socket(descriptors[0]), message.value <= UInt64(size),
+            Int(size) - Int(message.value) <= most
+        else {
+            for descriptor in descriptors { owner.closeElsewhere(descriptor) }
+            return distrust(worker, "gave something that is not the rest of a response")
+        }
+        let next: OutgoingResponses.Next =
+            message.flags.contains(.lingers)
+            ? .linger : message.flags.contains(.keptAlive) ? .keep(bytes) : .close
+        responses.send(
+            .file(
+                SharedDescriptor(adopting: descriptors[1]),
+                offset: Int(message.value),
+                end: Int(size)
+            ),
+            to: Connection(adopting: descriptors[0]),
+            then: next
+        )
+    }
+
+    /// A worker's buffer for output, which may be in the file beside what it may keep.
+    private static var largestBuffer: Int { 128 << 10 }
 
     /// A worker that does not keep to the protocol is not one to keep.
     func distrust(_ worker: WorkerRecord, _ reason: ByteString) {

@@ -158,7 +158,7 @@ final class Pool {
         if let madeResponses { return madeResponses }
         let made = OutgoingResponses(
             reactor: owner.reactor,
-            byteQuota: Self.responseQuota(settings.responseBuffer)
+            byteQuota: responseQuota
         )
         made.onKept = { [weak self] connection, bytes in
             guard let self else { return }
@@ -178,8 +178,12 @@ final class Pool {
         return made
     }
 
-    /// Bytes of unsent responses that the master keeps for a pool.
-    static func responseQuota(_ responseBuffer: Int) -> Int { max(64 << 20, 16 * responseBuffer) }
+    /// Bytes of unsent responses that the master keeps; the workers keep to half of that.
+    private var responseQuota: Int {
+        var plan = ZygotePlan()
+        plan.responseBuffer = settings.responseBuffer
+        return 2 * plan.responseQuota
+    }
 
     /// Said at most once a minute: it is the line that explains why nobody is served.
     func reportAcceptFailure(_ error: Errno) {

@@ -116,7 +116,7 @@ final class ZygoteLink {
                         Errno(rawValue: CInt(truncatingIfNeeded: message.value))
                     )
                 )
-            case .spawn, .accessLog, .workerReady, .park, .linger, .retiring, .serve:
+            case .spawn, .accessLog, .workerReady, .park, .linger, .deliver, .retiring, .serve:
                 registration = nil
                 handler(.gone)
             }

@@ -15,7 +15,7 @@ internal import Syscalls
 public final class RequestProcessor {
     let settings: WorkerSettings
     let log: WorkerLog
-    let stream = ResponseStream()
+    let stream: ResponseStream
     var reader = RequestReader()
     /// The current request's parameters.
     ///
@@ -38,6 +38,9 @@ public final class RequestProcessor {
     private var cpuAtBegin = cepoll_cpu()
     private var cpuUsed = cepoll_cpu()
     private var wasLogged = false
+    /// Gives a connection to the master together with what its client has not taken of the response: the message and
+    /// the file to send; false if that is not possible.
+    var deliverElsewhere: (Client, Message, CInt) -> Bool = { _, _, _ in false }
     /// The last request changed this process for good: take no further one.
     private(set) var mustRetire = false
 
@@ -45,7 +48,12 @@ public final class RequestProcessor {
     public init(settings: WorkerSettings, log: WorkerLog) {
         self.settings = settings
         self.log = log
-        pool = settings.scoreboard.pool
+        let page = settings.scoreboard.pool
+        let quota = Int64(settings.plan.responseQuota) - Int64(settings.plan.responseBuffer)
+        stream = ResponseStream(spillLimit: settings.plan.responseBuffer) {
+            cscoreboard_load(&page.pointee.drain_bytes) <= quota
+        }
+        pool = page
         slot = settings.scoreboard.slot(0)
         accessLog = settings.accessFormat.flatMap { format in
             settings.accessLog.map { AccessLogWriter(format: format, file: $0, plan: settings.plan) }
@@ -126,6 +134,7 @@ public final class RequestProcessor {
         publish(resolution)
         let outcome = run(resolution, page: page)
         _ = stream.finish()
+        deliverUnsent()
         stream.end()
         if !wasLogged { finished(status: 0, memoryPeak: 0) }
         cscoreboard_request_ends(pool)
@@ -250,12 +259,35 @@ public final class RequestProcessor {
     func finishEarly() -> Bool {
         if stream.isFinished { return keepsConnection }
         _ = stream.finish()
-        if !keepsConnection {
+        deliverUnsent()
+        if client?.isClosed == true {
+            setStage(.finished)
+        } else if !keepsConnection {
             setStage(.finished)
             // What the client still sends is read later only if there is a connection left to read from.
             if let client, reader.skipBody(of: client) { client.close() }
         }
         return true
+    }
+
+    /// The response is complete, and its client has not taken all of it: the master sends the rest, and goes on with the
+    /// connection.
+    private func deliverUnsent() {
+        guard let client, !client.isClosed, let unsent = stream.unsent else { return }
+        var message = Message(.deliver, flags: .peerChecked, value: UInt64(unsent.offset))
+        let bodyIsOver = reader.skipBody(of: client)
+        if !reader.bodyIsBroken {
+            if bodyIsOver || (bodyLeft == 0 && client.decoder.endRequest()) {
+                if keepsConnection { message.flags.insert(.keptAlive) }
+            } else {
+                message.flags.insert(.lingers)
+            }
+        }
+        if deliverElsewhere(client, message, unsent.file) {
+            stream.forgetUnsent()
+        } else {
+            stream.sendUnsent()
+        }
     }
 
     func executing() {

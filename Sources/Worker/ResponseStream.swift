@@ -5,9 +5,15 @@ internal import Syscalls
 
 /// The response of one request on its way: PHP writes into ``output``, records are framed around that, and
 /// whole buffers are sent.
+///
+/// A client that does not take them as fast as they come is waited for a moment; after that, what it does not take is
+/// kept in a ``ResponseSpill``, so that a slow reader does not hold the worker. What does not fit there is waited for.
 final class ResponseStream {
     /// A full STDOUT record, the end of a request, and a little more.
     private static let capacity = 8 + 65528 + 16 + 512
+    /// Milliseconds that clients are waited for during one response: a reader that runs beside takes what is in its
+    /// socket in much less.
+    private static let patience: UInt64 = 10
 
     /// What PHP writes into; lives as long as the worker.
     let output: UnsafeMutablePointer<fpmd_output>
@@ -20,13 +26,23 @@ final class ResponseStream {
     private var keepsConnection = false
     private var hasErrorText = false
     private var errorText = 0
+    private let spill: ResponseSpill
+    /// Whether the master has memory left for what slow clients of this pool have not taken.
+    private let masterHasRoom: () -> Bool
+    /// Nanoseconds that this response's client has been waited for.
+    private var waited: UInt64 = 0
 
     /// The client went away or did not read in time.
     private(set) var isAborted = false
     /// END_REQUEST has been sent.
     private(set) var isFinished = false
 
-    init() {
+    /// - Parameters:
+    ///   - spillLimit: `response_buffer`: bytes kept for a slow reader; 0 waits for it.
+    ///   - masterHasRoom: Asked before anything is kept.
+    init(spillLimit: Int, masterHasRoom: @escaping () -> Bool) {
+        spill = ResponseSpill(limit: spillLimit)
+        self.masterHasRoom = masterHasRoom
         memory = .allocate(byteCount: Self.capacity, alignment: 16)
         buffer = UnsafeMutableRawBufferPointer(start: memory, count: Self.capacity)
         output = .allocate(capacity: 1)
@@ -50,6 +66,8 @@ final class ResponseStream {
         pending.pointee.descriptor = client.descriptor
         isAborted = false
         isFinished = false
+        waited = 0
+        spill.clear()
         hasErrorText = false
         openOutput()
     }
@@ -139,9 +157,64 @@ final class ResponseStream {
         framer.bufferSent()
         guard length > 0, !isAborted, let client, !client.isClosed else { return !isAborted }
         pending.pointee.has_begun = true
-        if !sendAll(UnsafeRawBufferPointer(rebasing: buffer[0..<length]), to: client.descriptor) {
+        if !deliver(UnsafeRawBufferPointer(rebasing: buffer[0..<length]), to: client.descriptor) {
             isAborted = true
+            spill.clear()
         }
         return !isAborted
+    }
+
+    // MARK: - Slow readers
+
+    /// What the client has not taken of a response that is complete; nil if it has taken all, or has gone.
+    var unsent: (file: CInt, offset: Int)? { isAborted ? nil : spill.sealed() }
+
+    /// Somebody else sends what is unsent.
+    func forgetUnsent() { spill.clear() }
+
+    /// Sends what is unsent of a complete response, waiting for the client.
+    func sendUnsent() {
+        guard !isAborted, let client, !client.isClosed else { return }
+        if !spill.sendWaiting(to: client.descriptor) { isAborted = true }
+        spill.clear()
+    }
+
+    /// Sends bytes or keeps them; false when the client has gone, or does not read for too long.
+    private func deliver(_ bytes: UnsafeRawBufferPointer, to socket: CInt) -> Bool {
+        if !spill.isEmpty {
+            switch spill.send(to: socket) {
+            case .done: break
+            case .blocked: return keep(bytes, for: socket)
+            case .broken: return false
+            }
+        }
+        var offset = 0
+        while offset < bytes.count {
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[offset...])
+            guard let transfer = try? Syscalls.send(socket, rest) else { return false }
+            switch transfer {
+            case .bytes(let count): offset += count
+            case .wouldBlock: if !waitAMoment(for: socket) { return keep(rest, for: socket) }
+            case .endOfStream: return false
+            }
+        }
+        return true
+    }
+
+    /// Whether the client is ready for more within the time that is left for it.
+    private func waitAMoment(for socket: CInt) -> Bool {
+        let begin = MonotonicTime.now
+        let left = Self.patience - min(Self.patience, waited / 1_000_000)
+        let isReady =
+            left > 0 && waitUntilReady(socket, for: UInt32(CEPOLL_OUT), milliseconds: CInt(left))
+        waited += (MonotonicTime.now - begin).nanoseconds
+        return isReady
+    }
+
+    private func keep(_ bytes: UnsafeRawBufferPointer, for socket: CInt) -> Bool {
+        if spill.hasRoom(for: bytes.count), !spill.isEmpty || masterHasRoom(), spill.append(bytes) {
+            return true
+        }
+        return spill.sendWaiting(to: socket) && sendAll(bytes, to: socket)
     }
 }

@@ -86,6 +86,10 @@ public final class Worker {
         cepoll_set_title("php-fpm: pool \(settings.plan.pool)")
         processor.adopt(slot: slot)
         fpmd_php_worker_init()
+        // Unowned: the processor lives as long as the worker, which ends with the process.
+        processor.deliverElsewhere = { [unowned self] client, message, file in
+            deliver(client, message, file)
+        }
         let page = processor.slot
         page.pointee.pid = Int64(getpid())
         cscoreboard_store(&page.pointee.start_epoch, wallClockSeconds())
@@ -397,22 +401,40 @@ public final class Worker {
         give(client, Message(.linger), payload: UnsafeRawBufferPointer(start: nil, count: 0))
     }
 
-    private func give(_ client: Client, _ head: Message, payload: UnsafeRawBufferPointer) {
+    /// Gives a connection with the rest of its response, and what has been received after its request.
+    private func deliver(_ client: Client, _ message: Message, _ file: CInt) -> Bool {
+        let isKept = message.flags.contains(.keptAlive)
+        let payload =
+            isKept ? processor.reader.buffer.bytes : UnsafeRawBufferPointer(start: nil, count: 0)
+        return give(client, message, payload: payload, file: file)
+    }
+
+    /// False when the master could not be given the connection; it is closed then, unless there is a file.
+    @discardableResult
+    private func give(
+        _ client: Client,
+        _ head: Message,
+        payload: UnsafeRawBufferPointer,
+        file: CInt? = nil
+    ) -> Bool {
         release(client)
+        var isGiven = false
         let bytes =
             payload.count <= MessageSocket.maximumPayload
             ? payload : UnsafeRawBufferPointer(start: nil, count: 0)
         while bytes.count == payload.count {
-            guard let sent = try? channel.send(head, payload: bytes, descriptors: [client.descriptor]) else {
-                break
-            }
+            let descriptors = [client.descriptor] + (file.map { [$0] } ?? [])
+            guard let sent = try? channel.send(head, payload: bytes, descriptors: descriptors) else { break }
+            if case .bytes = sent { isGiven = true }
             // A master that is stopped for a moment: there is nowhere else to put the connection.
             guard case .wouldBlock = sent,
                 waitUntilReady(channel.descriptor, for: UInt32(CEPOLL_OUT), milliseconds: 10_000)
             else { break }
         }
+        if file != nil, !isGiven { return false }
         client.close()
         processor.reader.reset()
+        return isGiven
     }
 
     // MARK: - The end

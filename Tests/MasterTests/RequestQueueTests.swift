@@ -1,0 +1,158 @@
+import CEpoll
+import Channel
+import Foundation
+import Reactor
+import Syscalls
+import Testing
+
+@testable import Master
+
+@Suite struct RequestQueueTests {
+    private let reactor: Reactor
+    /// What a worker reads.
+    private let reader: MessageSocket
+    private let queue: RequestQueue
+    private let count = Counter()
+
+    final class Counter {
+        var taken: Int64 = 0
+        var abandoned = 0
+        var expired: [UInt64] = []
+    }
+
+    init() throws {
+        reactor = try Reactor()
+        let (writer, reader) = try MessageSocket.pair(bufferBytes: 1 << 20)
+        self.reader = reader
+        queue = RequestQueue(reactor: reactor, isTCP: false, timeout: .milliseconds(300))
+        queue.attach(writer, reader: reader)
+        let count = count
+        queue.taken = { count.taken }
+        queue.onAbandoned = { count.abandoned += 1 }
+        queue.onExpired = { count.expired.append($0.arrival) }
+    }
+
+    private func append(_ number: UInt64, _ peers: Peers) {
+        queue.append(
+            WaitingRequest(
+                connection: Connection(adopting: peers.server),
+                flags: [],
+                arrival: number,
+                bytes: [UInt8(truncatingIfNeeded: number)]
+            )
+        )
+    }
+
+    /// As a worker does; nil when nothing is there.
+    private func take() -> (arrival: UInt64, isQueued: Bool)? {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 16)
+        defer { buffer.deallocate() }
+        guard case .message(let message, _, let descriptors, _)? = try? reader.receive(into: buffer) else {
+            return nil
+        }
+        for descriptor in descriptors { closeDescriptor(descriptor) }
+        count.taken &+= 1
+        return (message.value, message.flags.contains(.queued))
+    }
+
+    @Test func goesStraightThroughWhileThePoolMoves() throws {
+        let peers = try (0..<20).map { _ in try Peers() }
+        for (index, pair) in peers.enumerated() { append(UInt64(index + 1), pair) }
+        #expect(queue.count == 0 && queue.total == 20)
+        for number in 1...20 { #expect(take()?.arrival == UInt64(number)) }
+        #expect(queue.total == 0 && queue.oldestArrival == 0)
+    }
+
+    @Test func metersInOrder() throws {
+        let now = MonotonicTime.now.nanoseconds
+        let peers = try (0..<20).map { _ in try Peers() }
+        // The first ones are in the socket already when the pool comes to a stand.
+        for number in 0..<10 { append(now + UInt64(number), peers[number]) }
+        queue.meter(true)
+        for number in 10..<20 { append(now + UInt64(number), peers[number]) }
+        #expect(queue.total == 20 && queue.count == 18 && queue.oldestArrival == now)
+        for number in 0..<20 {
+            var taken: (arrival: UInt64, isQueued: Bool)?
+            try reactor.turn {
+                taken = take()
+                return taken != nil
+            }
+            #expect(taken?.arrival == now + UInt64(number) && taken?.isQueued == true)
+        }
+        try reactor.turn { queue.total == 0 }
+        #expect(count.abandoned == 0 && count.expired.isEmpty)
+    }
+
+    @Test func endOfMeteringLetsEverythingThrough() throws {
+        let peers = try (0..<20).map { _ in try Peers() }
+        queue.meter(true)
+        for (index, pair) in peers.enumerated() { append(UInt64(index + 1), pair) }
+        queue.meter(false)
+        #expect(queue.count == 0)
+        for number in 1...20 { #expect(take()?.arrival == UInt64(number)) }
+    }
+
+    @Test func dropsWhoHasGone() throws {
+        queue.meter(true)
+        let now = MonotonicTime.now.nanoseconds
+        var peers: [Peers?] = try (0..<10).map { _ in try Peers() }
+        for (index, pair) in peers.enumerated() { if let pair { append(now + UInt64(index), pair) } }
+        for index in [3, 4, 9] { peers[index] = nil }
+        // One that only sends no more is still there.
+        if let half = peers[5] { _ = shutdown(half.client.rawValue, CInt(SHUT_WR)) }
+        try reactor.turn { count.abandoned == 3 }
+        try reactor.turnBriefly()
+        #expect(queue.total == 7)
+        for number in [0, 1, 2, 5, 6, 7, 8] {
+            var taken: (arrival: UInt64, isQueued: Bool)?
+            try reactor.turn {
+                taken = take()
+                return taken != nil
+            }
+            #expect(taken?.arrival == now + UInt64(number))
+        }
+    }
+
+    @Test func expiresAlsoWhatIsInTheSocket() throws {
+        queue.meter(true)
+        let now = MonotonicTime.now.nanoseconds
+        let peers = try (0..<5).map { _ in try Peers() }
+        for (index, pair) in peers.enumerated() { append(now + UInt64(index), pair) }
+        try reactor.turn { count.expired.count == 5 }
+        #expect(count.expired == (0..<5).map { now + $0 })
+        #expect(MonotonicTime.now.nanoseconds - now >= 300_000_000)
+        #expect(queue.total == 0 && take() == nil)
+    }
+
+    @Test func movesToASuccessorInOrder() throws {
+        let (writer, reader) = try MessageSocket.pair(bufferBytes: 1 << 20)
+        let successor = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero)
+        successor.attach(writer, reader: reader)
+        successor.meter(true)
+        queue.meter(true)
+        let now = MonotonicTime.now.nanoseconds
+        let peers = try (0..<10).map { _ in try Peers() }
+        for (index, pair) in peers.enumerated() { append(now + UInt64(index), pair) }
+        queue.takeBack()
+        queue.meter(false)
+        queue.takeBack()
+        queue.move(to: successor)
+        #expect(queue.total == 0 && successor.total == 10 && successor.oldestArrival == now)
+    }
+
+    /// Workers that lie about what they have taken change no more than how much is put before them.
+    @Test(arguments: [Int64.min, -1, 1 << 40, Int64.max]) func falseCountsAreHarmless(_ lie: Int64) throws {
+        queue.meter(true)
+        count.taken = lie
+        let peers = try (0..<50).map { _ in try Peers() }
+        for (index, pair) in peers.enumerated() { append(UInt64(index + 1), pair) }
+        #expect(queue.total >= queue.count)
+        var received = 0
+        for _ in 0..<100 {
+            if take() != nil { received += 1 }
+            count.taken = lie
+            queue.flush()
+        }
+        #expect(received == 50)
+    }
+}
