@@ -130,6 +130,9 @@ public final class Master<Host: ConfigurationHost> {
             }
         } catch { return fail() }
         guard writePIDFile() else { return fail() }
+        if let mechanism = configuration.global.eventsMechanism, mechanism != "epoll" {
+            log.notice("events.mechanism = \(mechanism): the event loop is epoll whatever is chosen")
+        }
         log.finishStartup()
         log.notice("fpm is running, pid \(ProcessID.current)")
         options.onRunning()

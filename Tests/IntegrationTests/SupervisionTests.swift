@@ -68,6 +68,17 @@ import Testing
         #expect(daemon.log.count(of: /threshold/) == 1)
     }
 
+    @Test(.fpmdOnly("uses it"), arguments: ["epoll", "poll", "select"]) func eventMechanism(name: String)
+        throws
+    {
+        var options = Daemon.Options()
+        options.global = "events.mechanism = \(name)"
+        let daemon = try Daemon.startPool(Self.pool, options)
+        let said = daemon.log.count(of: /NOTICE: events.mechanism = \w+: the event loop is epoll/)
+        #expect(said == (name == "epoll" ? 0 : 1))
+        #expect(try daemon.get("/hello.php").text == "hello, world\n")
+    }
+
     /// Whenever one looks, active and idle workers add up to the total, and that is within the limit.
     @Test(arguments: [
         "pm = dynamic\npm.max_children = 6\npm.start_servers = 2\npm.min_spare_servers = 1\npm.max_spare_servers = 2\n",
