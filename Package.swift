@@ -49,6 +49,7 @@ let package = Package(
         // Pure: values in, values out.
         .target(name: "FastCGI", swiftSettings: pure),
         .target(name: "StatusPage", swiftSettings: pure),
+        .target(name: "HTTP", swiftSettings: pure),
         .target(name: "Configuration", swiftSettings: pure),
         .target(name: "PoolPolicy", dependencies: ["Configuration"], swiftSettings: pure),
         .target(name: "DirectiveDocuments", dependencies: ["Configuration"], swiftSettings: pure),
@@ -68,7 +69,7 @@ let package = Package(
             name: "Master",
             dependencies: [
                 "Reactor", "Syscalls", "PoolPolicy", "Configuration", "Scoreboard", "Channel", "Logging", "FastCGI",
-                "StatusPage", "CSystemd", "CACL", "CEpoll", system, deque,
+                "HTTP", "StatusPage", "CSystemd", "CACL", "CEpoll", system, deque,
             ], swiftSettings: strict),
         .target(
             name: "Worker",
@@ -99,6 +100,7 @@ let package = Package(
         .testTarget(
             name: "StatusPageTests", dependencies: ["StatusPage"], resources: [.copy("Fixtures")],
             swiftSettings: strict),
+        .testTarget(name: "HTTPTests", dependencies: ["HTTP"], swiftSettings: strict),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration", "DirectiveDocuments"], exclude: ["Corpus"], swiftSettings: strict),
         .testTarget(name: "PoolPolicyTests", dependencies: ["PoolPolicy", "Configuration"], swiftSettings: strict),

@@ -8,13 +8,13 @@ public struct AllowedPeers {
     public private(set) var problems: [ByteString] = []
 
     /// Reads the elements; one that is no address is a problem, and allows nobody.
-    public init(_ elements: [ByteString]) {
+    public init(_ elements: [ByteString], directive: ByteString = "listen.allowed_clients") {
         for element in elements {
             var address = cepoll_address()
             if cepoll_parse_address(element.description, &address) {
                 addresses.append(address)
             } else {
-                problems.append("Wrong IP address '\(element)' in listen.allowed_clients")
+                problems.append("Wrong IP address '\(element)' in \(directive)")
             }
         }
         if addresses.isEmpty { problems.append("There are no allowed addresses") }

@@ -33,6 +33,12 @@ extension GlobalSettings {
         row(
             "systemd_interval", .optionalSeconds(\.systemdInterval), "10",
             "Time between two status messages to systemd; 0 disables them."),
+        row(
+            "metrics.listen", .text(\.metricsListenText), "none",
+            "Address for metrics, a dashboard and health over HTTP; as `listen`.", dump: .whenSet),
+        row(
+            "metrics.allowed_clients", .text(\.metricsAllowedClients), "any",
+            "Addresses that may connect there over TCP; comma list, blank denies everyone.", dump: .whenSet),
     ]
 
     private static func row(

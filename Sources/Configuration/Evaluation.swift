@@ -23,6 +23,7 @@ struct Evaluation<Host: ConfigurationHost> {
     /// Runs every step; after a normal return ``configuration`` is complete.
     mutating func evaluate() throws(Refusal) {
         try evaluateGlobal()
+        try evaluateMetrics()
         try openErrorLog()
         try chooseEventMechanism()
         guard !pools.isEmpty else {
@@ -38,6 +39,7 @@ struct Evaluation<Host: ConfigurationHost> {
             index += 1
         }
         try checkAddresses()
+        try checkMetricsAddress()
         try openAccessLogs()
         try checkAccessFormats()
     }
@@ -140,7 +142,7 @@ extension Evaluation {
     func isNiceValue(_ priority: Int?) -> Bool { priority.map { (-19...20).contains($0) } ?? true }
 
     /// A global path, below `-p` or the local-state directory unless absolute.
-    private func expandGlobal(_ path: ByteString) -> ByteString {
+    func expandGlobal(_ path: ByteString) -> ByteString {
         path.isAbsolutePath ? path : "\(options.prefix ?? options.localStateDirectory)/\(path)"
     }
 

@@ -61,6 +61,11 @@ public struct GlobalSettings: Sendable {
     /// Whether systemd asked for a watchdog, so that each notification carries `WATCHDOG=1`.
     public var answersSystemdWatchdog = false
 
+    /// `metrics.listen`: address as given, a path expanded; nil for none.
+    public var metricsListenText: ByteString?
+    /// `metrics.allowed_clients`: comma list as given; blank denies everyone; nil allows everyone.
+    public var metricsAllowedClients: ByteString?
+
     /// Creates a section without any directive.
     public init() {}
 

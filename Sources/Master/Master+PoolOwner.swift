@@ -119,7 +119,9 @@ extension Master: PoolOwner {
     }
 
     func poolMayBeGone(_ pool: Pool) {
-        if !pool.hasWork { drainingPools[ObjectIdentifier(pool)] = nil }
+        if !pool.hasWork, drainingPools.removeValue(forKey: ObjectIdentifier(pool)) != nil {
+            keepTotals(of: pool)
+        }
         finishStopping()
     }
 

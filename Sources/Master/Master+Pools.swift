@@ -20,7 +20,11 @@ extension Master {
     func keepDraining(_ pool: Pool) {
         activePools[ObjectIdentifier(pool)] = nil
         warmZygotes.release(pool)
-        if pool.hasWork { drainingPools[ObjectIdentifier(pool)] = pool }
+        if pool.hasWork {
+            drainingPools[ObjectIdentifier(pool)] = pool
+        } else {
+            keepTotals(of: pool)
+        }
     }
 
     /// Removes the files of sockets that none of the pools has.

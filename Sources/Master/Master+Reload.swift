@@ -69,22 +69,29 @@ extension Master {
         isPartial: Bool = false
     ) {
         state = .reloading
+        var newMetrics: MetricsListener?
         do {
             let former = replaced.flatMap(\.listeners)
+            let listener = isPartial ? metrics : try makeMetricsListener(fresh.global)
+            newMetrics = listener
             let made = try makePools(settings, in: generation, reusing: former)
             for kept in made.source.kept { kept.listener.announce(to: log) }
             reload = Reload(made, replacing: replaced, configuration: fresh, isPartial: isPartial)
+            reload?.metrics = listener
             reload?.deadline = reactor.after(.seconds(60)) { [weak self] in
                 self?.abandonReload("the new pools were not ready within 60 s")
             }
             for pool in made.pools { pool.begin() }
         } catch {
-            refuseReload("a pool of the new configuration cannot be set up")
+            discardMetrics(newMetrics)
+            refuseReload("a listener or a pool of the new configuration cannot be set up")
         }
     }
 
     func refuseReload(_ reason: ByteString) {
         state = .serving
+        reloadsRefused += 1
+        lastReloadWorked = false
         log.error("reload refused: \(reason); the old configuration goes on serving")
         systemd.reloadRefused(reason.description)
         scheduleTick()
@@ -104,6 +111,7 @@ extension Master {
             pool.end(.quit, patience: drainPatience)
         }
         given.source.withdraw()
+        discardMetrics(given.metrics)
         if isStopping {
             log.notice("reload given up: \(reason)")
         } else {
@@ -127,6 +135,8 @@ extension Master {
         if !done.isPartial {
             emergency = EmergencyRestart(configuration.global)
             log.withOriginalStandardError { applyGlobals(former: former) }
+            useMetrics(done.metrics)
+            forgetFormerTotals()
         }
         for (listener, pool, access) in done.source.kept { listener.adapt(to: access, pool, log) }
         // The status listeners first: they are never without an answer.
@@ -141,6 +151,8 @@ extension Master {
             keepDraining(old)
             old.end(.quit, patience: drainPatience)
         }
+        reloadsDone += 1
+        lastReloadWorked = true
         state = .serving
         log.notice("fpm is running, pid \(ProcessID.current)")
         announceReady()

@@ -38,6 +38,7 @@ extension Master {
         guard case .stopping = state, drainingPools.isEmpty, !hasFinished else { return }
         hasFinished = true
         log.notice("exiting, bye-bye!")
+        useMetrics(nil)
         if let path = configuration.global.pidFile, isOwn(path), unlink(path.description) != 0 {
             log.warning("Unable to remove the PID file (\(path)).: \(describe(currentErrno))")
         }

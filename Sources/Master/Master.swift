@@ -4,6 +4,7 @@ internal import DequeModule
 internal import Glibc
 public import Logging
 internal import Reactor
+internal import StatusPage
 internal import Syscalls
 public import SystemPackage
 
@@ -73,6 +74,12 @@ public final class Master<Host: ConfigurationHost> {
     /// SIGUSR2 came while a reload was under way: another one follows.
     var reloadsAgain = false
     var emergency: EmergencyRestart?
+    var metrics: MetricsListener?
+    /// What adds up of pools' former generations, whose processes have ended.
+    var formerTotals: [ByteString: PoolTotals] = [:]
+    var reloadsDone = 0
+    var reloadsRefused = 0
+    var lastReloadWorked = true
     var exitStatus: CInt = 0
     var hasFinished = false
 
@@ -124,7 +131,10 @@ public final class Master<Host: ConfigurationHost> {
                 reusing: inherited
             )
             use(made.pools)
-            let kept = Set(made.source.kept.map { ObjectIdentifier($0.listener) })
+            let metrics = try makeMetricsListener(configuration.global, inherited: inherited)
+            useMetrics(metrics)
+            var kept = Set(made.source.kept.map { ObjectIdentifier($0.listener) })
+            if let metrics { kept.insert(ObjectIdentifier(metrics.listener)) }
             for listener in inherited where !kept.contains(ObjectIdentifier(listener)) {
                 listener.unlinkPath()
             }

@@ -125,6 +125,7 @@ extension Pool {
         cscoreboard_store(&page.pointee.queue_expired, queueFigures.expired)
         cscoreboard_store(&page.pointee.queue_abandoned, queueFigures.abandoned)
         cscoreboard_store(&page.pointee.queue_wait_us, queueFigures.waitMicroseconds)
+        cscoreboard_publish_histogram(&page.pointee.queue_wait, &queueFigures.wait)
         cscoreboard_store(&page.pointee.saturations, queueFigures.saturations)
         cscoreboard_store_time(
             &page.pointee.saturated_since_ns,

@@ -171,6 +171,7 @@ extension Pool {
         let isClean = exit.reason == .code(0) || isSignal(exit, .quit)
         let wasRetired = worker.wasAskedToLeave && (isCode(exit) || isSignal(exit, .quit))
         logExit(exit, lifetime, wasRetired: wasRetired, isClean: isClean)
+        countExit(exit, of: worker)
         remove(worker)
         let failure: PoolPolicy.Failure =
             isClean ? .none : served == 0 ? .beforeAnyRequest : .inRequest

@@ -7,6 +7,7 @@ internal import Logging
 internal import PoolPolicy
 internal import Reactor
 internal import Scoreboard
+internal import StatusPage
 internal import Syscalls
 internal import SystemPackage
 
@@ -58,6 +59,7 @@ final class Pool {
     var zygoteDeadline: Reactor.Deadline?
     var mostQueued: Int64 = 0
     var queueFigures = QueueFigures()
+    var exits = WorkerExits()
     /// Status and ping, when the master answers them in place of a worker.
     lazy var ownPages = StatusAnswer(settings: settings, scoreboard: scoreboard)
     /// Parameters of the request that is looked at.

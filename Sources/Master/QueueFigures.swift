@@ -19,6 +19,8 @@ struct QueueFigures {
     var expired: Int64 = 0
     var abandoned: Int64 = 0
     var waitMicroseconds: Int64 = 0
+    /// Of those served; what the pool's page shows.
+    var wait = cscoreboard_histogram()
     private(set) var saturations: Int64 = 0
     /// When the saturation began that holds now.
     private(set) var since: MonotonicTime?
@@ -42,7 +44,9 @@ struct QueueFigures {
     mutating func passed(after wait: Duration) {
         passed += 1
         longest = max(longest, wait)
-        waitMicroseconds &+= Int64(clamping: wait.nanoseconds / 1000)
+        let micros = Int64(clamping: wait.nanoseconds / 1000)
+        waitMicroseconds &+= micros
+        cscoreboard_record(&self.wait, micros)
     }
 
     mutating func saturationEnded(pool: Pool) {

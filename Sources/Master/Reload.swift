@@ -20,6 +20,8 @@ struct Reload {
     /// New pools that are not ready.
     var unready: Int
     var deadline: Reactor.Deadline?
+    /// The metrics listener of the new configuration, which may be the present one.
+    var metrics: MetricsListener?
 
     init(
         _ made: Master<some ConfigurationHost>.NewPools,

@@ -104,6 +104,7 @@ final class RequestTimeouts {
             try? sendSignal(.kill, to: process)
         } else {
             told[worker.serial] = Told(acceptedTime: begin.nanoseconds, at: now)
+            worker.ranOutOfTime = true
             report(process, slot, "execution timed out (\(secondsText(elapsed)) sec), terminating")
             _ = cepoll_terminate_late(process.rawValue)
         }

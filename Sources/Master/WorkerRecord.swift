@@ -33,6 +33,8 @@ final class WorkerRecord {
     var isReplaced = false
     /// SIGQUIT has been sent once because the worker was surplus; the next time it is SIGKILL.
     var wasAskedToLeave = false
+    /// SIGTERM has been sent because of `request_terminate_timeout`.
+    var ranOutOfTime = false
 
     init(slot: Int, serial: Int64, isRespawn: Bool, channel: MessageSocket, output: WorkerOutput?) {
         self.slot = slot

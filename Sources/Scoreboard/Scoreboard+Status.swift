@@ -33,17 +33,9 @@ extension Scoreboard {
     public func processStatuses() -> [ProcessStatus] {
         var all: [ProcessStatus] = []
         forEachWorker { slot, stage in
-            let state: ProcessStatus.State =
-                switch stage {
-                case .free, .accepting: .idle
-                case .reading: .readingHeaders
-                case .info: .gettingRequestInformation
-                case .executing: .running
-                case .ending, .finished: .finishing
-                }
             var one = ProcessStatus(
                 pid: Int32(truncatingIfNeeded: slot.pointee.pid),
-                state: state,
+                state: stage.shown,
                 start: startTime(slot.pointee.start_epoch)
             )
             one.requests = UInt64(plausible(slot.pointee.requests))

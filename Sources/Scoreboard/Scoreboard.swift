@@ -79,6 +79,7 @@ public final class Scoreboard {
     public func clear(_ index: Int) {
         let page = slot(index)
         cscoreboard_store(&pool.pointee.retired_requests, retiredRequests.adding(requests(of: index)))
+        retireService(of: index)
         if isServing(stage(index)) { cscoreboard_request_ends(pool) }
         page.pointee = cscoreboard_slot()
     }

@@ -89,6 +89,11 @@ public final class RequestProcessor {
         setStage(.accepting)
     }
 
+    /// Says why the worker leaves by itself.
+    func leaves(_ reason: cscoreboard_leaving) {
+        cscoreboard_store_word(&slot.pointee.leaving, reason.rawValue)
+    }
+
     // MARK: - One request
 
     /// What is left after a request.
@@ -239,7 +244,9 @@ public final class RequestProcessor {
         cepoll_cpu_ticks(&cpu)
         cpuUsed = cepoll_cpu(user: cpu.user - cpuAtBegin.user, system: cpu.system - cpuAtBegin.system)
         cpuAtBegin = cpu
-        cscoreboard_store(&slot.pointee.duration_us, Int64(elapsed.nanoseconds / 1000))
+        let micros = Int64(elapsed.nanoseconds / 1000)
+        cscoreboard_store(&slot.pointee.duration_us, micros)
+        cscoreboard_record(&slot.pointee.service, micros)
         cscoreboard_store(&slot.pointee.cpu_ticks, cpuUsed.user + cpuUsed.system)
         cscoreboard_store(&slot.pointee.memory_peak, Int64(memoryPeak))
         setStage(.finished)

@@ -332,12 +332,17 @@ public final class Worker {
                 forget(client)
                 return false
             }
-            if processor.mustRetire { isDraining = true }
+            if processor.mustRetire {
+                isDraining = true
+                processor.leaves(CSCOREBOARD_LEAVES_SPOILT)
+            }
             processor.reader.buffer.shrink()
             switch lifetime.requestServed() {
             case .goOn: break
             case .announce: announceEnd()
-            case .leave: isDraining = true
+            case .leave:
+                isDraining = true
+                processor.leaves(CSCOREBOARD_LEAVES_MAX_REQUESTS)
             }
             if !hasAnnounced, let memory, memory.isExceeded() { announceEnd(flags: .mustLeave) }
         }
@@ -348,6 +353,9 @@ public final class Worker {
     private func announceEnd(flags: Message.Flags = []) {
         guard !hasAnnounced, !isDraining else { return }
         hasAnnounced = true
+        processor.leaves(
+            flags.contains(.mustLeave) ? CSCOREBOARD_LEAVES_MAX_MEMORY : CSCOREBOARD_LEAVES_MAX_REQUESTS
+        )
         // A master that takes no message now is told by the worker's end.
         if case .bytes? = try? channel.send(Message(.retiring, flags: flags)) { return }
         if flags.contains(.mustLeave) { isDraining = true }

@@ -261,6 +261,16 @@ typedef struct cepoll_cpu { int64_t user, system; } cepoll_cpu;
 void cepoll_cpu_ticks(cepoll_cpu *used);
 int64_t cepoll_ticks_per_second(void);
 
+/* What this process uses. */
+typedef struct cepoll_usage {
+    uint64_t cpu_us;                /* user and system time */
+    uint64_t resident;              /* bytes */
+    uint64_t virtual_size;          /* bytes */
+    uint64_t start_centiseconds;    /* since the epoch */
+    uint64_t open_files;            /* descriptors; 0: unknown */
+} cepoll_usage;
+int cepoll_own_usage(cepoll_usage *usage);
+
 /* ---- command line: getopt_long(3) keeps its state in globals that Swift 6 does not touch ------------ */
 
 typedef struct cepoll_option {

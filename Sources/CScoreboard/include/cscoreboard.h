@@ -33,6 +33,25 @@ typedef enum cscoreboard_stage {
     CSCOREBOARD_FINISHED = 6,
 } cscoreboard_stage;
 
+/* Durations by size: bucket i counts those of at most 2^(7 + i) microseconds that no bucket before counts, the
+   last one the rest. One writer; log2, so that counting costs a few instructions. */
+enum { CSCOREBOARD_BUCKETS = 22, CSCOREBOARD_FIRST_BUCKET_LOG2 = 7 };
+typedef struct cscoreboard_histogram {
+    int64_t counts[CSCOREBOARD_BUCKETS];
+    int64_t sum_us;
+} cscoreboard_histogram;
+
+/* Why a worker leaves by itself, as it says. */
+typedef enum cscoreboard_leaving {
+    CSCOREBOARD_STAYS = 0,
+    CSCOREBOARD_LEAVES_MAX_REQUESTS = 1,
+    CSCOREBOARD_LEAVES_MAX_MEMORY = 2,
+    CSCOREBOARD_LEAVES_SPOILT = 3,      /* a request changed the process for good */
+} cscoreboard_leaving;
+
+/* Kinds of workers' ends that the pool page counts; see `WorkerExitCause`. */
+enum { CSCOREBOARD_EXIT_CAUSES = 16 };
+
 typedef struct cscoreboard_pool {
     char name[256];
     char process_manager[16];
@@ -58,6 +77,10 @@ typedef struct cscoreboard_pool {
     /* The master: responses that it sends to slow readers. */
     int64_t drains, drain_bytes;    /* under way, and what is left of them */
     int64_t drained;                /* complete */
+    /* The master. */
+    cscoreboard_histogram queue_wait;       /* of requests that waited in the queue */
+    cscoreboard_histogram retired_service;  /* of slots that were zeroed */
+    int64_t exits[CSCOREBOARD_EXIT_CAUSES]; /* ends of workers, by cause */
 } cscoreboard_pool;
 
 typedef struct cscoreboard_slot {
@@ -73,6 +96,9 @@ typedef struct cscoreboard_slot {
     int64_t content_length;
     int64_t cpu_ticks;              /* used by the last request */
     int64_t memory_peak;            /* bytes, of the last request */
+    cscoreboard_histogram service;  /* of this worker's requests */
+    uint32_t leaving;               /* cscoreboard_leaving */
+    uint32_t reserved;
     /* under `sequence`; NUL-terminated */
     char method[16];
     char uri[128];
@@ -90,6 +116,34 @@ static inline uint64_t cscoreboard_load_time(const uint64_t *field) { return __a
 static inline void cscoreboard_store_time(uint64_t *field, uint64_t value) { __atomic_store_n(field, value, __ATOMIC_RELAXED); }
 static inline uint32_t cscoreboard_load_word(const uint32_t *field) { return __atomic_load_n(field, __ATOMIC_ACQUIRE); }
 static inline void cscoreboard_store_word(uint32_t *field, uint32_t value) { __atomic_store_n(field, value, __ATOMIC_RELEASE); }
+
+/* The bucket of a duration. */
+static inline unsigned cscoreboard_bucket(int64_t us) {
+    uint64_t most = us > 1 ? (uint64_t)us - 1 : 1;
+    int width = 64 - __builtin_clzll(most) - CSCOREBOARD_FIRST_BUCKET_LOG2;
+    return width <= 0 ? 0 : width < CSCOREBOARD_BUCKETS ? (unsigned)width : CSCOREBOARD_BUCKETS - 1;
+}
+/* Counts a duration; only the histogram's writer calls this. */
+static inline void cscoreboard_record(cscoreboard_histogram *histogram, int64_t us) {
+    int64_t *count = &histogram->counts[cscoreboard_bucket(us)];
+    __atomic_store_n(count, (int64_t)((uint64_t)*count + 1), __ATOMIC_RELAXED);
+    __atomic_store_n(&histogram->sum_us, (int64_t)((uint64_t)histogram->sum_us + (uint64_t)us), __ATOMIC_RELAXED);
+}
+/* Shows a histogram that its writer keeps elsewhere. */
+static inline void cscoreboard_publish_histogram(cscoreboard_histogram *shown, const cscoreboard_histogram *kept) {
+    for (unsigned bucket = 0; bucket < CSCOREBOARD_BUCKETS; bucket++)
+        __atomic_store_n(&shown->counts[bucket], kept->counts[bucket], __ATOMIC_RELAXED);
+    __atomic_store_n(&shown->sum_us, kept->sum_us, __ATOMIC_RELAXED);
+}
+/* Fields of arrays, which Swift sees as tuples; an index that is out of range is the caller's bug, and traps. */
+static inline int64_t *cscoreboard_count(const cscoreboard_histogram *histogram, unsigned bucket) {
+    if (bucket >= CSCOREBOARD_BUCKETS) __builtin_trap();
+    return (int64_t *)&histogram->counts[bucket];
+}
+static inline int64_t *cscoreboard_exits(const cscoreboard_pool *pool, unsigned cause) {
+    if (cause >= CSCOREBOARD_EXIT_CAUSES) __builtin_trap();
+    return (int64_t *)&pool->exits[cause];
+}
 
 /* A request begins or ends: keeps `active` and its maximum. */
 static inline void cscoreboard_request_begins(cscoreboard_pool *pool) {

@@ -1,21 +1,20 @@
 import Foundation
-import TestSupport
 
 /// What a web server answered.
-struct HTTPResponse {
-    let status: Int
+package struct HTTPResponse {
+    package let status: Int
     /// In order of arrival, names as sent.
-    let headers: [(name: String, value: String)]
-    let body: [UInt8]
+    package let headers: [(name: String, value: String)]
+    package let body: [UInt8]
 
-    var text: String { String(decoding: body, as: UTF8.self) }
+    package var text: String { String(decoding: body, as: UTF8.self) }
 
-    func header(_ name: String) -> String? {
+    package func header(_ name: String) -> String? {
         headers.first { $0.name.lowercased() == name.lowercased() }?.value
     }
 
     /// Takes a whole answer apart: status line, header block, and a body that may come in chunks.
-    init(_ bytes: [UInt8]) throws {
+    package init(_ bytes: [UInt8]) throws {
         let mark: [UInt8] = [13, 10, 13, 10]
         guard let end = bytes.indices.first(where: { bytes[$0] == 13 && bytes[$0...].starts(with: mark) })
         else {
@@ -59,18 +58,18 @@ struct HTTPResponse {
 }
 
 /// A browser of the simple kind: it keeps cookies and nothing else, and makes a connection per request.
-final class HTTPClient {
+package final class HTTPClient {
     private let port: UInt16
     private var cookies: [String: String] = [:]
 
-    init(port: UInt16) {
+    package init(port: UInt16) {
         self.port = port
     }
 
     /// Sends a request and reads the whole answer.
     ///
     /// `path` is path and query; the host of an absolute URL is ignored.
-    func request(
+    package func request(
         _ method: String,
         _ path: String,
         headers: [String: String] = [:],
@@ -85,7 +84,8 @@ final class HTTPClient {
     }
 
     /// The bytes of a request up to its body.
-    func head(_ method: String, _ path: String, headers: [String: String] = [:], bodyLength: Int?) -> [UInt8]
+    package func head(_ method: String, _ path: String, headers: [String: String] = [:], bodyLength: Int?)
+        -> [UInt8]
     {
         var lines = [
             "\(method) \(local(path)) HTTP/1.1", "Host: 127.0.0.1:\(port)", "Connection: close",
@@ -118,12 +118,12 @@ final class HTTPClient {
         cookies[name] = value == "deleted" ? nil : value
     }
 
-    func get(_ path: String) throws -> HTTPResponse {
+    package func get(_ path: String) throws -> HTTPResponse {
         try request("GET", path)
     }
 
     /// Sends a form the way browsers send one without files.
-    func post(_ path: String, form: [(String, String)]) throws -> HTTPResponse {
+    package func post(_ path: String, form: [(String, String)]) throws -> HTTPResponse {
         let body = form.map { "\(Self.escape($0.0))=\(Self.escape($0.1))" }.joined(separator: "&")
         return try request(
             "POST",
@@ -134,7 +134,7 @@ final class HTTPClient {
     }
 
     /// Sends a form with one file.
-    func upload(
+    package func upload(
         _ path: String,
         form: [(String, String)],
         field: String,
@@ -168,7 +168,7 @@ final class HTTPClient {
 }
 
 /// The fields that a browser would send with the forms of a page.
-func formFields(_ html: String) -> [(String, String)] {
+package func formFields(_ html: String) -> [(String, String)] {
     html.matches(of: #/<(?:input|textarea|select)\b[^>]*>/#).compactMap { match in
         var attributes: [String: String] = [:]
         for attribute in match.output.matches(of: #/([\w-]+)=(?:"([^"]*)"|'([^']*)')/#) {
@@ -191,7 +191,7 @@ private func unescape(_ text: String) -> String {
 }
 
 /// Sets fields, in their place or at the end; nil removes one.
-func setFields(_ fields: [(String, String)], _ changes: [(String, String?)]) -> [(String, String)] {
+package func setFields(_ fields: [(String, String)], _ changes: [(String, String?)]) -> [(String, String)] {
     var result = fields
     for (name, value) in changes {
         let index = result.firstIndex { $0.0 == name }

@@ -1,0 +1,5 @@
+/// The version of this software; the newest in CHANGELOG.md, which a test compares.
+public enum Version {
+    /// As in `0.1.0`.
+    public static let text: ByteString = "0.1.0"
+}

@@ -1,0 +1,297 @@
+internal import CEpoll
+internal import Glibc
+internal import HTTP
+internal import Reactor
+internal import Syscalls
+internal import SystemPackage
+
+/// What an HTTP client is answered.
+struct HTTPAnswer {
+    /// Status and phrase.
+    var status: StaticString
+    var contentType: StaticString
+    /// Further header fields.
+    var fields: [StaticString] = []
+    /// The body, piece by piece: each is made when the one before has been sent. Nil ends it.
+    var pieces: () -> [UInt8]?
+
+    /// An answer whose body is there.
+    init(_ status: StaticString, _ contentType: StaticString, body: [UInt8]) {
+        self.status = status
+        self.contentType = contentType
+        var rest: [UInt8]? = body.isEmpty ? nil : body
+        pieces = { rest.take() }
+    }
+
+    /// An answer whose body is made as it is sent.
+    init(_ status: StaticString, _ contentType: StaticString, pieces: @escaping () -> [UInt8]?) {
+        self.status = status
+        self.contentType = contentType
+        self.pieces = pieces
+    }
+
+    /// A line of text.
+    static func text(_ status: StaticString, _ line: String) -> HTTPAnswer {
+        HTTPAnswer(status, "text/plain; charset=utf-8", body: Array((line + "\n").utf8))
+    }
+}
+
+/// One connection to the metrics listener.
+///
+///     receiving ── request ──► sending ── kept alive ──► receiving (idle)
+///         │                       └── else ──► lingering ──► ended
+///         ├── malformed, too large, too slow: a 4xx or 505, then lingering
+///         └── silent, closed ──► ended
+///
+/// Bounded: the parser's limit of unread input, one piece of an answer, and a deadline in each state.
+final class HTTPConnection {
+    /// A request must be complete after this time.
+    private static let requestPatience = Duration.seconds(5)
+    /// A connection that is kept alive may be idle for so long.
+    private static let idlePatience = Duration.seconds(75)
+    /// Something of an answer must be taken in this time.
+    private static let answerPatience = Duration.seconds(10)
+    /// After the last answer the client may send for so long, so that it sees the answer and not a reset.
+    private static let lingerPatience = Duration.seconds(2)
+    private static let lingerLimit = 256 << 10
+    /// Bytes sent in one turn of the loop.
+    private static let turnLimit = 256 << 10
+
+    private enum State { case receiving, sending, lingering, ended }
+
+    private let descriptor: SharedDescriptor
+    private let answer: (HTTPRequest) -> HTTPAnswer
+    private let reactor: Reactor
+    private let onEnd: () -> Void
+    private var registration: Reactor.Registration?
+    private var deadline: Reactor.Deadline?
+
+    private var state = State.receiving
+    private var input: [UInt8] = []
+    private var output: [UInt8] = []
+    private var sent = 0
+    private var pieces: () -> [UInt8]? = { nil }
+    private var isChunked = false
+    private var keepsConnection = false
+    private var lingered = 0
+
+    /// Takes a non-blocking connection; `onEnd` is called once when there is nothing more to do, and is to drop this.
+    init(
+        _ descriptor: SharedDescriptor,
+        reactor: Reactor,
+        answer: @escaping (HTTPRequest) -> HTTPAnswer,
+        onEnd: @escaping () -> Void
+    ) {
+        self.descriptor = descriptor
+        self.reactor = reactor
+        self.answer = answer
+        self.onEnd = onEnd
+    }
+
+    /// Whether it waits for its next request, or has been answered for good.
+    var isIdle: Bool {
+        switch state {
+        case .receiving: input.isEmpty
+        case .sending: false
+        case .lingering, .ended: true
+        }
+    }
+
+    /// Waits for a request.
+    func begin() throws(Errno) {
+        registration = try reactor.watch(descriptor.rawValue, for: .readable) { [weak self] _ in
+            self?.proceed()
+        }
+        limit(to: Self.requestPatience)
+    }
+
+    private func limit(to patience: Duration) {
+        deadline = reactor.after(patience) { [weak self] in self?.timeIsUp() }
+    }
+
+    private func timeIsUp() {
+        guard state == .receiving, !input.isEmpty else { return end() }
+        refuse(.timeout)
+        send()
+    }
+
+    private func end() {
+        guard state != .ended else { return }
+        state = .ended
+        registration = nil
+        deadline = nil
+        onEnd()
+    }
+
+    private func watch(for interest: Reactor.Readiness) {
+        if (try? registration?.watch(for: interest)) == nil { end() }
+    }
+
+    private func proceed() {
+        switch state {
+        case .receiving: receive()
+        case .sending:
+            send()
+            // Requests sent ahead are in the input already.
+            if state == .receiving { takeRequests() }
+        case .lingering: linger()
+        case .ended: break
+        }
+    }
+
+    // MARK: - In
+
+    private func receive() {
+        let room = HTTPRequestParser.requestLimit + 1024 - input.count
+        withUnsafeTemporaryAllocation(byteCount: max(1, room), alignment: 8) { buffer in
+            switch try? Syscalls.receive(descriptor.rawValue, into: buffer) {
+            case .bytes(let count):
+                if input.isEmpty { limit(to: Self.requestPatience) }
+                input.append(contentsOf: UnsafeRawBufferPointer(rebasing: buffer[0..<count]))
+                takeRequests()
+            case .wouldBlock: break
+            case .endOfStream, nil: end()
+            }
+        }
+    }
+
+    /// Answers what has come, up to an answer that the client does not take at once.
+    private func takeRequests() {
+        while state == .receiving {
+            let bytes = input
+            switch HTTPRequestParser.parse(bytes.span) {
+            case .needMore: return watch(for: .readable)
+            case .refused(let refusal): refuse(refusal)
+            case .request(let request, let consumed):
+                input.removeFirst(consumed)
+                prepare(answer(request), for: request)
+            }
+            send()
+        }
+    }
+
+    private func refuse(_ refusal: HTTPRefusal) {
+        let status: StaticString =
+            switch refusal {
+            case .badRequest: "400 Bad Request"
+            case .methodNotAllowed: "405 Method Not Allowed"
+            case .timeout: "408 Request Timeout"
+            case .contentTooLarge: "413 Content Too Large"
+            case .targetTooLong: "414 URI Too Long"
+            case .headerTooLarge: "431 Request Header Fields Too Large"
+            case .versionNotSupported: "505 HTTP Version Not Supported"
+            }
+        let body = Array("\(status)\n".utf8)
+        var head = HTTPResponseHead(
+            status,
+            contentType: "text/plain; charset=utf-8",
+            body: .length(body.count),
+            keepsConnection: false
+        )
+        if refusal == .methodNotAllowed { head.fields = ["Allow: GET, HEAD"] }
+        input = []
+        keepsConnection = false
+        isChunked = false
+        pieces = { nil }
+        startSending(head.bytes(at: wallClockSeconds()) + body)
+    }
+
+    // MARK: - Out
+
+    private func prepare(_ answer: HTTPAnswer, for request: HTTPRequest) {
+        keepsConnection = request.keepsConnection
+        let first = answer.pieces()
+        let second = first == nil ? nil : answer.pieces()
+        var body = HTTPResponseHead.Body.length(first?.count ?? 0)
+        if second != nil { body = request.minorVersion == 0 ? .untilClosed : .chunked }
+        var head = HTTPResponseHead(
+            answer.status,
+            contentType: answer.contentType,
+            body: body,
+            keepsConnection: keepsConnection
+        )
+        head.fields = answer.fields
+        keepsConnection = head.keepsConnection
+        isChunked = body == .chunked && !request.isHead
+        var bytes = head.bytes(at: wallClockSeconds())
+        pieces = { nil }
+        if !request.isHead {
+            for piece in [first, second] {
+                if let piece { bytes += isChunked ? HTTPResponseHead.chunk(piece) : piece }
+            }
+            if second != nil { pieces = answer.pieces } else if isChunked { isChunked = false }
+        }
+        startSending(bytes)
+    }
+
+    private func startSending(_ bytes: [UInt8]) {
+        state = .sending
+        output = bytes
+        sent = 0
+        limit(to: Self.answerPatience)
+    }
+
+    /// Sends as much as the client takes, within a turn's share.
+    private func send() {
+        var share = Self.turnLimit
+        while state == .sending {
+            if sent == output.count, !refill() { return answered() }
+            guard share > 0 else { return watch(for: .writable) }
+            let transfer = output.withUnsafeBytes { bytes in
+                try? Syscalls.send(descriptor.rawValue, UnsafeRawBufferPointer(rebasing: bytes[sent...]))
+            }
+            switch transfer {
+            case .bytes(let count):
+                sent += count
+                share -= count
+                limit(to: Self.answerPatience)
+            case .wouldBlock: return watch(for: .writable)
+            case .endOfStream, nil: return end()
+            }
+        }
+    }
+
+    /// False: nothing is left to send.
+    private func refill() -> Bool {
+        sent = 0
+        output = []
+        while let piece = pieces() {
+            guard !piece.isEmpty else { continue }
+            output = isChunked ? HTTPResponseHead.chunk(piece) : piece
+            return true
+        }
+        pieces = { nil }
+        guard isChunked else { return false }
+        isChunked = false
+        output = HTTPResponseHead.lastChunk
+        return true
+    }
+
+    private func answered() {
+        if keepsConnection {
+            state = .receiving
+            limit(to: input.isEmpty ? Self.idlePatience : Self.requestPatience)
+            return watch(for: .readable)
+        }
+        state = .lingering
+        _ = shutdown(descriptor.rawValue, CInt(SHUT_WR))
+        limit(to: Self.lingerPatience)
+        watch(for: .readable)
+    }
+
+    /// Reads what the client still sends, and throws it away.
+    private func linger() {
+        withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 8) { buffer in
+            switch try? Syscalls.receive(descriptor.rawValue, into: buffer) {
+            case .bytes(let count):
+                lingered += count
+                if lingered > Self.lingerLimit { end() }
+            case .wouldBlock: break
+            case .endOfStream, nil: end()
+            }
+        }
+    }
+}
+
+@available(*, unavailable)
+extension HTTPConnection: Sendable {}

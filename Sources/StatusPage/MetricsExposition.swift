@@ -1,0 +1,80 @@
+/// The answer to a scrape, in pieces: all pools, family by family.
+///
+/// A service may have thousands of pools; the page is made as it is sent, so that neither its size nor its making is
+/// felt in the loop.
+public struct MetricsExposition {
+    /// The forms of the page.
+    public enum Format: Sendable {
+        /// OpenMetrics 1.0.
+        case openMetrics
+        /// Prometheus' text format 0.0.4.
+        case text
+
+        /// The media type to send.
+        public var contentType: StaticString {
+            switch self {
+            case .openMetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8"
+            case .text: "text/plain; version=0.0.4; charset=utf-8"
+            }
+        }
+    }
+
+    /// A piece is finished when it has this size.
+    private static let pieceSize = 32 << 10
+
+    private let service: ServiceFigures
+    private let pools: [PoolFigures]
+    private let format: Format
+    private var families = MetricFamily.all[...]
+    private var nextPool = 0
+    private var isOver = false
+
+    /// The page of these figures.
+    public init(service: ServiceFigures, pools: [PoolFigures], format: Format) {
+        self.service = service
+        self.pools = pools
+        self.format = format
+    }
+
+    /// The next piece, some tens of kilobytes; nil when there is no more.
+    public mutating func next() -> [UInt8]? {
+        if isOver { return nil }
+        var writer = SampleWriter()
+        writer.page.reserveCapacity(Self.pieceSize + 8192)
+        while writer.page.count < Self.pieceSize {
+            guard let family = families.first else {
+                if format == .openMetrics { writer.page.append("# EOF\n") }
+                isOver = true
+                break
+            }
+            write(family, &writer)
+        }
+        return writer.page
+    }
+
+    /// One family, or of a pool family as much as fits.
+    private mutating func write(_ family: MetricFamily, _ writer: inout SampleWriter) {
+        writer.name = family.name
+        if nextPool == 0 { family.appendHead(to: &writer.page, format) }
+        switch family.samples {
+        case .service(let samples):
+            writer.labels = []
+            samples(service, &writer)
+        case .pool(let hasURI, let samples):
+            while nextPool < pools.count {
+                guard writer.page.count < Self.pieceSize else { return }
+                let pool = pools[nextPool]
+                nextPool += 1
+                writer.labels = []
+                writer.labels.appendLabel("pool", pool.status.pool)
+                if hasURI {
+                    writer.labels.append(",")
+                    writer.labels.appendLabel("scrape_uri", pool.scrapeURI)
+                }
+                samples(pool, &writer)
+            }
+        }
+        nextPool = 0
+        families = families.dropFirst()
+    }
+}
