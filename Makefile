@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 300
 
 export PREFIX DESTDIR
 
-.PHONY: all install uninstall demo demo-check test fuzz generate check format clean distclean help
+.PHONY: all install uninstall deb demo demo-check test fuzz generate check format clean distclean help
 # The scripts share one build directory.
 .NOTPARALLEL:
 
@@ -18,6 +18,9 @@ install: all ## install below DESTDIR and PREFIX (default /usr/local)
 
 uninstall: ## remove what install put there
 	@scripts/install --remove
+
+deb: ## the Debian package, into dist/
+	@scripts/deb
 
 demo: ## fpmd and nginx on loopback, until Ctrl-C
 	@scripts/demo

@@ -6,9 +6,12 @@ internal import Syscalls
 
 /// The engine's options as C wants them, and the modes in which it only prints something.
 enum Engine {
-    /// Where php-fpm's php.ini and its additional files are.
-    static let defaultIniDirectory = "/etc/php/8.2/fpm"
-    static let defaultScanDirectory = "/etc/php/8.2/fpm/conf.d"
+    /// Where php.ini and, in `conf.d`, its additional files are: php-fpm's, or the embedded PHP's where php-fpm's package is
+    /// not installed, so that packages of extensions take effect without it.
+    private static var defaultIniDirectory: ByteString {
+        let choices = ["/etc/php/8.2/fpm", "/etc/php/8.2/embed"]
+        return ByteString(choices.first { access("\($0)/conf.d", F_OK) == 0 } ?? choices[0])
+    }
 
     /// Calls `body` with the plan's engine options.
     static func withOptions<Result>(
@@ -29,8 +32,7 @@ enum Engine {
             )
         }
         let texts = CTexts([
-            plan.iniPath ?? "", plan.executable, ByteString(defaultIniDirectory),
-            ByteString(defaultScanDirectory),
+            plan.iniPath ?? "", plan.executable, defaultIniDirectory, defaultIniDirectory + "/conf.d",
         ])
         let options = fpmd_engine_options(
             ini_path: plan.iniPath == nil ? nil : texts[0],
