@@ -83,7 +83,7 @@ let package = Package(
 
         // The programs.
         .executableTarget(
-            name: "FPMd", dependencies: ["Master", "Configuration", "Logging", "Syscalls", "CEpoll"], swiftSettings: strict),
+            name: "FPMd", dependencies: ["Master", "Channel", "Configuration", "Logging", "Syscalls", "CEpoll"], swiftSettings: strict),
         .executableTarget(
             name: "FPMdPHP", dependencies: ["Zygote", "Syscalls", "CPHP", "CEpoll"], swiftSettings: strict),
 

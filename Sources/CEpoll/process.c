@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -179,6 +180,7 @@ const char *cepoll_signal_name(int number) {
 
 /* ---- title ------------------------------------------------------------------------------------------ */
 
+static char **saved_arguments;
 static char *title_area;
 static size_t title_capacity;
 
@@ -202,6 +204,7 @@ void cepoll_prepare_title(int argc, char **argv) {
         if (!argument) return;
         argv[i] = argument;
     }
+    saved_arguments = argv;
     title_area = start;
     title_capacity = (size_t)(end - start);
 }
@@ -212,4 +215,30 @@ void cepoll_set_title(const char *title) {
     if (length > title_capacity - 1) length = title_capacity - 1;
     memcpy(title_area, title, length);
     memset(title_area + length, 0, title_capacity - length);
+}
+
+/* ---- becoming another image --------------------------------------------------------------------------- */
+
+int cepoll_become_program(const char *path) {
+    if (!saved_arguments) {
+        errno = EINVAL;
+        return -1;
+    }
+    return execve(path, saved_arguments, environ);
+}
+
+int cepoll_survive_exec(int descriptor, bool survives) {
+    int flags = fcntl(descriptor, F_GETFD);
+    if (flags < 0) return -1;
+    return fcntl(descriptor, F_SETFD, survives ? flags & ~FD_CLOEXEC : flags | FD_CLOEXEC);
+}
+
+int cepoll_file_identity(const char *path, cepoll_file *file) {
+    struct stat info;
+    if (stat(path, &info) < 0) return -1;
+    file->device = info.st_dev;
+    file->inode = info.st_ino;
+    file->size = info.st_size;
+    file->modified_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+    return 0;
 }

@@ -32,7 +32,11 @@ struct Arguments {
     ]
 
     /// Reads the process's arguments; an option that acts at once ends the reading.
-    init() {
+    ///
+    /// - Parameter first: How many words in front are left out.
+    init(from first: Int = 0) {
+        let count = CommandLine.argc - CInt(first)
+        let words = CommandLine.unsafeArgv + first
         let table = Self.options.map { name, letter, hasArgument in
             cepoll_option(
                 name: UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self),
@@ -44,8 +48,8 @@ struct Arguments {
         while immediate == nil {
             var value: UnsafePointer<CChar>?
             let letter = cepoll_next_option(
-                CommandLine.argc,
-                CommandLine.unsafeArgv,
+                count,
+                words,
                 table,
                 table.count,
                 &value,
@@ -58,7 +62,7 @@ struct Arguments {
             }
             take(Character(scalar), value.map { ByteString(String(cString: $0)) } ?? ByteString())
         }
-        if immediate == nil, position < CommandLine.argc { immediate = .usageError }
+        if immediate == nil, position < count { immediate = .usageError }
     }
 
     private mutating func take(_ letter: Character, _ value: ByteString) {

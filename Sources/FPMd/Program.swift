@@ -1,4 +1,5 @@
 internal import CEpoll
+internal import Channel
 internal import Configuration
 internal import Glibc
 internal import Logging
@@ -19,7 +20,9 @@ enum Program {
     private static let systemConfiguration = "/etc/php/8.2/fpm/php-fpm.conf"
 
     static func run() -> CInt {
-        let arguments = Arguments()
+        // An image of this program that is to be replaced asks first; the arguments are its own.
+        let isAsked = CommandLine.arguments.dropFirst().first == Takeover.checkOption
+        let arguments = Arguments(from: isAsked ? 1 : 0)
         let executable = CommandLine.arguments.first ?? "fpmd"
         switch arguments.immediate {
         case .help?:
@@ -47,6 +50,7 @@ enum Program {
         default: break
         }
         if arguments.showsInfo { return engine.become("--info") }
+        if isAsked { return checkTakeover(arguments, engine) }
         return serve(arguments, engine)
     }
 
@@ -92,6 +96,14 @@ enum Program {
     private static func serve(_ arguments: Arguments, _ engine: EngineQuery) -> CInt {
         detachStandardInput()
         let log = Log()
+        do throws(Takeover.Unreadable) {
+            if let former = try Takeover.inherited() { return resume(former, arguments, engine, log) }
+        } catch {
+            log.error(
+                "the image of the program before this one has left what this one cannot read; restart it"
+            )
+            return Status.software
+        }
         var options = loadOptions(arguments)
         let path = configurationPath(arguments, engine)
         let isTest = options.purpose != .start
@@ -132,8 +144,40 @@ enum Program {
             }
         }
         options.purpose = .start
+        let service = Service(engine: engine, log: log, path: path, options: options)
+        return run(configuration, host, service, after: nil, onRunning: announce)
+    }
+
+    /// What a master is made of beside its configuration.
+    private struct Service {
+        let engine: EngineQuery
+        let log: Log
+        let path: ByteString
+        let options: LoadOptions
+    }
+
+    /// Runs the master; returns if it cannot be.
+    private static func run(
+        _ configuration: ServiceConfiguration,
+        _ host: SystemHost,
+        _ service: Service,
+        after former: TakeoverState?,
+        onRunning announce: @escaping () -> Void
+    ) -> CInt {
+        let (engine, log, path, options) = (service.engine, service.log, service.path, service.options)
+        guard let file = ProgramFile(calledAs: CommandLine.arguments.first ?? "") else {
+            log.error("/proc is not mounted: this program cannot find itself")
+            return Status.software
+        }
         let masterOptions = MasterOptions(
             program: engine.program,
+            arguments: (0..<Int(CommandLine.argc)).compactMap { index in
+                CommandLine.unsafeArgv[index].map {
+                    ByteString(UnsafeRawBufferPointer(start: $0, count: strlen($0)))
+                }
+            },
+            file: file,
+            takeover: former,
             configurationPath: path,
             loadOptions: options,
             realUserID: getuid(),
@@ -160,6 +204,67 @@ enum Program {
             log.error("cannot set up the event loop: \(describe(error))")
             return Status.configuration
         }
+    }
+
+    // MARK: - Another image's service
+
+    /// Goes on with the service of the image before this one.
+    private static func resume(
+        _ former: TakeoverState,
+        _ arguments: Arguments,
+        _ engine: EngineQuery,
+        _ log: Log
+    ) -> CInt {
+        var options = loadOptions(arguments)
+        options.purpose = .start
+        let path = configurationPath(arguments, engine)
+        let global = GlobalSettings(pairs: former.global.map { ($0.name, $0.value) })
+        if !former.hasOriginalStandardError { log.releaseStandardError() }
+        let mayPin = arguments.daemonize == false || !global.daemonize
+        if mayPin, former.hasOriginalStandardError,
+            arguments.forcesStandardError || isatty(STDERR_FILENO) == 1
+        {
+            log.pinToStandardError()
+        }
+        log.level = global.effectiveLogLevel
+        log.limit = global.logLimit
+        if global.logsToSyslog {
+            log.openSyslog(
+                ident: global.syslogIdent?.description ?? "php-fpm",
+                facility: global.syslogFacility
+            )
+            log.use(.syslog)
+        } else if let path = global.errorLog, let file = former.errorLog {
+            log.use(.file(path: path, descriptor: SharedDescriptor(adopting: CInt(file))))
+        }
+        log.finishStartup()
+        let pools = former.pools.filter { !$0.isDraining }
+        let configuration = ServiceConfiguration(
+            global: global,
+            pools: pools.map { PoolSettings(name: $0.name, pairs: $0.settings.map { ($0.name, $0.value) }) }
+        )
+        let host = SystemHost(engine: engine, log: log, opensLogs: false)
+        let service = Service(engine: engine, log: log, path: path, options: options)
+        return run(configuration, host, service, after: former, onRunning: {})
+    }
+
+    /// Answers the image before this one: whether this one would take over, with the configuration as it is now.
+    private static func checkTakeover(_ arguments: Arguments, _ engine: EngineQuery) -> CInt {
+        guard Takeover.check() else {
+            complain("ERROR: this version cannot take over from the running one: restart the service")
+            return Status.software
+        }
+        let log = Log()
+        var options = loadOptions(arguments)
+        options.purpose = .start
+        let host = SystemHost(engine: engine, log: log, opensLogs: false)
+        let outcome = load(configurationPath(arguments, engine), options: options, host: host)
+        for line in outcome.diagnostics where line.level >= .warning {
+            complain("\(line.level.name): \(line.message)")
+        }
+        guard outcome.configuration != nil else { return Status.configuration }
+        Takeover.consent()
+        return Status.success
     }
 
     private static func pageFacts(_ host: SystemHost) -> PageFacts {

@@ -121,6 +121,9 @@ public final class Log {
     private var originalStandardError: SharedDescriptor?
     private var keepsOriginal = true
 
+    /// Whether there is a stderr of whoever started the service: no daemon.
+    public var hasOriginalStandardError: Bool { keepsOriginal }
+
     /// A daemon lets go of the stderr of whoever started it.
     public func releaseStandardError() {
         keepsOriginal = false

@@ -37,6 +37,15 @@ public final class Listener {
         if case .host = ListenAddress(address), !address.isAbsolutePath { path = nil } else { path = address }
     }
 
+    /// Takes over a socket with all that was known of it.
+    init(taking descriptor: CInt, name: ByteString, path: ByteString?, file: (device: UInt64, inode: UInt64)?)
+    {
+        self.descriptor = SharedDescriptor(adopting: descriptor)
+        self.name = name
+        self.path = path
+        self.file = file
+    }
+
     var isTCP: Bool { path == nil }
 
     /// Remembers the socket file, which a later path of the same name need not be.

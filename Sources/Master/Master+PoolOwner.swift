@@ -141,6 +141,8 @@ extension Master: PoolOwner {
         zygoteQueue.append(start)
     }
 
+    func adoptedZygoteStarts() { zygotesStarting += 1 }
+
     func zygoteFinishedStarting() {
         zygotesStarting -= 1
         guard let next = zygoteQueue.popFirst() else { return startZygotesAhead() }

@@ -17,6 +17,7 @@ extension Master {
             return
         case .serving: break
         }
+        if startUpgrade() { return }
         let outcome = options.reload()
         for line in outcome.diagnostics where line.level > .debug {
             log.write(line.level, line.message)
@@ -100,6 +101,7 @@ extension Master {
 
     /// Gives a reload up; what was started for it drains, what served before goes on.
     func abandonReload(_ reason: ByteString, isStopping: Bool = false) {
+        upgrade = nil
         guard let given = reload else { return }
         reload = nil
         for pool in given.pools {

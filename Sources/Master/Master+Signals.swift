@@ -49,6 +49,7 @@ extension Master {
             for role in roles {
                 switch role {
                 case .helper: helperDeadlines[exit.process] = nil
+                case .upgradeCheck: upgrade?.ended(exit)
                 case .zygote(let pool): pool.zygoteEnded(exit)
                 case .worker(let pool, let slot, let serial):
                     pool.workerEnded(slot: slot, serial: serial, exit)

@@ -71,6 +71,9 @@ public final class Master<Host: ConfigurationHost> {
     static var reapedAtOnce: Int { 128 }
     var reapDeadline: Reactor.Deadline?
     var reload: Reload?
+    /// A new image of the program is asked whether it would take over.
+    var upgrade: UpgradeCheck?
+    var upgradeDelay: Reactor.Deadline?
     /// SIGUSR2 came while a reload was under way: another one follows.
     var reloadsAgain = false
     var emergency: EmergencyRestart?
@@ -112,17 +115,10 @@ public final class Master<Host: ConfigurationHost> {
     ///
     /// - Returns: The exit status: 0, or 78 when the start failed.
     public func run() -> CInt {
+        if let former = options.takeover { return run(after: former) }
         guard applyLimits() else { return fail() }
         _ = setsid()
-        cepoll_set_title("php-fpm: master process (\(options.configurationPath))")
-        do {
-            signalWatch = try reactor.watch(signals.rawValue, for: .readable) { [weak self] _ in
-                self?.receiveSignals()
-            }
-        } catch {
-            log.error("cannot watch signals: \(describe(error))")
-            return fail()
-        }
+        guard watchSignals() else { return fail() }
         do {
             let inherited = InheritedSockets.take(log: log)
             let made = try makePools(
@@ -154,6 +150,25 @@ public final class Master<Host: ConfigurationHost> {
             pool.begin()
         }
         checkReady()
+        return runLoop()
+    }
+
+    /// Goes by the name of a master, and is told of signals from now on; false after logging why not.
+    func watchSignals() -> Bool {
+        cepoll_set_title("php-fpm: master process (\(options.configurationPath))")
+        do {
+            signalWatch = try reactor.watch(signals.rawValue, for: .readable) { [weak self] _ in
+                self?.receiveSignals()
+            }
+            return true
+        } catch {
+            log.error("cannot watch signals: \(describe(error))")
+            return false
+        }
+    }
+
+    /// Serves to the end.
+    func runLoop() -> CInt {
         do {
             try reactor.run()
         } catch { log.error("epoll_wait: \(describe(error)); the master cannot go on") }

@@ -1,3 +1,4 @@
+public import Channel
 public import Configuration
 internal import Logging
 internal import Syscalls
@@ -10,6 +11,12 @@ public struct MasterOptions {
     public var reload: () -> LoadOutcome
     /// Reads one pool's part of the configuration again, beside the one in force; what comes back has that pool only.
     public var reloadPool: (ByteString, ServiceConfiguration) -> LoadOutcome
+    /// The arguments of this program, its name first.
+    public var arguments: [ByteString]
+    /// The file of this program, which a reload may find replaced.
+    public var file: ProgramFile
+    /// What the image of the program before this one has handed over; nil for a start.
+    public var takeover: TakeoverState?
     /// Path of the configuration file, for the process title.
     public var configurationPath: ByteString
     /// How identities are resolved.
@@ -24,6 +31,9 @@ public struct MasterOptions {
     /// Options with everything the master needs.
     public init(
         program: EngineProgram,
+        arguments: [ByteString],
+        file: ProgramFile,
+        takeover: TakeoverState?,
         configurationPath: ByteString,
         loadOptions: LoadOptions,
         realUserID: UInt32,
@@ -33,6 +43,9 @@ public struct MasterOptions {
         onRunning: @escaping () -> Void
     ) {
         self.program = program
+        self.arguments = arguments
+        self.file = file
+        self.takeover = takeover
         self.configurationPath = configurationPath
         self.loadOptions = loadOptions
         self.realUserID = realUserID

@@ -1,4 +1,6 @@
 internal import CEpoll
+internal import Channel
+internal import Configuration
 internal import Glibc
 internal import Reactor
 internal import Syscalls
@@ -108,6 +110,26 @@ final class OutgoingResponses {
         limit(response, number)
         while bytesLeft > byteQuota, responses.count > 1 { dropOldest() }
         onChange()
+    }
+
+    /// All of them, oldest first, for the image of the program that takes over.
+    var handedOver: [TakeoverState.Response] {
+        responses.sorted { $0.key < $1.key }.map { _, response in
+            var state = TakeoverState.Response()
+            state.descriptor = Int(response.connection.rawValue)
+            switch response.source {
+            case .file(let file, _, _):
+                state.file = Int(file.rawValue)
+                (state.position, state.end) = (response.position, response.end)
+            case .memory(let bytes): state.bytes = ByteString(bytes[response.position...])
+            }
+            switch response.next {
+            case .close: state.next = .close
+            case .linger: state.next = .linger
+            case .keep(let bytes): (state.next, state.nextBytes) = (.keep, ByteString(bytes))
+            }
+            return state
+        }
     }
 
     /// Closes all connections.

@@ -39,6 +39,23 @@ extension Pool {
         }
     }
 
+    func makeOutput(slot: Int) -> WorkerOutput {
+        WorkerOutput(
+            pool: name,
+            pid: { [weak self] in ByteString(self?.workers[slot]?.process?.description ?? "?") },
+            decorates: settings.decorateWorkersOutput,
+            log: owner.log
+        )
+    }
+
+    /// Listens to what a worker says.
+    func watch(_ worker: WorkerRecord) throws(Errno) {
+        worker.registration = try owner.reactor.watch(worker.channel.descriptor, for: .readable) {
+            [weak self, weak worker] _ in
+            if let worker { self?.receive(from: worker) }
+        }
+    }
+
     func requestWorker(_ zygote: ZygoteLink, slot: Int, isRespawn: Bool) throws(Errno) {
         scoreboard.clear(slot)
         nextSerial += 1
@@ -49,12 +66,7 @@ extension Pool {
         var standardOutput: SharedDescriptor
         var standardError: SharedDescriptor
         if settings.catchWorkersOutput {
-            let catcher = WorkerOutput(
-                pool: name,
-                pid: { [weak self] in ByteString(self?.workers[slot]?.process?.description ?? "?") },
-                decorates: settings.decorateWorkersOutput,
-                log: owner.log
-            )
+            let catcher = makeOutput(slot: slot)
             let first = try makePipe()
             let second = try makePipe()
             try catcher.watch(first.read, .standardOutput, on: owner.reactor)
@@ -71,10 +83,7 @@ extension Pool {
             channel: mine,
             output: output
         )
-        worker.registration = try owner.reactor.watch(mine.descriptor, for: .readable) {
-            [weak self, weak worker] _ in
-            if let worker { self?.receive(from: worker) }
-        }
+        try watch(worker)
         guard
             zygote.spawn(
                 slot: slot,

@@ -37,9 +37,7 @@ extension Pool {
             ) { [weak self] event in self?.handle(event) }
             zygote = link
             owner.register(link.process, as: .zygote(self))
-            zygoteDeadline = owner.reactor.after(.seconds(60)) { [weak self] in
-                self?.distrustZygote("has not started PHP within 60 s")
-            }
+            limitZygoteStart()
         } catch {
             owner.zygoteFinishedStarting()
             zygoteFailed("cannot start \(owner.program.path): \(describe(error))")
@@ -50,10 +48,7 @@ extension Pool {
         switch event {
         case .ready:
             zygoteDeadline = nil
-            traceLayout = zygote?.report?.traceLayout
-            if let report = zygote?.report {
-                ownPages.facts = PageFacts(poweredBy: report.poweredBy, charset: report.charset)
-            }
+            heed(zygote?.report)
             zygoteBackoff.succeeded()
             let wasTried = triesEngine
             triesEngine = false
@@ -89,6 +84,28 @@ extension Pool {
         case .gone:
             // Of no more use, whatever it is doing; its death is reported by the kernel.
             if let link = zygote { try? sendSignal(.kill, to: link.process) }
+        }
+    }
+
+    /// What a zygote has said of its PHP.
+    private func heed(_ report: ZygoteReport?) {
+        traceLayout = report?.traceLayout
+        guard let report else { return }
+        ownPages.facts = PageFacts(poweredBy: report.poweredBy, charset: report.charset)
+    }
+
+    /// The image of the program before this one has started it.
+    func zygoteWasAdopted() {
+        guard let zygote else { return }
+        heed(zygote.report)
+        guard zygote.state == .starting else { return }
+        owner.adoptedZygoteStarts()
+        limitZygoteStart()
+    }
+
+    private func limitZygoteStart() {
+        zygoteDeadline = owner.reactor.after(.seconds(60)) { [weak self] in
+            self?.distrustZygote("has not started PHP within 60 s")
         }
     }
 

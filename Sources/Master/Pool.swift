@@ -39,7 +39,7 @@ final class Pool {
     /// Workers share the reading end; the master keeps it to take connections back. Nil before the first zygote.
     var queueReader: MessageSocket?
     /// Nil until there has been one that waits.
-    private var madeConnections: WaitingConnections?
+    private(set) var madeConnections: WaitingConnections?
     private(set) var madeQueue: RequestQueue?
     private(set) var madeResponses: OutgoingResponses?
     var policy: PoolPolicy {
@@ -88,7 +88,8 @@ final class Pool {
         generation: Generation,
         listener: Listener,
         accessLog: SharedDescriptor?,
-        owner: any PoolOwner
+        owner: any PoolOwner,
+        scoreboard pages: Scoreboard? = nil
     ) {
         self.settings = settings
         self.identity = identity
@@ -97,8 +98,8 @@ final class Pool {
         self.accessLog = accessLog
         self.owner = owner
         name = settings.name
-        let slots = settings.maxChildren + settings.replacementOverlap
-        scoreboard = Scoreboard(unsharedSlotCount: slots)
+        let slots = pages?.slotCount ?? settings.maxChildren + settings.replacementOverlap
+        scoreboard = pages ?? Scoreboard(unsharedSlotCount: slots)
         policy = PoolPolicy(limits: PoolLimits(settings))
         freeSlots = SlotList(count: slots)
         let page = scoreboard.pool
@@ -267,7 +268,8 @@ final class Pool {
     func takeOver(from predecessor: Pool) {
         listener.pool = self
         watch.start()
-        predecessor.madeConnections?.move(to: connections)
+        guard predecessor.madeConnections != nil || predecessor.madeQueue != nil else { return }
+        predecessor.connections.move(to: connections)
     }
 
     /// Tells the processes of a draining pool to end: `first` now, harsher signals when `patience` is over.

@@ -47,6 +47,8 @@ protocol PoolOwner: AnyObject {
     /// A slot for starting a zygote; `start` is called at once or later.
     func whenZygoteMayStart(_ start: @escaping () -> Void)
     func zygoteFinishedStarting()
+    /// One is starting that the image of the program before this one has started.
+    func adoptedZygoteStarts()
 }
 
 /// Whose a child process is.
@@ -55,4 +57,6 @@ enum ChildRole {
     case worker(Pool, slot: Int, serial: Int64)
     /// Does one thing that may block, and ends.
     case helper
+    /// The new image of the program, asked whether it would take over.
+    case upgradeCheck
 }

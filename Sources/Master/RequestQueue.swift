@@ -1,5 +1,6 @@
 internal import CEpoll
 internal import Channel
+internal import Configuration
 internal import DequeModule
 internal import Reactor
 internal import Syscalls
@@ -144,6 +145,25 @@ final class RequestQueue {
         }
         flush()
         scheduleExpiry()
+    }
+
+    /// Those kept here, in order, for the image of the program that takes over; what is in the socket stays there.
+    var handedOver: [TakeoverState.Connection] {
+        entries.compactMap { $0?.request }.map { request in
+            var state = TakeoverState.Connection()
+            state.descriptor = Int(request.connection.rawValue)
+            state.purpose = .waiting
+            state.flags = Int(request.flags.rawValue)
+            state.acceptedTime = Int(clamping: request.arrival)
+            state.bytes = ByteString(request.bytes)
+            return state
+        }
+    }
+
+    /// Both ends of the socket, the master's first.
+    var socketEnds: (CInt, CInt)? {
+        guard let socket, let reader else { return nil }
+        return (socket.descriptor, reader.descriptor)
     }
 
     /// Edge-triggered: each request that a worker takes wakes the master.

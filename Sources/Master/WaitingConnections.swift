@@ -1,4 +1,5 @@
 internal import Channel
+internal import Configuration
 internal import DequeModule
 internal import FastCGI
 internal import Glibc
@@ -312,6 +313,27 @@ final class WaitingConnections {
         guard admits(request) else { return }
         queue.append(request)
         onDispatch()
+    }
+
+    // MARK: - Handing over
+
+    /// All of them, in order, for the image of the program that takes over.
+    var handedOver: [TakeoverState.Connection] {
+        order.compactMap { parked[$0] }.map { connection in
+            var state = TakeoverState.Connection()
+            state.descriptor = Int(connection.descriptor.rawValue)
+            state.flags = Int(connection.flags.rawValue)
+            state.acceptedTime = Int(clamping: connection.acceptedTime)
+            state.bytes = ByteString(connection.bytes)
+            state.purpose =
+                switch connection.purpose {
+                case .silent: .silent
+                case .idle: .idle
+                case .assembling: .assembling
+                case .lingering: .lingering
+                }
+            return state
+        }
     }
 
     // MARK: - Closing

@@ -47,6 +47,14 @@ final class WorkerOutput {
         put(lines.end(origin))
     }
 
+    /// The reading end of a stream's pipe, while it is open.
+    func descriptor(of stream: OutputLines.Stream) -> CInt? {
+        watches.first { $0.stream == stream }?.descriptor.rawValue
+    }
+
+    /// Logs the beginning of a line whose end has not come: somebody else goes on reading.
+    func handOver() { put(lines.end(origin)) }
+
     private func receive(_ descriptor: CInt, _ stream: OutputLines.Stream) {
         // The first words are looked after for the end of the pipe: then they say that it is closed.
         if take(descriptor, stream, rounds: hasSpoken ? 1 : 2) {

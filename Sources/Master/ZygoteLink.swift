@@ -17,8 +17,8 @@ final class ZygoteLink {
     let startTime = MonotonicTime.now
     /// Where its workers' call frames are; nil before PHP has started.
     private(set) var report: ZygoteReport?
-    private let channel: MessageSocket
-    private let output: ZygoteOutput
+    let channel: MessageSocket
+    let output: ZygoteOutput
     private var registration: Reactor.Registration?
     private let buffer = UnsafeMutableRawBufferPointer.allocate(
         byteCount: Message.length + ZygoteReport.longestCount,
@@ -77,6 +77,29 @@ final class ZygoteLink {
         output = ZygoteOutput(pool: plan.pool, log: log)
         try output.watch(pipe.read, on: reactor)
         registration = try reactor.watch(mine.descriptor, for: .readable) { [weak self] _ in
+            self?.receive(handler)
+        }
+    }
+
+    /// A zygote that the image of the program before this one has started.
+    ///
+    /// - Throws: `Errno` of `epoll_ctl(2)`.
+    init(
+        adopting zygote: TakeoverState.Zygote,
+        pool: ByteString,
+        reactor: Reactor,
+        log: Log,
+        handler: @escaping (Event) -> Void
+    ) throws(Errno) {
+        process = ProcessID(Int32(zygote.process))
+        channel = MessageSocket(adopting: CInt(zygote.channel))
+        output = ZygoteOutput(pool: pool, log: log)
+        state = zygote.isEnding ? .ending : zygote.isReady ? .ready : .starting
+        report = zygote.report.bytes.withUnsafeBytes { ZygoteReport(decoding: $0) }
+        if zygote.output >= 0 {
+            try output.watch(SharedDescriptor(adopting: CInt(zygote.output)), on: reactor)
+        }
+        registration = try reactor.watch(channel.descriptor, for: .readable) { [weak self] _ in
             self?.receive(handler)
         }
     }
@@ -170,7 +193,7 @@ final class ZygoteOutput {
     private let pool: ByteString
     private let log: Log
     private var assembler: OutputAssembler
-    private var descriptor: SharedDescriptor?
+    private(set) var descriptor: SharedDescriptor?
     private var registration: Reactor.Registration?
 
     init(pool: ByteString, log: Log) {

@@ -133,6 +133,11 @@ public struct PoolPolicy: Sendable {
         starting += count
     }
 
+    /// Workers that there are already, when the master begins to look after them.
+    public mutating func adopt(running: Int, starting: Int) {
+        (self.running, self.starting) = (running, starting)
+    }
+
     /// A worker takes connections now.
     public mutating func workerReady() { starting = max(0, starting - 1) }
 

@@ -116,6 +116,16 @@ int cepoll_listen_unix(const char *path, size_t path_length, unsigned mode, int 
 /* Owner of a socket file that this process has just bound: only if the path still names a socket of its own (whoever
    may write the directory can put a link there). A uid or gid of -1 stays. */
 int cepoll_own_socket(const char *path, uid_t uid, gid_t gid);
+/* Executes `path` in place of this process, with the arguments that cepoll_prepare_title has kept; returns if it cannot. */
+int cepoll_become_program(const char *path);
+/* Whether a descriptor is still open after that. */
+int cepoll_survive_exec(int descriptor, bool survives);
+/* Which file a path names, links followed, and in which state it is. */
+typedef struct cepoll_file {
+    uint64_t device, inode;
+    int64_t size, modified_ns;
+} cepoll_file;
+int cepoll_file_identity(const char *path, cepoll_file *file);
 /* Which file a path names, links not followed. */
 int cepoll_socket_identity(const char *path, uint64_t *device, uint64_t *inode);
 /* A descriptor (O_PATH) for the socket file of that identity; ESTALE if the path names something else now. */

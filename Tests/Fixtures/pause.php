@@ -1,0 +1,4 @@
+<?php
+// Waits for some milliseconds.
+usleep(1000 * (int) ($_GET['ms'] ?? 100));
+echo "paused\n";
