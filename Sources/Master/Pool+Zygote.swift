@@ -152,10 +152,10 @@ extension Pool {
         if wasTold {
             owner.log.debug("[pool \(name)] zygote \(exit.process) has ended, as it was not needed")
         } else if wasStarting {
-            zygoteFailed("its zygote \(describeExit(exit)) while starting")
+            zygoteFailed("its zygote exited \(describeExit(exit)) while starting")
         } else {
             owner.log.warning(
-                "[pool \(name)] zygote \(exit.process) \(describeExit(exit)); a new one is started when a worker is needed"
+                "[pool \(name)] zygote \(exit.process) exited \(describeExit(exit)); a new one is started when a worker is needed"
             )
             perform(
                 policy.tick(

@@ -1,0 +1,222 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// What a reload takes over, what it refuses, and that it loses nothing.
+@Suite(.daemons, .fpmdOnly("executes itself, and loses requests"))
+struct ReloadTests {
+    private static let pool = "pm = static\npm.max_children = 2"
+
+    private func reload(_ daemon: Daemon) throws {
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/NOTICE: Reloading in progress \.\.\.$/)
+        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+    }
+
+    // MARK: Everything applies
+
+    private func mode(_ path: String) -> (mode: mode_t, user: uid_t, inode: ino_t) {
+        var info = stat()
+        #expect(stat(path, &info) == 0)
+        return (info.st_mode & 0o777, info.st_uid, info.st_ino)
+    }
+
+    @Test(.needsRoot) func keptSocketGetsItsNewOwnerModeAndBacklog() throws {
+        let daemon = try Daemon.startPool(Self.pool + "\nlisten.backlog = 5\nlisten.mode = 0600")
+        let path = try #require(daemon.socketPaths.first)
+        let before = mode(path)
+        #expect(before.mode == 0o600 && before.user == 0)
+        try daemon.rewriteConfiguration(
+            Daemon.poolSection(
+                Self.pool + "\nlisten.owner = www-data\nlisten.mode = 0666\nlisten.backlog = 9"
+            )
+        )
+        try reload(daemon)
+        let after = mode(path)
+        #expect(after.mode == 0o666)
+        #expect(after.user == getpwnam("www-data").pointee.pw_uid)
+        #expect(after.inode == before.inode, "the same socket")
+        #expect(backlog(of: path) == 9)
+        // And back, with an ACL in between.
+        try daemon.rewriteConfiguration(
+            Daemon.poolSection(Self.pool + "\nlisten.acl_users = www-data\nlisten.mode = 0600")
+        )
+        try reload(daemon)
+        #expect(mode(path).user == 0)
+        try daemon.rewriteConfiguration(Daemon.poolSection(Self.pool + "\nlisten.mode = 0640"))
+        try reload(daemon)
+        #expect(mode(path).mode == 0o640 && mode(path).inode == before.inode)
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
+    /// The Send-Q column of a listening socket.
+    private func backlog(of path: String) -> Int? {
+        let output = daemonOutput(["/usr/bin/ss", "-lxH", "src", path])
+        return output.split(separator: " ", omittingEmptySubsequences: true).dropFirst(3).first.flatMap {
+            Int($0)
+        }
+    }
+
+    private func daemonOutput(_ command: [String]) -> String {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: command[0])
+        process.arguments = Array(command.dropFirst())
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        guard (try? process.run()) != nil else { return "" }
+        let data = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return String(decoding: data, as: UTF8.self)
+    }
+
+    @Test func unknownOwnerIsRefusedBeforeAnythingChanges() throws {
+        let daemon = try Daemon.startPool(Self.pool + "\nlisten.mode = 0600")
+        daemon.allowLog(/ERROR/)
+        let path = try #require(daemon.socketPaths.first)
+        try daemon.rewriteConfiguration(
+            Daemon.poolSection(Self.pool + "\nlisten.mode = 0666\nlisten.owner = nobody-of-this-name")
+        )
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/ERROR: \[pool www\] cannot get uid for user 'nobody-of-this-name'/)
+        try daemon.waitForLog(/ERROR: reload refused/)
+        #expect(mode(path).mode == 0o600)
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
+    @Test func pidFileAndErrorLogMove() throws {
+        var options = Daemon.Options()
+        options.mode = ["-F", "-R"]
+        options.waitsUntilReady = false
+        let daemon = try Daemon.startPool(Self.pool, options)
+        let log = LogFile(path: daemon.directory + "/error.log")
+        try log.wait(for: /ready to handle connections/)
+        let pools = Daemon.poolSection(Self.pool)
+        try daemon.rewriteConfiguration(
+            pools,
+            global: "pid = {{DIR}}/other.pid\nerror_log = {{DIR}}/other.log\nlog_level = debug"
+        )
+        daemon.signal(SIGUSR2)
+        let other = LogFile(path: daemon.directory + "/other.log")
+        try other.wait(for: /ready to handle connections/)
+        #expect(readText(daemon.directory + "/other.pid") == "\(daemon.master)")
+        #expect(!FileManager.default.fileExists(atPath: daemon.directory + "/fpm.pid"))
+        #expect(try daemon.get("/hello.php").isComplete)
+        try daemon.stop()
+        #expect(!FileManager.default.fileExists(atPath: daemon.directory + "/other.pid"))
+    }
+
+    // MARK: What PHP refuses
+
+    @Test func ondemandPoolTriesItsPHPBeforeItIsSwitchedTo() throws {
+        let pool = "pm = ondemand\npm.max_children = 2\nenv[GENERATION] = "
+        let daemon = try Daemon.startPool(pool + "one")
+        daemon.allowLog(/ERROR|WARNING/)
+        #expect(try daemon.get("/server.php").json["GENERATION"] as? String == "one")
+        try daemon.rewriteConfiguration(
+            Daemon.poolSection(pool + "two\nphp_admin_value[opcache.preload] = /nonexistent.php")
+        )
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/ERROR: \[pool www\] cannot start: its zygote exited with code/)
+        try daemon.waitForLog(/ERROR: reload refused: pool www cannot start; the old configuration goes on/)
+        #expect(try daemon.get("/server.php").json["GENERATION"] as? String == "one")
+    }
+
+    @Test func ondemandServiceDoesNotStartWithoutPHP() throws {
+        let daemon = try Daemon.startInVain(
+            Daemon.poolSection(
+                "pm = ondemand\npm.max_children = 1\nphp_admin_value[opcache.preload] = /nonexistent.php"
+            ),
+            status: 70
+        )
+        #expect(readText(daemon.log.path).contains("cannot start"))
+    }
+
+    // MARK: The status listener
+
+    @Test func statusListenerAnswersThroughoutReloads() throws {
+        let daemon = try Daemon.startPool(
+            Self.pool + "\npm.status_path = /status\nping.path = /ping\npm.status_listen = {{SOCKET:status}}"
+        )
+        for _ in 1...5 {
+            // One connection begun before the switch, others around it.
+            let early = try daemon.connect("status")
+            daemon.signal(SIGUSR2)
+            for _ in 1...30 {
+                #expect(
+                    try daemon.get("/status", query: "json", from: "status").json["pool"] as? String == "www"
+                )
+            }
+            try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+            try early.send(daemon.makeRequest("/ping"))
+            #expect(try early.finalResponse().text == "pong")
+        }
+    }
+
+    // MARK: Nothing is lost
+
+    /// How many; set `FPMD_RELOADS=1000` for a long run.
+    private static let count = ProcessInfo.processInfo.environment["FPMD_RELOADS"].flatMap { Int($0) } ?? 30
+
+    /// In each round one request of each kind is under way when the signal comes: a quick one, one of 100 ms, an upload
+    /// of which half is sent, a large answer that is read late, one on a connection kept alive; and now and then one
+    /// that takes seconds, over several reloads.
+    @Test func nothingIsLostUnderMixedLoad() throws {
+        let daemon = try Daemon.startPool(
+            "pm = dynamic\npm.max_children = 8\npm.start_servers = 3\npm.min_spare_servers = 2\npm.max_spare_servers = 4"
+        )
+        daemon.allowLog(/WARNING: .*(seems busy|server reached|saturated)/)
+        let kept = try daemon.connect()
+        let body = [UInt8]("a=".utf8) + [UInt8](repeating: 120, count: 300_000)
+        let upload = daemon.makeRequest(
+            "/input.php",
+            body: body,
+            contentType: "application/x-www-form-urlencoded"
+        ).bytes
+        var long: [FastCGIConnection] = []
+        for round in 1...Self.count {
+            let pause = try daemon.begin("/pause.php", query: "ms=100")
+            let half = try daemon.connect()
+            try half.send(Array(upload[..<(upload.count / 2)]))
+            let large = try daemon.begin("/large.php", query: "bytes=1000000")
+            let quick = try daemon.begin("/hello.php")
+            if round % 10 == 1 { long.append(try daemon.begin("/pause.php", query: "ms=3000")) }
+            daemon.signal(SIGUSR2)
+            var request = daemon.makeRequest("/hello.php")
+            request.keepsConnection = true
+            try kept.send(request)
+            #expect(try kept.readResponse().text == "hello, world\n", "round \(round)")
+            #expect(try quick.finalResponse().text == "hello, world\n", "round \(round)")
+            try half.send(Array(upload[(upload.count / 2)...]))
+            #expect(try half.finalResponse().json["length"] as? Int == body.count, "round \(round)")
+            #expect(try pause.finalResponse().text == "paused\n", "round \(round)")
+            #expect(try large.finalResponse().body.count == 1_000_000, "round \(round)")
+            try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+        }
+        for connection in long { #expect(try connection.finalResponse().text == "paused\n") }
+    }
+
+    // MARK: Many pools
+
+    /// How many; more need a higher limit of open files.
+    private static let poolCount = 2000
+
+    @Test func thousandsOfPools() throws {
+        let pools = (0..<Self.poolCount).map {
+            "[p\($0)]\nuser = www-data\nlisten = {{DIR}}/p\($0).sock\npm = ondemand\npm.max_children = 2\n"
+        }
+        let daemon = try Daemon.start(pools.joined())
+        func ask(_ number: Int) throws {
+            let connection = try FastCGIConnection(.unix("\(daemon.directory)/p\(number).sock"))
+            try connection.send(daemon.makeRequest("/hello.php"))
+            #expect(try connection.finalResponse().text == "hello, world\n")
+        }
+        for number in [0, Self.poolCount / 2, Self.poolCount - 1] { try ask(number) }
+        let master = try #require(ProcessSnapshot(pid: daemon.master))
+        let resident = try #require(Int(master.statusField("VmRSS")?.split(separator: " ").first ?? ""))
+        #expect(resident < 100 << 10, "kB, the debug build included")
+        try reload(daemon)
+        for number in [0, 1, Self.poolCount - 1] { try ask(number) }
+        #expect(try daemon.stop(SIGQUIT) == .code(0))
+        #expect(!FileManager.default.fileExists(atPath: "\(daemon.directory)/p7.sock"))
+    }
+}
