@@ -2,6 +2,7 @@
 #include "cepoll.h"
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -9,9 +10,18 @@
 
 enum { STACK = 64 << 10, HEADER = 8, END = 16 };
 
-static cepoll_pending pending = {.descriptor = -1};
+_Static_assert(sizeof(cepoll_pending) == 8 && offsetof(cepoll_pending, request_id) == 4 && offsetof(cepoll_pending, has_begun) == 6,
+               "as in cscoreboard_slot");
 
-cepoll_pending *cepoll_pending_answer(void) { return &pending; }
+static cepoll_pending own = {.descriptor = -1}, *pending = &own;
+
+cepoll_pending *cepoll_pending_answer(void) { return pending; }
+
+void cepoll_share_pending_answer(void *memory) {
+    pending = memory;
+    pending->descriptor = -1;
+    pending->has_begun = false;
+}
 
 static void put_header(unsigned char *at, unsigned char type, unsigned id, size_t length, size_t padding) {
     const unsigned char header[HEADER] = {1, type, (unsigned char)(id >> 8), (unsigned char)id,
@@ -24,18 +34,18 @@ static void answer(const char *text) {
     unsigned char bytes[512] = {0};
     size_t length = strlen(text), padding = -length & 7, total = HEADER + length + padding;
     if (total + END > sizeof bytes) return;
-    put_header(bytes, 6, pending.request_id, length, padding);
+    put_header(bytes, 6, pending->request_id, length, padding);
     memcpy(bytes + HEADER, text, length);
-    put_header(bytes + total, 3, pending.request_id, 8, 0);
-    ssize_t ignored = send(pending.descriptor, bytes, total + END, MSG_DONTWAIT | MSG_NOSIGNAL);
+    put_header(bytes + total, 3, pending->request_id, 8, 0);
+    ssize_t ignored = send(pending->descriptor, bytes, total + END, MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)ignored;
 }
 
 static void on_death(int number, siginfo_t *info, void *context) {
     (void)context;
     int saved = errno;
-    if (pending.descriptor >= 0 && !pending.has_begun) {
-        pending.has_begun = true;
+    if (pending->descriptor >= 0 && !pending->has_begun) {
+        pending->has_begun = true;
         if (number != SIGTERM)
             answer("Status: 500 Internal Server Error\r\nContent-type: text/html; charset=UTF-8\r\n\r\n"
                    "The script ended unexpectedly.\n");
@@ -65,6 +75,16 @@ int cepoll_answer_on_death(void) {
     for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
         if (sigaction(deadly[i], &action, NULL) < 0) return -1;
     return 0;
+}
+
+int cepoll_script_token(uint64_t begin_ns) {
+    int token = (int)((begin_ns >> 10) & 0x7fffffff);       /* microseconds, nearly */
+    return token ? token : 1;
+}
+
+int cepoll_end_script(pid_t pid, uint64_t begin_ns) {
+    union sigval value = {.sival_int = cepoll_script_token(begin_ns)};
+    return sigqueue(pid, SIGRTMAX - 2, value);
 }
 
 int cepoll_terminate_late(pid_t pid) {

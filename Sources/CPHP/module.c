@@ -117,4 +117,5 @@ void fpmd_php_worker_init(void)
     realpath_cache_clean();
     fpmd_script_worker_init();
     fpmd_timer_worker_init();
+    fpmd_soft_worker_init();
 }

@@ -107,6 +107,10 @@ void fpmd_logf(fpmd_level level, const char *format, ...) __attribute__((format(
 /* sapi_module.log_message: a message of PHP. */
 void fpmd_log_php(const char *message, int syslog_level);
 
+/* ---- soft.c ---------------------------------------------------------------------------------------- */
+
+void fpmd_soft_worker_init(void);
+
 /* ---- timer.c --------------------------------------------------------------------------------------- */
 
 void fpmd_timer_worker_init(void);

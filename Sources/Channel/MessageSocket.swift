@@ -32,6 +32,8 @@ public enum MessageKind: UInt8 {
     case linger = 34
     /// Send the rest of a response; descriptors: the connection, a sealed file whose bytes from `value` on are that rest.
     case deliver = 36
+    /// A request begins, and the master has asked to be told.
+    case busy = 37
     // Master to worker, through the pool's queue.
     /// Serve this connection; bytes already read are the payload.
     case serve = 48

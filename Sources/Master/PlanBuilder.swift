@@ -27,7 +27,8 @@ enum PlanBuilder {
         plan.coreLimit = pool.rlimitCore
         plan.priority = pool.processPriority
         plan.isDumpable = pool.processDumpable
-        plan.allowsTracing = !isRoot && pool.requestSlowLogTimeout > .zero
+        plan.allowsTracing =
+            !isRoot && (pool.requestSlowLogTimeout > .zero || pool.requestTerminateTimeout > .zero)
         plan.apparmorHat = pool.apparmorHat.flatMap { $0.isEmpty ? nil : $0 }
         plan.clearsEnvironment = pool.clearEnvironment
         plan.environment = environment(of: pool, identity, host)

@@ -51,7 +51,9 @@ extension Pool {
     ) {
         switch message.kind {
         case .workerReady where descriptors.isEmpty: workerBecameReady(worker, ProcessID(sender))
+        case .busy where descriptors.isEmpty: keeper.wake()
         case .park:
+            keeper.release(worker)
             guard let descriptor = takeOne(descriptors, from: worker) else { return }
             (listener.pool ?? self).connections.park(
                 descriptor,
@@ -60,12 +62,15 @@ extension Pool {
                 bytes: bytes
             )
         case .linger:
+            keeper.release(worker)
             guard let descriptor = takeOne(descriptors, from: worker) else { return }
             (listener.pool ?? self).connections.linger(descriptor)
-        case .deliver: deliver(message, descriptors, bytes, worker)
+        case .deliver:
+            keeper.release(worker)
+            deliver(message, descriptors, bytes, worker)
         case .retiring where descriptors.isEmpty:
             workerRetires(worker, mustLeave: message.flags.contains(.mustLeave))
-        case .workerReady, .retiring, .spawn, .accessLog, .zygoteReady, .spawned, .spawnFailed, .serve:
+        case .workerReady, .busy, .retiring, .spawn, .accessLog, .zygoteReady, .spawned, .spawnFailed, .serve:
             for descriptor in descriptors { owner.closeElsewhere(descriptor) }
             distrust(worker, "sent a message that is not a worker's")
         }
@@ -147,6 +152,7 @@ extension Pool {
         worker.state = .ready(process)
         policy.workerReady()
         requestTimeouts?.workerStarted()
+        keeper.begin()
         if state == .draining || !owner.mayStartWorkers {
             worker.state = .leaving(process)
             try? sendSignal(.quit, to: process)
@@ -167,6 +173,7 @@ extension Pool {
         let served = cscoreboard_load(&scoreboard.slot(slot).pointee.requests)
         worker.output?.finish()
         drainChannel(of: worker)
+        keeper.workerDied(worker, tookTooLong: requestTimeouts?.hasEnded(worker) ?? false)
         let wasReady = worker.isReady || worker.isLeaving
         let isClean = exit.reason == .code(0) || isSignal(exit, .quit)
         let wasRetired = worker.wasAskedToLeave && (isCode(exit) || isSignal(exit, .quit))

@@ -77,6 +77,7 @@ final class Pool {
     var wantedSpawns: [Bool] = []
     var backoffDeadline: Reactor.Deadline?
     lazy var watch = ListenerWatch(pool: self, reactor: owner.reactor)
+    lazy var keeper = ConnectionKeeper(pool: self, reactor: owner.reactor, log: owner.log)
     lazy var requestTimeouts = RequestTimeouts(pool: self, reactor: owner.reactor, log: owner.log)
 
     /// A pool without any process.

@@ -6,8 +6,9 @@ internal import Reactor
 internal import Scoreboard
 internal import Syscalls
 
-/// Looks after requests that take long: a trace after `request_slowlog_timeout`; after `request_terminate_timeout`
-/// SIGTERM, and SIGKILL for a worker that stays.
+/// Looks after requests that take long: a trace after `request_slowlog_timeout`; after `request_soft_timeout` a fatal
+/// error in the script; after `request_terminate_timeout` a trace in the log, SIGTERM, and SIGKILL for a worker that
+/// stays.
 ///
 /// Looks at the pool's scoreboard at intervals of a third of the shorter timeout, as php-fpm does, while there are
 /// workers. A connection that is kept alive and waits is no request here, and is left alone. What a worker writes
@@ -17,6 +18,8 @@ final class RequestTimeouts {
     private static let shortestPeriod = Duration.milliseconds(130)
     /// A worker that has not ended this long after SIGTERM is killed.
     private static let patience = Duration.seconds(1)
+    /// How long a trace may take before the worker is told to end all the same.
+    private static let tracePatience = Duration.milliseconds(100)
     /// Traces begun in one turn; the others wait for the next.
     private static let tracesAtOnce = 8
 
@@ -36,18 +39,26 @@ final class RequestTimeouts {
     /// The request that was traced last, by serial number of the worker.
     private var traced: [Int64: UInt64] = [:]
     private var tracesLeft = 0
+    /// The request whose script was told to end, by serial number of the worker.
+    private var ended: [Int64: UInt64] = [:]
+    /// Workers that get SIGTERM when they have been traced.
+    private var terminations: [Int64: Reactor.Deadline] = [:]
 
     /// Nil when the pool has neither timeout.
     init?(pool: Pool, reactor: Reactor, log: Log) {
-        let timeouts = [pool.settings.requestTerminateTimeout, pool.settings.requestSlowLogTimeout].filter {
-            $0 > .zero
-        }
+        let timeouts = [
+            pool.settings.requestTerminateTimeout, pool.settings.requestSlowLogTimeout,
+            pool.settings.requestSoftTimeout,
+        ].filter { $0 > .zero }
         guard let shortest = timeouts.min() else { return nil }
         self.pool = pool
         self.reactor = reactor
         self.log = log
         period = max(Self.shortestPeriod, shortest / 3)
     }
+
+    /// Whether the worker was told to end because of the request that it had.
+    func hasEnded(_ worker: WorkerRecord) -> Bool { told[worker.serial] != nil }
 
     /// There is a worker to look after.
     func workerStarted() {
@@ -65,6 +76,8 @@ final class RequestTimeouts {
         let present = Set(pool.workers.values.map(\.serial))
         told = told.filter { present.contains($0.key) }
         traced = traced.filter { present.contains($0.key) }
+        ended = ended.filter { present.contains($0.key) }
+        terminations = terminations.filter { present.contains($0.key) }
         tracesLeft = Self.tracesAtOnce
         withUnsafeTemporaryAllocation(of: cscoreboard_slot.self, capacity: 1) { copy in
             guard let copy = copy.baseAddress else { return }
@@ -94,7 +107,14 @@ final class RequestTimeouts {
             let text = RequestText(slot)
             return pool.trace(process, script: text.script, request: text.request)
         }
-        guard isRunning(stage), isOver(pool.settings.requestTerminateTimeout, elapsed) else {
+        if stage == .executing, isOver(pool.settings.requestSoftTimeout, elapsed),
+            ended[worker.serial] != begin.nanoseconds
+        {
+            ended[worker.serial] = begin.nanoseconds
+            report(process, slot, "execution timed out (\(secondsText(elapsed)) sec), ending the script")
+            _ = cepoll_end_script(process.rawValue, begin.nanoseconds)
+        }
+        guard isRunning(stage, of: worker, begin.nanoseconds), isOver(pool.settings.requestTerminateTimeout, elapsed) else {
             told[worker.serial] = nil
             return
         }
@@ -106,6 +126,24 @@ final class RequestTimeouts {
             told[worker.serial] = Told(acceptedTime: begin.nanoseconds, at: now)
             worker.ranOutOfTime = true
             report(process, slot, "execution timed out (\(secondsText(elapsed)) sec), terminating")
+            terminate(worker, process, begin.nanoseconds)
+        }
+    }
+
+    /// SIGTERM, as soon as the log has where the script is.
+    private func terminate(_ worker: WorkerRecord, _ process: ProcessID, _ begin: UInt64) {
+        guard pool.traceToLog(process) else {
+            _ = cepoll_terminate_late(process.rawValue)
+            return
+        }
+        terminations[worker.serial] = reactor.after(Self.tracePatience) { [weak self, weak worker] in
+            guard let self, let worker else { return }
+            terminations[worker.serial] = nil
+            let slot = pool.scoreboard.slot(worker.slot)
+            guard pool.workers[worker.slot] === worker, worker.process == process,
+                cscoreboard_load_time(&slot.pointee.accepted_ns) == begin,
+                isRunning(pool.scoreboard.stage(worker.slot), of: worker, begin)
+            else { return }
             _ = cepoll_terminate_late(process.rawValue)
         }
     }
@@ -115,11 +153,13 @@ final class RequestTimeouts {
         timeout > .zero && elapsed.components.seconds >= timeout.components.seconds
     }
 
-    private func isRunning(_ stage: Scoreboard.Stage) -> Bool {
+    /// Whether the timeout holds: also for the shutdown functions of a script that was told to end.
+    private func isRunning(_ stage: Scoreboard.Stage, of worker: WorkerRecord, _ begin: UInt64) -> Bool {
         switch stage {
         case .free, .accepting: false
         case .reading, .info, .executing: true
-        case .ending, .finished: pool.settings.requestTerminateTimeoutTracksFinished
+        case .ending, .finished:
+            pool.settings.requestTerminateTimeoutTracksFinished || ended[worker.serial] == begin
         }
     }
 

@@ -139,7 +139,7 @@ final class ZygoteLink {
                         Errno(rawValue: CInt(truncatingIfNeeded: message.value))
                     )
                 )
-            case .spawn, .accessLog, .workerReady, .park, .linger, .deliver, .retiring, .serve:
+            case .spawn, .accessLog, .workerReady, .park, .linger, .deliver, .busy, .retiring, .serve:
                 registration = nil
                 handler(.gone)
             }

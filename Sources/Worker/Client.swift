@@ -28,6 +28,11 @@ final class Client {
         self.peer = peer
     }
 
+    /// Ends the connection also for whoever has a duplicate of it.
+    func shutDown() {
+        if !isClosed { _ = shutdown(descriptor, CInt(SHUT_RDWR)) }
+    }
+
     func close() {
         guard !isClosed else { return }
         isClosed = true

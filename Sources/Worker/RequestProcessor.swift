@@ -38,6 +38,8 @@ public final class RequestProcessor {
     private var cpuAtBegin = cepoll_cpu()
     private var cpuUsed = cepoll_cpu()
     private var wasLogged = false
+    /// Tells the master, which sleeps, that a request has begun.
+    var wakeKeeper: () -> Void = {}
     /// Gives a connection to the master together with what its client has not taken of the response: the message and
     /// the file to send; false if that is not possible.
     var deliverElsewhere: (Client, Message, CInt) -> Bool = { _, _, _ in false }
@@ -64,6 +66,7 @@ public final class RequestProcessor {
     func adopt(slot index: Int) {
         slotIndex = index
         slot = settings.scoreboard.slot(index)
+        stream.share(slot)
         cepoll_cpu_ticks(&cpuAtBegin)
     }
 
@@ -122,7 +125,9 @@ public final class RequestProcessor {
         wasLogged = false
         stream.begin(requestID: head.requestID, client: client, keepsConnection: keepsConnection)
         tellQueueTime(client)
+        if cscoreboard_wakes_keeper(pool) { wakeKeeper() }
 
+        fpmd_php_set_token(cepoll_script_token(begin.nanoseconds))
         let settingsNow = ScriptResolver.Settings(
             fixPathinfo: fpmd_php_fix_pathinfo(),
             discardPath: fpmd_php_discard_path(),
@@ -138,6 +143,7 @@ public final class RequestProcessor {
         let page = ownPage(resolution)
         publish(resolution)
         let outcome = run(resolution, page: page)
+        fpmd_php_set_token(0)
         _ = stream.finish()
         deliverUnsent()
         stream.end()
@@ -272,7 +278,11 @@ public final class RequestProcessor {
         } else if !keepsConnection {
             setStage(.finished)
             // What the client still sends is read later only if there is a connection left to read from.
-            if let client, reader.skipBody(of: client) { client.close() }
+            if let client, reader.skipBody(of: client) {
+                stream.end()
+                if cscoreboard_is_kept_now(slot) { client.shutDown() }
+                client.close()
+            }
         }
         return true
     }

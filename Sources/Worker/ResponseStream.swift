@@ -1,5 +1,6 @@
 internal import CEpoll
 internal import CPHP
+internal import CScoreboard
 internal import FastCGI
 internal import Syscalls
 
@@ -22,7 +23,7 @@ final class ResponseStream {
     private var framer = ResponseFramer(requestID: 0)
     private var client: Client?
     /// What is owed to the client if this process dies; a signal handler looks at it.
-    private let pending = cepoll_pending_answer()
+    private var pending = cepoll_pending_answer()
     private var keepsConnection = false
     private var hasErrorText = false
     private var errorText = 0
@@ -54,6 +55,12 @@ final class ResponseStream {
     deinit {
         memory.deallocate()
         output.deallocate()
+    }
+
+    /// In the new worker: what is owed is written into its slot, where the master finds it if the worker is killed.
+    func share(_ slot: UnsafeMutablePointer<cscoreboard_slot>) {
+        cepoll_share_pending_answer(cscoreboard_pending_memory(slot))
+        pending = cepoll_pending_answer()
     }
 
     /// Starts a response to `client`.

@@ -90,6 +90,7 @@ public final class Worker {
         processor.deliverElsewhere = { [unowned self] client, message, file in
             deliver(client, message, file)
         }
+        processor.wakeKeeper = { _ = try? channel.send(Message(.busy)) }
         let page = processor.slot
         page.pointee.pid = Int64(getpid())
         cscoreboard_store(&page.pointee.start_epoch, wallClockSeconds())
@@ -377,6 +378,7 @@ public final class Worker {
 
     private func forget(_ client: Client) {
         release(client)
+        if cscoreboard_is_kept(processor.slot) { client.shutDown() }
         client.close()
         processor.reader.reset()
     }

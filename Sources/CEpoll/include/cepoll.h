@@ -223,11 +223,16 @@ typedef struct cepoll_pending {
     volatile bool has_begun;        /* a part of the answer has been sent: nothing can be added */
 } cepoll_pending;
 cepoll_pending *cepoll_pending_answer(void);
+/* Uses this memory for it from now on: the size of cepoll_pending, shared with who looks when the process has died. */
+void cepoll_share_pending_answer(void *memory);
 /* Worker: dying by SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT or SIGTERM it first answers the request it serves, if
    nothing has been sent: 500; 504 after cepoll_terminate_late; 503 after another SIGTERM. It dies all the same. */
 int cepoll_answer_on_death(void);
 /* SIGTERM because a request took too long. */
 int cepoll_terminate_late(pid_t pid);
+/* The signal and value that end the script of a request, whose begin on the monotonic clock is known: CPHP's soft.c. */
+int cepoll_end_script(pid_t pid, uint64_t begin_ns);
+int cepoll_script_token(uint64_t begin_ns);
 /* Blocks `signals`; unblocks all. */
 void cepoll_block_signals(const int *signals, size_t count);
 void cepoll_unblock_all_signals(void);

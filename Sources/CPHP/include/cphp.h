@@ -204,6 +204,10 @@ bool fpmd_php_is_regular_file(const char *path);
 
 /* Runs one request from PHP's start-up to its shutdown. On return all output is in `output` or drained;
    END_REQUEST is the caller's. */
+/* The token of the request that comes next, 0 for none: fpmd_php_soft_signal with it as its value (sigqueue(3)) ends
+   the script with a fatal error, after which its shutdown functions run. */
+void fpmd_php_set_token(int token);
+int fpmd_php_soft_signal(void);
 fpmd_outcome fpmd_php_handle(const fpmd_request *request);
 
 /* True while this request's output is refused because the client is gone. */

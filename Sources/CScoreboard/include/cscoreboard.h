@@ -81,6 +81,8 @@ typedef struct cscoreboard_pool {
     cscoreboard_histogram queue_wait;       /* of requests that waited in the queue */
     cscoreboard_histogram retired_service;  /* of slots that were zeroed */
     int64_t exits[CSCOREBOARD_EXIT_CAUSES]; /* ends of workers, by cause */
+    uint32_t keeper_asleep;         /* the master sets it, the worker that wakes it takes it away */
+    uint32_t reserved_word;
 } cscoreboard_pool;
 
 typedef struct cscoreboard_slot {
@@ -99,6 +101,11 @@ typedef struct cscoreboard_slot {
     cscoreboard_histogram service;  /* of this worker's requests */
     uint32_t leaving;               /* cscoreboard_leaving */
     uint32_t reserved;
+    /* What the worker owes a client: has the layout of cepoll_pending. */
+    int32_t pending_descriptor;
+    uint16_t pending_request_id;
+    bool pending_begun;
+    uint64_t kept_ns;               /* the master: begin of the request whose connection it has a duplicate of, or 0 */
     /* under `sequence`; NUL-terminated */
     char method[16];
     char uri[128];
@@ -152,7 +159,36 @@ static inline void cscoreboard_request_begins(cscoreboard_pool *pool) {
     while (now > most &&
            !__atomic_compare_exchange_n(&pool->max_active, &most, now, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
 }
-static inline void cscoreboard_request_ends(cscoreboard_pool *pool) { __atomic_sub_fetch(&pool->active, 1, __ATOMIC_RELAXED); }
+/* Sequentially consistent: what the worker wrote before about the client it serves is seen by a master that keeps the
+   connection, or the worker sees that in cscoreboard_is_kept. */
+static inline void cscoreboard_request_ends(cscoreboard_pool *pool) { __atomic_sub_fetch(&pool->active, 1, __ATOMIC_SEQ_CST); }
+
+/* The master stops to look at what workers do; they tell it when a request begins: one of them, once. */
+static inline void cscoreboard_keeper_sleeps(cscoreboard_pool *pool) { __atomic_store_n(&pool->keeper_asleep, 1, __ATOMIC_SEQ_CST); }
+static inline void cscoreboard_keeper_is_awake(cscoreboard_pool *pool) { __atomic_store_n(&pool->keeper_asleep, 0, __ATOMIC_RELAXED); }
+static inline bool cscoreboard_wakes_keeper(cscoreboard_pool *pool) {
+    return __atomic_load_n(&pool->keeper_asleep, __ATOMIC_RELAXED) && __atomic_exchange_n(&pool->keeper_asleep, 0, __ATOMIC_RELAXED);
+}
+
+typedef struct cscoreboard_debt {
+    int32_t descriptor;
+    uint16_t request_id;
+    bool begun;
+} cscoreboard_debt;
+static inline cscoreboard_debt cscoreboard_pending(const cscoreboard_slot *slot) {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return (cscoreboard_debt){__atomic_load_n(&slot->pending_descriptor, __ATOMIC_RELAXED),
+                              __atomic_load_n(&slot->pending_request_id, __ATOMIC_RELAXED),
+                              *(const volatile uint8_t *)&slot->pending_begun != 0};
+}
+static inline void *cscoreboard_pending_memory(cscoreboard_slot *slot) { return &slot->pending_descriptor; }
+static inline void cscoreboard_keep(cscoreboard_slot *slot, uint64_t begin) { __atomic_store_n(&slot->kept_ns, begin, __ATOMIC_SEQ_CST); }
+/* After cscoreboard_request_ends, or with a fence of its own. */
+static inline bool cscoreboard_is_kept(const cscoreboard_slot *slot) { return __atomic_load_n(&slot->kept_ns, __ATOMIC_SEQ_CST) != 0; }
+static inline bool cscoreboard_is_kept_now(const cscoreboard_slot *slot) {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return cscoreboard_is_kept(slot);
+}
 
 static inline void cscoreboard_connection_taken(cscoreboard_pool *pool) { __atomic_add_fetch(&pool->taken, 1, __ATOMIC_RELAXED); }
 

@@ -1,0 +1,196 @@
+internal import CEpoll
+internal import CScoreboard
+internal import Configuration
+internal import Logging
+internal import Reactor
+internal import Scoreboard
+internal import Syscalls
+internal import SystemPackage
+
+/// Keeps a duplicate of the connection of every request that lasts, as long as nothing of its answer has been sent: a
+/// worker that is killed (by the kernel for want of memory, by an operator) can answer no more, and its client would
+/// see a reset.
+///
+///     asleep ── a worker begins a request, and says so ──► looking ── nobody busy, nothing kept ──► asleep
+///
+/// Short requests cost nothing: they are over when the master looks. While the master sleeps, the first worker that
+/// begins a request wakes it with a message; then nobody needs to until it sleeps again. The worker's word for the
+/// number of the descriptor is a hint: what comes must be a connected stream socket, and whatever is sent there is sent
+/// for the worker's own request. Needs to be allowed to trace the worker (pidfd_getfd(2)): where that is denied, nothing
+/// is kept.
+final class ConnectionKeeper {
+    /// Requests that are over before nobody looks after.
+    private static let youngest = Duration.milliseconds(20)
+    private static let period = Duration.milliseconds(25)
+    /// When all that lasts is kept already.
+    private static let restfulPeriod = Duration.milliseconds(100)
+
+    private struct Kept {
+        let begin: UInt64
+        let requestID: UInt16
+        let connection: Connection
+    }
+
+    private unowned let pool: Pool
+    private let reactor: Reactor
+    private let log: Log
+    private var deadline: Reactor.Deadline?
+    /// By serial number of the worker.
+    private var kept: [Int64: Kept] = [:]
+    private var isDenied = false
+
+    init(pool: Pool, reactor: Reactor, log: Log) {
+        self.pool = pool
+        self.reactor = reactor
+        self.log = log
+    }
+
+    /// A worker has begun a request, or there may be one that has.
+    func wake() {
+        guard deadline == nil, !isDenied else { return }
+        schedule(Self.period)
+    }
+
+    /// Goes to sleep for the first time: whoever begins a request wakes it.
+    func begin() {
+        if deadline == nil, !isDenied { sleep() }
+    }
+
+    private func schedule(_ duration: Duration) {
+        deadline = reactor.after(duration) { [weak self] in
+            guard let self else { return }
+            deadline = nil
+            look()
+        }
+    }
+
+    private func sleep() {
+        let page = pool.scoreboard.pool
+        cscoreboard_keeper_sleeps(page)
+        // Who began just before that did not see it.
+        if pool.workers.values.contains(where: isBusy) {
+            cscoreboard_keeper_is_awake(page)
+            schedule(Self.period)
+        }
+    }
+
+    private func isBusy(_ worker: WorkerRecord) -> Bool {
+        worker.process != nil && isRunning(pool.scoreboard.stage(worker.slot))
+    }
+
+    private func isRunning(_ stage: Scoreboard.Stage) -> Bool {
+        switch stage {
+        case .free, .accepting, .reading: false
+        case .info, .executing, .ending, .finished: true
+        }
+    }
+
+    private func look() {
+        let now = MonotonicTime.now
+        var isYoung = false
+        var hasBusy = false
+        for worker in pool.workers.values {
+            guard isBusy(worker), let process = worker.process else {
+                release(worker)
+                continue
+            }
+            hasBusy = true
+            let slot = pool.scoreboard.slot(worker.slot)
+            let begin = cscoreboard_load_time(&slot.pointee.accepted_ns)
+            if let known = kept[worker.serial], known.begin != begin || cscoreboard_pending(slot).begun {
+                release(worker)
+            }
+            guard kept[worker.serial] == nil, !cscoreboard_pending(slot).begun else { continue }
+            if now - MonotonicTime(nanoseconds: begin) < Self.youngest {
+                isYoung = true
+            } else {
+                take(worker, process, begin)
+            }
+            if isDenied { return }
+        }
+        if isYoung || (hasBusy && kept.isEmpty) {
+            schedule(Self.period)
+        } else if hasBusy || !kept.isEmpty {
+            schedule(Self.restfulPeriod)
+        } else {
+            sleep()
+        }
+    }
+
+    private func take(_ worker: WorkerRecord, _ process: ProcessID, _ begin: UInt64) {
+        let slot = pool.scoreboard.slot(worker.slot)
+        let pending = cscoreboard_pending(slot)
+        guard pending.descriptor > 2 else { return }
+        // The worker, which has not been reaped, is told before: it shuts a connection down that is kept here, or it is
+        // seen below that it is done with it.
+        cscoreboard_keep(slot, begin)
+        let handle = cepoll_pidfd(process.rawValue)
+        let descriptor = handle < 0 ? -1 : cepoll_take_descriptor(handle, pending.descriptor)
+        let error = currentErrno
+        if handle >= 0 { closeDescriptor(handle) }
+        guard descriptor >= 0 else {
+            cscoreboard_keep(slot, 0)
+            if error == .notPermitted || error == .noFunction || error == .permissionDenied {
+                isDenied = true
+                log.debug(
+                    "[pool \(pool.name)] clients of workers that are killed get no answer: pidfd_getfd: \(describe(error))"
+                )
+            }
+            return
+        }
+        guard cepoll_is_stream_socket(descriptor) else {
+            cscoreboard_keep(slot, 0)
+            return pool.owner.closeElsewhere(descriptor)
+        }
+        let connection = Connection(adopting: descriptor)
+        let after = cscoreboard_pending(slot)
+        guard cscoreboard_load_time(&slot.pointee.accepted_ns) == begin,
+            after.descriptor == pending.descriptor, after.request_id == pending.request_id, !after.begun
+        else {
+            cscoreboard_keep(slot, 0)
+            return
+        }
+        kept[worker.serial] = Kept(begin: begin, requestID: pending.request_id, connection: connection)
+    }
+
+    /// The worker's request is over, or its connection is somebody else's.
+    func release(_ worker: WorkerRecord) {
+        guard kept.removeValue(forKey: worker.serial) != nil else { return }
+        cscoreboard_keep(pool.scoreboard.slot(worker.slot), 0)
+    }
+
+    /// A worker has died: its client gets an answer, if nothing has been sent.
+    ///
+    /// - Parameter tookTooLong: It was killed because its request did.
+    func workerDied(_ worker: WorkerRecord, tookTooLong: Bool) {
+        guard let lost = kept.removeValue(forKey: worker.serial) else { return }
+        let slot = pool.scoreboard.slot(worker.slot)
+        let pending = cscoreboard_pending(slot)
+        guard cscoreboard_load_time(&slot.pointee.accepted_ns) == lost.begin, !pending.begun,
+            pending.descriptor >= 0, pending.request_id == lost.requestID
+        else { return }
+        let bytes = LostRequest.response(requestID: lost.requestID, tookTooLong: tookTooLong)
+        // There is room: nothing has been sent on it.
+        _ = bytes.withUnsafeBytes { try? Syscalls.send(lost.connection.rawValue, $0) }
+    }
+
+    /// Lets go of everything.
+    func stop() {
+        deadline = nil
+        kept = [:]
+    }
+}
+
+/// The answer to a request whose worker is dead.
+enum LostRequest {
+    /// The records of a 500, or of a 504 for a request that took too long.
+    static func response(requestID: UInt16, tookTooLong: Bool) -> [UInt8] {
+        let status = tookTooLong ? "504 Gateway Timeout" : "500 Internal Server Error"
+        let text = tookTooLong ? "The script took too long." : "The script ended unexpectedly."
+        let page = "Status: \(status)\r\nContent-type: text/html; charset=UTF-8\r\n\r\n\(text)\n"
+        return framedResponse(Array(page.utf8), requestID: requestID)
+    }
+}
+
+@available(*, unavailable)
+extension ConnectionKeeper: Sendable {}

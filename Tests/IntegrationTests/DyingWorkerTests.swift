@@ -1,0 +1,135 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// What clients see of workers that are killed, and scripts that are ended.
+@Suite(.daemons, .fpmdOnly("the client of a killed worker sees a reset"))
+struct DyingWorkerTests {
+    private static func start(_ lines: String = "") throws -> Daemon {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1\n\(lines)")
+        daemon.allowLog(/exited on signal (9|15)/)
+        daemon.allowLog(/execution timed out/)
+        return daemon
+    }
+
+    private static func descriptors(_ daemon: Daemon) -> Int {
+        (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(daemon.master)/fd").count) ?? 0
+    }
+
+    /// Waits until the master has a duplicate of the connection whose request has just begun.
+    private static func waitUntilKept(_ daemon: Daemon, moreThan before: Int) throws {
+        try wait(for: "the master to keep the connection") { descriptors(daemon) > before }
+    }
+
+    private static func worker(_ daemon: Daemon) throws -> Int32 {
+        try #require(try daemon.waitForWorkers(1).first).pid
+    }
+
+    @Test(arguments: [true, false]) func killedWorkerIsAnsweredFor(_ keep: Bool) throws {
+        let daemon = try Self.start()
+        daemon.markDescriptors()
+        let pid = try Self.worker(daemon)
+        let before = Self.descriptors(daemon)
+        let client = try daemon.connect()
+        var request = daemon.makeRequest("/hold.php", query: "dir=\(daemon.scratch)&name=x")
+        request.keepsConnection = keep
+        try client.send(request)
+        try daemon.waitUntilStarted(["x"])
+        try Self.waitUntilKept(daemon, moreThan: before)
+        kill(pid, SIGKILL)
+        let answer = try client.finalResponse()
+        #expect(answer.status == 500 && answer.isComplete)
+        #expect(answer.text == "The script ended unexpectedly.\n")
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
+    /// A worker that was stopped (by a debugger, a cgroup) when it was killed.
+    @Test func stoppedAndKilled() throws {
+        let daemon = try Self.start()
+        let pid = try Self.worker(daemon)
+        let before = Self.descriptors(daemon)
+        let client = try daemon.startHolding("x")
+        kill(pid, SIGSTOP)
+        try Self.waitUntilKept(daemon, moreThan: before)
+        kill(pid, SIGKILL)
+        #expect(try client.finalResponse().status == 500)
+    }
+
+    @Test func nothingIsAddedToHalfAnAnswer() throws {
+        let daemon = try Self.start()
+        let pid = try Self.worker(daemon)
+        let client = try daemon.begin("/half-and-hold.php", query: "dir=\(daemon.scratch)")
+        try daemon.waitUntilStarted(["half"])
+        kill(pid, SIGKILL)
+        let answer = try client.readResponse()
+        #expect(answer.text == "half\n" && !answer.isComplete)
+    }
+
+    /// The duplicate does not keep a connection open that the worker has closed.
+    @Test func endOfAConnectionIsSeenAtOnce() throws {
+        let daemon = try Self.start()
+        let before = Self.descriptors(daemon)
+        for number in 1...5 {
+            let client = try daemon.startHolding("x\(number)")
+            try Self.waitUntilKept(daemon, moreThan: before)
+            try daemon.releaseHeld()
+            #expect(try client.finalResponse(within: .seconds(10)).isComplete)
+            try wait(for: "the duplicate to be closed") { Self.descriptors(daemon) == before }
+            try FileManager.default.removeItem(atPath: daemon.scratch + "/release")
+        }
+    }
+
+    @Test func endOfAFinishedRequestIsSeenAtOnce() throws {
+        let daemon = try Self.start()
+        let before = Self.descriptors(daemon)
+        let client = try daemon.begin("/finish-late.php", query: "dir=\(daemon.scratch)")
+        try daemon.waitUntilStarted(["late"])
+        try Self.waitUntilKept(daemon, moreThan: before)
+        try Data().write(to: URL(fileURLWithPath: daemon.scratch + "/answer"))
+        #expect(try client.finalResponse(within: .seconds(10)).text == "answer\n")
+        #expect(!FileManager.default.fileExists(atPath: daemon.scratch + "/ended.late"))
+        try daemon.releaseHeld()
+    }
+
+    /// Nobody but SIGKILL ends a worker that is stopped: its client is told why.
+    @Test func terminateTimeoutOfAStoppedWorker() throws {
+        let daemon = try Self.start("request_terminate_timeout = 1")
+        let client = try daemon.startHolding("x")
+        kill(try Self.worker(daemon), SIGSTOP)
+        let answer = try client.finalResponse()
+        #expect(answer.status == 504 && answer.text == "The script took too long.\n")
+    }
+
+    @Test func terminateTimeoutLogsTheStack() throws {
+        let daemon = try Self.start("request_terminate_timeout = 1")
+        let client = try daemon.begin("/slow.php", query: "seconds=30")
+        #expect(try client.finalResponse().status == 504)
+        try daemon.waitForLog(/child \d+, script '.*slow\.php'.*execution timed out .*terminating/)
+        try daemon.waitForLog(
+            /NOTICE: \[pool www\] child \d+ is at \[0x[0-9a-f]{16}\] sleep\(\) \/.*slow\.php:4/
+        )
+        try daemon.waitForLog(/is at \[0x[0-9a-f]{16}\] slow_function\(\) \/.*slow\.php:6/)
+    }
+
+    @Test(arguments: ["", "&sleep=1"]) func softTimeoutRunsShutdownFunctions(_ way: String) throws {
+        let daemon = try Self.start("request_soft_timeout = 1")
+        let pid = try Self.worker(daemon)
+        for _ in 1...2 {
+            let answer = try daemon.get("/soft.php", query: "dir=\(daemon.scratch)\(way)")
+            #expect(answer.status == 500 && answer.text == "from the shutdown function" && answer.isComplete)
+            #expect(try daemon.waitForScratch("shutdown") == "request_soft_timeout exceeded")
+            try daemon.waitForLog(/script '.*soft\.php'.*execution timed out .*ending the script/)
+            try FileManager.default.removeItem(atPath: daemon.scratch + "/shutdown")
+        }
+        // The worker goes on.
+        #expect(try daemon.get("/pid.php").text.contains(String(pid)))
+    }
+
+    @Test func terminateTimeoutAfterTheSoftOne() throws {
+        let daemon = try Self.start("request_soft_timeout = 1\nrequest_terminate_timeout = 2")
+        let answer = try daemon.get("/soft.php", query: "dir=\(daemon.scratch)&stay=1")
+        #expect(answer.status == 504)
+        #expect(try daemon.waitForScratch("shutdown") == "request_soft_timeout exceeded")
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+}
