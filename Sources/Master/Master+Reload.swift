@@ -76,7 +76,8 @@ extension Master {
             let listener = isPartial ? metrics : try makeMetricsListener(fresh.global)
             newMetrics = listener
             let made = try makePools(settings, in: generation, reusing: former)
-            for kept in made.source.kept { kept.listener.announce(to: log) }
+            // All that were there, also those that this generation does not want any more: as in php-fpm.
+            for listener in former { listener.announce(to: log) }
             reload = Reload(made, replacing: replaced, configuration: fresh, isPartial: isPartial)
             reload?.metrics = listener
             reload?.deadline = reactor.after(.seconds(60)) { [weak self] in
