@@ -43,12 +43,33 @@ void cepoll_cpu_ticks(cepoll_cpu *used) {
 
 int64_t cepoll_ticks_per_second(void) { return sysconf(_SC_CLK_TCK); }
 
+/* The descriptor of this process that a path names, or -1. */
+static int own_descriptor(const char *path) {
+    if (strcmp(path, "/dev/stdout") == 0) return STDOUT_FILENO;
+    if (strcmp(path, "/dev/stderr") == 0) return STDERR_FILENO;
+    static const char *const directories[] = {"/proc/self/fd/", "/dev/fd/"};
+    for (size_t i = 0; i < sizeof directories / sizeof *directories; i++) {
+        size_t length = strlen(directories[i]);
+        if (strncmp(path, directories[i], length) != 0) continue;
+        const char *digits = path + length;
+        size_t count = strspn(digits, "0123456789");
+        if (count > 0 && count < 7 && digits[count] == '\0') return atoi(digits);
+    }
+    return -1;
+}
+
 int cepoll_open_append(const char *path) {
     /* Non-blocking: whoever reads a FIFO or a terminal must not hold up who writes. Files do not mind. */
     int flags = O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
     int descriptor = open(path, O_WRONLY | flags, 0600);
+    if (descriptor >= 0 || (errno != ENXIO && errno != EACCES)) return descriptor;
+    /* Standard error of a container is often a socket, or a pipe that belongs to another user: what is open cannot be opened
+       a second time, but shared. */
+    int saved = errno, own = own_descriptor(path);
+    if (own >= 0 && (descriptor = fcntl(own, F_DUPFD_CLOEXEC, 3)) >= 0) return descriptor;
+    errno = saved;
     /* A FIFO that nobody reads yet: opened for both, it keeps what fits. */
-    return descriptor >= 0 || errno != ENXIO ? descriptor : open(path, O_RDWR | flags, 0600);
+    return errno == ENXIO ? open(path, O_RDWR | flags, 0600) : -1;
 }
 
 void cepoll_open_syslog(const char *ident, int facility) {

@@ -1,3 +1,4 @@
+internal import CEpoll
 internal import Configuration
 internal import Glibc
 internal import Logging
@@ -111,7 +112,7 @@ final class SystemHost: ConfigurationHost {
     }
 
     func openLog(_ path: ByteString, as role: LogRole) throws(SystemError) {
-        let descriptor = open(path.description, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
+        let descriptor = cepoll_open_append(path.description)
         guard descriptor >= 0 else { throw SystemError(code: errno) }
         if opensLogs, case .errorLog = role {
             log.use(.file(path: path, descriptor: SharedDescriptor(adopting: descriptor)))

@@ -16,6 +16,25 @@ import Testing
         #expect(reachesEnd(readEnd))
     }
 
+    /// A container's standard error is often a socket, which open(2) refuses with ENXIO.
+    @Test(arguments: ["/proc/self/fd/", "/dev/fd/"])
+    func ownSocketIsALogToo(_ directory: String) throws {
+        var pair: [CInt] = [-1, -1]
+        try #require(socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &pair) == 0)
+        defer { pair.forEach { close($0) } }
+        let log = cepoll_open_append("\(directory)\(pair[0])")
+        try #require(log >= 0)
+        defer { close(log) }
+        #expect(log != pair[0])
+        #expect(fcntl(log, F_GETFD) & FD_CLOEXEC != 0)
+        #expect(write(log, "line\n", 5) == 5)
+        var bytes = [UInt8](repeating: 0, count: 16)
+        #expect(read(pair[1], &bytes, bytes.count) == 5)
+        for name in ["\(pair[0])x", "", "99999", "../../etc/passwd/x"] {
+            #expect(cepoll_open_append(directory + name) == -1)
+        }
+    }
+
     @Test func relinquishedDescriptorStaysOpen() throws {
         let (readEnd, number) = try openPipe()
         let owner = OwnedDescriptor(adopting: number)

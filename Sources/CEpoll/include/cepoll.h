@@ -303,7 +303,8 @@ int cepoll_next_option(int argc, char *_Nullable *_Nonnull argv, const cepoll_op
 
 /* ---- files ------------------------------------------------------------------------------------------ */
 
-/* open(2) with mode 0600 for appending, close-on-exec, non-blocking (which only pipes and terminals notice). */
+/* open(2) with mode 0600 for appending, close-on-exec, non-blocking (which only pipes and terminals notice).
+   A path of an own descriptor (/proc/self/fd/2, /dev/stderr) that cannot be opened is duplicated, and stays blocking. */
 int cepoll_open_append(const char *path);
 /* Sets close-on-exec on all descriptors from `first` up to (not including) `end`. */
 void cepoll_close_on_exec(int first, int end);
