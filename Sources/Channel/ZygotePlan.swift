@@ -110,7 +110,7 @@ extension ZygotePlan {
     /// Bytes of responses that the master keeps for the pool's slow readers at most.
     ///
     /// Workers stop giving it more at this number, and the master drops the oldest at twice it.
-    public var responseQuota: Int { max(64 << 20, 16 * responseBuffer) }
+    public var responseQuota: Int { max(256 << 20, 64 * responseBuffer) }
 
     /// The bytes that ``init(decoding:)`` reads back.
     public func encoded() -> [UInt8] {

@@ -174,10 +174,10 @@ final class ConnectionKeeper {
         _ = bytes.withUnsafeBytes { try? Syscalls.send(lost.connection.rawValue, $0) }
     }
 
-    /// Lets go of everything.
-    func stop() {
-        deadline = nil
-        kept = [:]
+    /// The workers are those of the image before this one, which has let go of all duplicates.
+    func beginAfterTakeover() {
+        for worker in pool.workers.values { cscoreboard_keep(pool.scoreboard.slot(worker.slot), 0) }
+        schedule(Self.period)
     }
 }
 

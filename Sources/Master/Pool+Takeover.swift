@@ -110,7 +110,10 @@ extension Pool {
         isReady = true
         state = .serving
         if settings.processManager != .ondemand || hasProcesses { owner.poolIsActive(self) }
-        if !workers.isEmpty { requestTimeouts?.workerStarted() }
+        if !workers.isEmpty {
+            requestTimeouts?.workerStarted()
+            keeper.beginAfterTakeover()
+        }
     }
 
     private func adopt(_ former: TakeoverState.Worker) throws(Errno) {

@@ -114,7 +114,9 @@ final class RequestTimeouts {
             report(process, slot, "execution timed out (\(secondsText(elapsed)) sec), ending the script")
             _ = cepoll_end_script(process.rawValue, begin.nanoseconds)
         }
-        guard isRunning(stage, of: worker, begin.nanoseconds), isOver(pool.settings.requestTerminateTimeout, elapsed) else {
+        guard isRunning(stage, of: worker, begin.nanoseconds),
+            isOver(pool.settings.requestTerminateTimeout, elapsed)
+        else {
             told[worker.serial] = nil
             return
         }
