@@ -161,7 +161,7 @@ final class ConnectionKeeper {
 
     /// A worker has died: its client gets an answer, if nothing has been sent.
     ///
-    /// - Parameter tookTooLong: It was killed because its request did.
+    /// `tookTooLong`: it was killed because its request did.
     func workerDied(_ worker: WorkerRecord, tookTooLong: Bool) {
         guard let lost = kept.removeValue(forKey: worker.serial) else { return }
         let slot = pool.scoreboard.slot(worker.slot)
