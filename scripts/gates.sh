@@ -6,6 +6,7 @@ static_gates() {
     gate "systemd unit" "$root/scripts/gates/unit"
     gate "sample configurations" "$root/scripts/gates/samples"
     gate "links in documents" "$root/scripts/gates/links"
+    gate "Kubernetes manifests" "$root/scripts/gates/manifests"
     gate "generated documents" "$root/scripts/generate" --check
     gate "Swift format" "$root/scripts/gates/format"
     gate "gates reject what they must" "$root/scripts/check-selftest"
