@@ -25,16 +25,21 @@ let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 
+// The command only: it pulls in Foundation, which neither the master nor a worker may have.
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
 let package = Package(
     name: "fpmd",
     products: [
         .executable(name: "fpmd", targets: ["FPMd"]),
         .executable(name: "fpmd-php", targets: ["FPMdPHP"]),
         .executable(name: "write-documents", targets: ["WriteDocuments"]),
+        .executable(name: "fpmctl", targets: ["FPMCtl"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.2.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     ],
     targets: [
         // C shims: what Swift cannot import.
@@ -51,6 +56,7 @@ let package = Package(
         .target(name: "StatusPage", swiftSettings: pure),
         .target(name: "HTTP", swiftSettings: pure),
         .target(name: "Configuration", swiftSettings: pure),
+        .target(name: "Control", swiftSettings: pure),
         .target(name: "PoolPolicy", dependencies: ["Configuration"], swiftSettings: pure),
         .target(name: "DirectiveDocuments", dependencies: ["Configuration"], swiftSettings: pure),
 
@@ -69,7 +75,7 @@ let package = Package(
             name: "Master",
             dependencies: [
                 "Reactor", "Syscalls", "PoolPolicy", "Configuration", "Scoreboard", "Channel", "Logging", "FastCGI",
-                "HTTP", "StatusPage", "CSystemd", "CACL", "CEpoll", system, deque,
+                "HTTP", "StatusPage", "Control", "CSystemd", "CACL", "CEpoll", system, deque,
             ], swiftSettings: strict),
         .target(
             name: "Worker",
@@ -86,6 +92,8 @@ let package = Package(
             name: "FPMd", dependencies: ["Master", "Channel", "Configuration", "Logging", "Syscalls", "CEpoll"], swiftSettings: strict),
         .executableTarget(
             name: "FPMdPHP", dependencies: ["Zygote", "Syscalls", "CPHP", "CEpoll"], swiftSettings: strict),
+        .executableTarget(
+            name: "FPMCtl", dependencies: ["Control", "Configuration", "CEpoll", arguments], swiftSettings: strict),
 
         // Documents from the directive table; not installed. See scripts/generate.
         .executableTarget(
@@ -103,6 +111,8 @@ let package = Package(
         .testTarget(name: "HTTPTests", dependencies: ["HTTP"], swiftSettings: strict),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration", "DirectiveDocuments"], exclude: ["Corpus"], swiftSettings: strict),
+            name: "ConfigurationTests", dependencies: ["Configuration"], exclude: ["Corpus"], swiftSettings: strict),
+        .testTarget(name: "ControlTests", dependencies: ["Control"], swiftSettings: strict),
         .testTarget(name: "PoolPolicyTests", dependencies: ["PoolPolicy", "Configuration"], swiftSettings: strict),
         .executableTarget(
             name: "SyscallsHelper", dependencies: ["Syscalls", "CEpoll"], path: "Tests/SyscallsHelper", swiftSettings: strict),
