@@ -13,6 +13,9 @@ public enum MessageKind: UInt8 {
     // Master to zygote and worker.
     /// Use this access log from now on.
     case accessLog = 2
+    // Master to worker.
+    /// Do something with the opcache between two requests: `flags` says what, the payload names a file; `serial` comes back.
+    case opcache = 3
     // Zygote to master.
     /// PHP has started.
     case zygoteReady = 16
@@ -34,6 +37,8 @@ public enum MessageKind: UInt8 {
     case deliver = 36
     /// A request begins, and the master has asked to be told.
     case busy = 37
+    /// What came of ``opcache``: JSON in the payload; `value` is 0, or why there is none.
+    case opcacheDone = 38
     // Master to worker, through the pool's queue.
     /// Serve this connection; bytes already read are the payload.
     case serve = 48

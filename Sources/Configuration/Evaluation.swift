@@ -63,6 +63,9 @@ struct EvaluatedPool {
 extension Evaluation {
     private mutating func evaluateGlobal() throws(Refusal) {
         global.pidFile = global.pidFile.map { expandGlobal($0) }
+        if let socket = global.controlSocket, !ControlSocketPath.isOff(socket) {
+            global.controlSocket = expandGlobal(socket)
+        }
         if let daemonize = options.daemonize { global.daemonize = daemonize }
         log.threshold = global.logLevel ?? log.threshold
         guard global.logLimit >= 512 else {

@@ -58,6 +58,12 @@ public struct GlobalSettings: Sendable {
     /// Never nil after a load: 10 s by default, half of `WATCHDOG_USEC` when systemd asks for a watchdog.
     public var systemdInterval: Duration?
 
+    /// `control.socket`: path of the socket for `fpmctl`, `off`, or nil for the default; see ``ControlSocketPath``.
+    public var controlSocket: ByteString?
+
+    /// `control.group`: who may look, but not touch, by `fpmctl`; a name or digits.
+    public var controlGroup: ByteString?
+
     /// Whether systemd asked for a watchdog, so that each notification carries `WATCHDOG=1`.
     public var answersSystemdWatchdog = false
 

@@ -221,6 +221,12 @@ extension PoolSettings {
         maxRequests >= PoolSettings.leastAnnouncedRequests || maxMemory > 0 ? max(1, maxChildren / 10) : 0
     }
 
+    /// How many workers beyond `pm.max_children` an operator may ask for until the next reload.
+    public var scaleHeadroom: Int { min(max(4, maxChildren), 16) }
+
+    /// The most workers there can ever be in the pool.
+    public var slotCount: Int { maxChildren + max(replacementOverlap, 1) + scaleHeadroom }
+
     /// With a smaller `pm.max_requests` workers serve exactly as many, and are replaced when they have gone, as in php-fpm.
     public static let leastAnnouncedRequests = 10
 

@@ -171,8 +171,12 @@ public final class Log {
         tieStandardError()
     }
 
+    /// Is told of each message, whatever its severity; nil: nobody listens.
+    public var observer: ((LogLevel, ByteString) -> Void)?
+
     /// Writes one line if its severity passes ``level``.
     public func write(_ severity: LogLevel, _ message: ByteString) {
+        observer?(severity, message)
         guard severity >= level else { return }
         if case .syslog = destination {
             writeToSyslog(severity, message)
@@ -228,6 +232,7 @@ public final class Log {
 
     /// Writes one line of another process's output if `severity` passes ``level``.
     public func writeOutput(_ severity: LogLevel, _ message: ByteString) {
+        observer?(severity, message)
         guard severity >= level else { return }
         if case .syslog = destination { return writeToSyslog(severity, message) }
         writeRaw(format(severity, message))

@@ -14,6 +14,7 @@ extension Master {
         log.level = global.effectiveLogLevel
         log.limit = global.logLimit
         applyLog(global)
+        openControl()
         if global.pidFile != former.pidFile {
             _ = writePIDFile()
             if let old = former.pidFile, isOwn(old) { unlink(old.description) }

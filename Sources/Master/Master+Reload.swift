@@ -17,6 +17,7 @@ extension Master {
             return
         case .serving: break
         }
+        reloadBegan()
         if startUpgrade() { return }
         let outcome = options.reload()
         for line in outcome.diagnostics where line.level > .debug {
@@ -47,6 +48,7 @@ extension Master {
         guard let old = pool(named: name), let index = poolIndices[name] else {
             return "there is no pool \(name)"
         }
+        reloadBegan()
         let outcome = options.reloadPool(name, configuration)
         for line in outcome.diagnostics where line.level > .debug { log.write(line.level, line.message) }
         guard var fresh = outcome.configuration,
@@ -96,6 +98,7 @@ extension Master {
         lastReloadWorked = false
         log.error("reload refused: \(reason); the old configuration goes on serving")
         systemd.reloadRefused(reason.description)
+        reloadEnded(refusal: reason)
         scheduleTick()
         reloadAgain()
     }
@@ -159,6 +162,7 @@ extension Master {
         state = .serving
         log.notice("fpm is running, pid \(ProcessID.current)")
         announceReady()
+        reloadEnded(refusal: nil)
         scheduleTick()
         startZygotesAhead()
         reloadAgain()

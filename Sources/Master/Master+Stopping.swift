@@ -21,13 +21,13 @@ extension Master {
         if isFirst { systemd.stopping() }
         tickDeadline = nil
         systemdDeadline = nil
-        let patience = configuration.global.processControlTimeout
+        let patience = restart == nil ? configuration.global.processControlTimeout : drainPatience
         for pool in pools {
             pool.statusListener?.stop()
             pool.drain(servesWaiting: graceful && patience > .zero)
             keepDraining(pool)
             // Web servers see at once that nobody listens here any more.
-            for listener in pool.listeners { listener.unlinkPath() }
+            if restart == nil { for listener in pool.listeners { listener.unlinkPath() } }
         }
         use([])
         for pool in drainingPools.values { pool.end(graceful ? .quit : .terminate, patience: patience) }
@@ -37,9 +37,10 @@ extension Master {
     func finishStopping() {
         guard case .stopping = state, drainingPools.isEmpty, !hasFinished else { return }
         hasFinished = true
+        closeControl()
         log.notice("exiting, bye-bye!")
         useMetrics(nil)
-        if let path = configuration.global.pidFile, isOwn(path), unlink(path.description) != 0 {
+        if restart == nil, let path = configuration.global.pidFile, isOwn(path), unlink(path.description) != 0 {
             log.warning("Unable to remove the PID file (\(path)).: \(describe(currentErrno))")
         }
         reactor.stop()

@@ -83,6 +83,16 @@ public final class Master<Host: ConfigurationHost> {
     var reloadsDone = 0
     var reloadsRefused = 0
     var lastReloadWorked = true
+    /// The control socket, and what is asked on it.
+    var control: ControlSocket?
+    var reloadWaiters: [ReloadWaiter] = []
+    var reloadsBegun = 0
+    /// Warnings and errors since the last reload began.
+    var problems: [ByteString] = []
+    var controlRetries: [Reactor.Deadline] = []
+    let startedAt = MonotonicTime.now
+    /// What the program's next image takes over: `fpmctl restart`.
+    var restart: Restart?
     var exitStatus: CInt = 0
     var hasFinished = false
 
@@ -145,6 +155,7 @@ public final class Master<Host: ConfigurationHost> {
         log.holdOutput()
         holdDeadline = reactor.after(Self.longestHold) { [weak self] in self?.log.releaseOutput() }
         unreadyPools = pools.count
+        openControl()
         for pool in pools {
             pool.statusListener?.start()
             pool.begin()
@@ -172,6 +183,7 @@ public final class Master<Host: ConfigurationHost> {
         do {
             try reactor.run()
         } catch { log.error("epoll_wait: \(describe(error)); the master cannot go on") }
+        if let restart, exitStatus == 0 { restart.becomeNextImage(log: log) }
         return exitStatus
     }
 }

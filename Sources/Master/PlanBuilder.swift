@@ -38,7 +38,7 @@ enum PlanBuilder {
         plan.logLevel = global.effectiveLogLevel
         plan.catchesOutput = pool.catchWorkersOutput
         plan.processManager = ByteString((pool.processManager ?? .static).name)
-        plan.slotCount = pool.maxChildren + pool.replacementOverlap
+        plan.slotCount = pool.slotCount
         plan.maxRequests = pool.maxRequests
         plan.maxMemory = pool.maxMemory
         plan.tellsQueueTime = pool.limitsQueue

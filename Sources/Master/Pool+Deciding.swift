@@ -82,7 +82,7 @@ extension Pool {
         cscoreboard_store(&scoreboard.pool.pointee.max_children_reached, limitReachedCount)
         let directive = settings.processManager == .ondemand ? "max_children" : "pm.max_children"
         owner.log.warning(
-            "[pool \(name)] server reached \(directive) setting (\(settings.maxChildren)), consider raising it"
+            "[pool \(name)] server reached \(directive) setting (\(policy.limits.maxChildren)), consider raising it"
         )
     }
 
@@ -149,7 +149,7 @@ extension Pool {
 
     /// How many workers would be started if they were asked for now.
     func startable() -> Int {
-        guard owner.mayStartWorkers, state == .serving,
+        guard owner.mayStartWorkers, state == .serving, !isHeld,
             policy.heldBack(at: MonotonicTime.now.nanoseconds) == nil
         else { return 0 }
         return min(policy.room, generation.allowance, freeSlots.count - wantedSpawns.count)

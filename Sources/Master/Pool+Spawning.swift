@@ -11,7 +11,7 @@ internal import SystemPackage
 /// Workers are asked for.
 extension Pool {
     func spawn(_ count: Int, isRespawn: Bool) {
-        guard owner.mayStartWorkers, state == .serving else { return }
+        guard owner.mayStartWorkers, state == .serving, !isHeld else { return }
         let allowed = min(count, generation.allowance, freeSlots.count - wantedSpawns.count)
         if allowed < count, generation.allowance < count { owner.processMaxReached() }
         guard allowed > 0 else { return }

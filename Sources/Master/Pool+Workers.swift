@@ -70,7 +70,8 @@ extension Pool {
             deliver(message, descriptors, bytes, worker)
         case .retiring where descriptors.isEmpty:
             workerRetires(worker, mustLeave: message.flags.contains(.mustLeave))
-        case .workerReady, .busy, .retiring, .spawn, .accessLog, .zygoteReady, .spawned, .spawnFailed, .serve:
+        case .opcacheDone where descriptors.isEmpty: workerCalls.returned(message, bytes)
+        case .workerReady, .busy, .retiring, .opcache, .opcacheDone, .spawn, .accessLog, .zygoteReady, .spawned, .spawnFailed, .serve:
             for descriptor in descriptors { owner.closeElsewhere(descriptor) }
             distrust(worker, "sent a message that is not a worker's")
         }
@@ -153,7 +154,8 @@ extension Pool {
         policy.workerReady()
         requestTimeouts?.workerStarted()
         keeper.begin()
-        if state == .draining || !owner.mayStartWorkers {
+        if state == .draining || !owner.mayStartWorkers || isHeld {
+            worker.wasAskedToLeave = isHeld
             worker.state = .leaving(process)
             try? sendSignal(.quit, to: process)
             return

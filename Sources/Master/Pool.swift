@@ -73,6 +73,12 @@ final class Pool {
     var zygoteRetry: Reactor.Deadline?
     /// Workers that leave as soon as others have taken their places, first come first.
     var retiring: [WorkerRecord] = []
+    /// No worker is started until told otherwise: `fpmctl drain`.
+    var isHeld = false
+    /// Replaces workers one after the other; nil when nothing is replaced.
+    var recycling: Recycling?
+    /// Answers of workers that are awaited.
+    lazy var workerCalls = WorkerCalls(reactor: owner.reactor)
     /// Workers to ask for as soon as the zygote is ready.
     var wantedSpawns: [Bool] = []
     var backoffDeadline: Reactor.Deadline?
@@ -99,7 +105,7 @@ final class Pool {
         self.accessLog = accessLog
         self.owner = owner
         name = settings.name
-        let slots = pages?.slotCount ?? settings.maxChildren + settings.replacementOverlap
+        let slots = pages?.slotCount ?? settings.slotCount
         scoreboard = pages ?? Scoreboard(unsharedSlotCount: slots)
         policy = PoolPolicy(limits: PoolLimits(settings))
         freeSlots = SlotList(count: slots)

@@ -139,7 +139,7 @@ final class ZygoteLink {
                         Errno(rawValue: CInt(truncatingIfNeeded: message.value))
                     )
                 )
-            case .spawn, .accessLog, .workerReady, .park, .linger, .deliver, .busy, .retiring, .serve:
+            case .spawn, .accessLog, .opcache, .workerReady, .park, .linger, .deliver, .busy, .retiring, .opcacheDone, .serve:
                 registration = nil
                 handler(.gone)
             }

@@ -94,7 +94,7 @@ public struct PoolPolicy: Sendable {
     private static let forkPatience: UInt64 = 500_000_000
 
     /// The limits.
-    public let limits: PoolLimits
+    public private(set) var limits: PoolLimits
     /// Workers that are there or under way.
     public private(set) var running = 0
     /// Of those, not ready yet.
@@ -126,6 +126,18 @@ public struct PoolPolicy: Sendable {
         case .ondemand: []
         }
     }
+
+    /// The limit of workers is another one from now on.
+    ///
+    /// - Returns: What a static pool lacks; what is too much is the caller's to retire, see ``surplus``.
+    public mutating func scale(to maxChildren: Int) -> [Action] {
+        limits.maxChildren = max(1, maxChildren)
+        hasWarned = false
+        return limits.manager == .static ? grow(by: limits.maxChildren, isRespawn: false) : []
+    }
+
+    /// How many workers there are beyond the limit.
+    public var surplus: Int { max(0, running - limits.maxChildren) }
 
     /// The master has asked for `count` workers.
     public mutating func spawnRequested(_ count: Int) {

@@ -30,7 +30,7 @@ public final class Worker {
     private let processor: RequestProcessor
     private let settings: WorkerSettings
     private let log: WorkerLog
-    private let channel: MessageSocket
+    let channel: MessageSocket
     private let epoll: OwnedDescriptor
     private let control: OwnedDescriptor
     private let message = UnsafeMutableRawBufferPointer.allocate(byteCount: messageCapacity, alignment: 16)
@@ -183,6 +183,9 @@ public final class Worker {
     /// A message from the master, or its end: then the worker leaves, and the listener is its successor's.
     private func obeyMaster() {
         switch try? channel.receive(into: message) {
+        case .message(let order, let length, let descriptors, _) where order.kind == .opcache:
+            for descriptor in descriptors { closeDescriptor(descriptor) }
+            answerOpcache(order, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(message)[0..<length]))
         case .message(let order, _, let descriptors, _):
             if order.kind == .accessLog, let file = descriptors.first, let log = settings.accessLog {
                 _ = cepoll_replace(file, log.rawValue)

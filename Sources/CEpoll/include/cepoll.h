@@ -163,6 +163,12 @@ int cepoll_address_text(const cepoll_address *address, char *buffer, size_t capa
 /* inet_pton: true if `text` is an IPv4 or IPv6 address. */
 bool cepoll_parse_address(const char *text, cepoll_address *address);
 
+/* Who connected a Unix socket (SO_PEERCRED); and whether that process was in a group then (SO_PEERGROUPS). */
+int cepoll_peer_credentials(int socket, pid_t *pid, uid_t *uid, gid_t *gid);
+bool cepoll_peer_in_group(int socket, gid_t group);
+/* A non-blocking stream socket connected to a path; EAGAIN when its backlog is full. */
+int cepoll_connect_unix(const char *path, size_t path_length);
+
 /* ---- processes -------------------------------------------------------------------------------------- */
 
 /* fork(2) whose child belongs to the caller's parent (CLONE_PARENT), so that the master reaps it. The

@@ -221,6 +221,16 @@ const char *_Nullable fpmd_php_auth_user(void);
    NULL if none. Valid inside `executed` only. */
 const char *_Nullable fpmd_php_response_header(const char *name, size_t name_length, size_t *value_length);
 
+/* ---- opcache, for the operator -------------------------------------------------------------------- */
+
+typedef enum fpmd_opcache_action {
+    FPMD_OPCACHE_STATUS = 1, FPMD_OPCACHE_RESET = 2, FPMD_OPCACHE_INVALIDATE = 3
+} fpmd_opcache_action;
+
+/* Does it in this worker, between two requests; `file` is for INVALIDATE. The answer is what PHP's function returned,
+   as JSON: its length, or -1 when there is no such function, or no room. */
+ssize_t fpmd_php_opcache(fpmd_opcache_action action, const char *file, char *buffer, size_t capacity);
+
 /* ---- traces of slow requests ---------------------------------------------------------------------- */
 
 /* What another process must know to follow the call frames in a worker's memory: one address, which is the same

@@ -1,0 +1,137 @@
+import ArgumentParser
+import Control
+import Glibc
+
+/// The command for operators: looks into a running fpmd and steers it.
+@main
+struct FPMCtl: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "fpmctl",
+        abstract: "Look into a running fpmd, and steer it.",
+        discussion: """
+            Talks to the master over its control socket (directive control.socket), found by --socket, by the \
+            variable FPMD_CONTROL, or at fpmd.sock in $RUNTIME_DIRECTORY or /run/fpmd.
+
+            Exit status: 0 done; 1 doctor found a problem; 64 wrong usage, pool or value; 69 no master answers; \
+            70 the answer makes no sense; 74 the connection broke; 75 not now (not ready, busy, too slow); \
+            77 no permission; 78 refused: a reload whose configuration does not work.
+            """,
+        version: fpmctlVersion,
+        subcommands: [
+            Status.self, Top.self, Health.self, ReloadCommand.self, Restart.self, Trace.self, Recycle.self, Scale.self,
+            Drain.self, Undrain.self, Opcache.self, Doctor.self,
+        ]
+    )
+}
+
+/// As in CHANGELOG.md.
+let fpmctlVersion = "0.1.0"
+
+/// Exit statuses, from sysexits.h.
+enum Status64 {
+    static let usage = ExitCode(64)
+    static let unavailable = ExitCode(69)
+    static let software = ExitCode(70)
+    static let io = ExitCode(74)
+    static let temporary = ExitCode(75)
+    static let permission = ExitCode(77)
+    static let configuration = ExitCode(78)
+}
+
+/// What every command takes.
+struct CommonOptions: ParsableArguments {
+    @Option(name: [.short, .long], help: "Path of the control socket.")
+    var socket: String?
+
+    @Flag(name: .long, help: "Print the answer as JSON.")
+    var json = false
+
+    @Option(name: .long, help: "Seconds to wait for an answer.")
+    var timeout: Double?
+
+    func validate() throws {
+        if let timeout, !(timeout > 0 && timeout <= 86400) { throw ValidationError("--timeout takes 0 to 86400 seconds.") }
+    }
+
+    /// Where the socket is: the option, the variable, or the default.
+    var path: String {
+        if let socket { return socket }
+        if let variable = environment("FPMD_CONTROL"), !variable.isEmpty { return variable }
+        if let directory = environment("RUNTIME_DIRECTORY")?.split(separator: ":").first, directory.hasPrefix("/") {
+            return directory + "/fpmd.sock"
+        }
+        return "/run/fpmd/fpmd.sock"
+    }
+
+    /// Asks once and returns the result; ends the program with a message when there is none.
+    func ask(_ request: ControlRequest, patience: Double = 10) throws -> JSON {
+        do {
+            let client = try ControlClient(path: path)
+            return try result(of: try client.ask(request, patience: timeout ?? patience))
+        } catch let failure as ClientFailure {
+            throw fail(failure)
+        }
+    }
+
+    /// The result of an answer; anything else ends the program.
+    func result(of answer: ControlAnswer) throws -> JSON {
+        switch answer {
+        case .done(let result): return result
+        case .refused(let code, let message, let details):
+            if json {
+                printJSON([
+                    "error": ["code": .string(code.rawValue), "message": .string(message), "details": details]
+                ])
+            } else {
+                complain(message)
+                for line in details.elements { complain("  \(line.text ?? "")") }
+            }
+            throw exitCode(code)
+        }
+    }
+
+    /// Prints why there is no answer.
+    func fail(_ failure: ClientFailure) -> ExitCode {
+        if json {
+            printJSON(["error": ["code": .string(failure.word), "message": .string(failure.message(path))]])
+        } else {
+            complain(failure.message(path))
+        }
+        return failure.exitCode
+    }
+
+    private func exitCode(_ code: ControlError) -> ExitCode {
+        switch code {
+        case .malformed, .version, .command: Status64.software
+        case .denied: Status64.permission
+        case .noPool, .noWorker, .value: Status64.usage
+        case .busy, .timeout: Status64.temporary
+        case .failed: Status64.configuration
+        }
+    }
+}
+
+func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+
+/// One line on stderr.
+func complain(_ text: String) { put("fpmctl: \(text)\n", STDERR_FILENO) }
+
+/// Writes all of a text; false when nobody reads.
+@discardableResult
+func put(_ text: String, _ descriptor: CInt = STDOUT_FILENO) -> Bool {
+    let bytes = Array(text.utf8)
+    var offset = 0
+    while offset < bytes.count {
+        let count = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress.map { $0 + offset }, bytes.count - offset) }
+        if count < 0 && errno == EINTR { continue }
+        if count <= 0 { return false }
+        offset += count
+    }
+    return true
+}
+
+func printJSON(_ value: JSON) {
+    var bytes: [UInt8] = []
+    value.write(to: &bytes, indent: 2)
+    put(String(decoding: bytes, as: UTF8.self) + "\n")
+}

@@ -1,0 +1,78 @@
+import ArgumentParser
+import Control
+
+/// `fpmctl opcache`
+struct Opcache: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Look at a pool's opcache, empty it, or forget one file.",
+        discussion: """
+            Done by one of the pool's workers between two requests, whatever opcache.restrict_api says; the workers of a \
+            pool share one opcache. A worker whose request takes longer than 10 s is not waited for.
+            """
+    )
+
+    enum Action: String, ExpressibleByArgument, CaseIterable { case status, reset, invalidate }
+
+    @OptionGroup var common: CommonOptions
+
+    @Argument(help: "status, reset or invalidate.")
+    var action: Action
+
+    @Argument(help: "The pool.")
+    var pool: String
+
+    @Argument(help: "The file to invalidate.", completion: .file())
+    var file: String?
+
+    func validate() throws {
+        guard (action == .invalidate) == (file != nil) else {
+            throw ValidationError(action == .invalidate ? "Which file?" : "Only invalidate takes a file.")
+        }
+    }
+
+    func run() throws {
+        var request = ControlRequest(.opcache)
+        request.pool = pool
+        request.action = action.rawValue
+        request.file = file
+        let answer = try common.ask(request, patience: 25)
+        if common.json { return printJSON(answer) }
+        let result = answer["result"] ?? .null
+        switch action {
+        case .status: show(result)
+        case .reset:
+            put(result.flag == true ? "pool \(pool): the opcache is emptied with the next request\n" : "")
+            if result.flag != true { throw refused("PHP has not reset the opcache: is opcache.enable off?") }
+        case .invalidate:
+            put(result.flag == true ? "pool \(pool): \(file ?? "") is compiled anew when it is used next\n" : "")
+            if result.flag != true { throw refused("\(file ?? "") is not in the opcache of pool \(pool)") }
+        }
+    }
+
+    private func refused(_ text: String) -> ExitCode {
+        complain(text)
+        return Status64.configuration
+    }
+
+    private func show(_ status: JSON) {
+        guard status.isTrue("opcache_enabled"), let memory = status["memory_usage"], let use = status["opcache_statistics"]
+        else { return _ = put("pool \(pool): opcache is off\n") }
+        let used = memory.number("used_memory")
+        let all = used + memory.number("free_memory") + memory.number("wasted_memory")
+        let strings = status["interned_strings_usage"] ?? .null
+        var table = Table(["", ">", ">OF", ""])
+        table.add([
+            "memory", bytesText(used), bytesText(all), "\(bytesText(memory.number("wasted_memory"))) wasted",
+        ])
+        table.add(["strings", bytesText(strings.number("used_memory")), bytesText(strings.number("buffer_size")), ""])
+        table.add(["scripts", "\(use.number("num_cached_scripts"))", "\(use.number("max_cached_keys"))", "keys at most"])
+        table.add([
+            "hits", "\(use.number("hits"))", "\(use.number("hits") + use.number("misses"))",
+            "\(tenths(use["opcache_hit_rate"]?.double ?? 0)) %",
+        ])
+        let restarts = ["oom_restarts", "hash_restarts", "manual_restarts"].map { use.number($0) }
+        table.add(["restarts", "\(restarts.reduce(0, +))", "", "memory \(restarts[0]), keys \(restarts[1]), asked for \(restarts[2])"])
+        if status.isTrue("cache_full") { table.add(["full", "yes", "", "raise opcache.memory_consumption"]) }
+        put(table.lines.dropFirst().joined(separator: "\n") + "\n")
+    }
+}

@@ -1,0 +1,110 @@
+import CEpoll
+import Glibc
+
+/// The terminal while `fpmctl top` has it: the other screen, no echo, keys at once.
+///
+/// ``restore()`` puts everything back; signals come through a descriptor, so that none ends the program without it.
+final class Terminal {
+    /// What there was to hear.
+    enum Event: Equatable {
+        case key(Character)
+        case resized
+        /// A signal that ends the program, or the terminal's end.
+        case end(CInt)
+        case timeout
+    }
+
+    private static let ending = [SIGTERM, SIGINT, SIGHUP, SIGQUIT]
+    private static let enter = "\u{1b}[?1049h\u{1b}[?25l\u{1b}[2J"
+    private static let leave = "\u{1b}[0m\u{1b}[?25h\u{1b}[?1049l"
+
+    private var original = termios()
+    private let signals: CInt
+    private var isRaw = false
+
+    /// Takes the terminal; nil if standard input and output are none.
+    init?() {
+        guard isatty(STDIN_FILENO) == 1, isatty(STDOUT_FILENO) == 1, tcgetattr(STDIN_FILENO, &original) == 0 else {
+            return nil
+        }
+        let handled = Self.ending + [SIGWINCH, SIGTSTP, SIGCONT]
+        signals = cepoll_signalfd(handled, handled.count)
+        guard signals >= 0 else { return nil }
+        signal(SIGPIPE, SIG_IGN)
+        take()
+    }
+
+    deinit {
+        restore()
+        close(signals)
+    }
+
+    private func take() {
+        var raw = original
+        raw.c_lflag &= ~tcflag_t(ICANON | ECHO | ISIG | IEXTEN)
+        raw.c_iflag &= ~tcflag_t(IXON | ICRNL)
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw)
+        isRaw = true
+        put(Self.enter)
+    }
+
+    /// Gives the terminal back as it was.
+    func restore() {
+        guard isRaw else { return }
+        isRaw = false
+        put(Self.leave)
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &original)
+    }
+
+    /// Columns and rows; 80 by 24 where the terminal does not say.
+    var size: (columns: Int, rows: Int) {
+        var window = winsize()
+        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &window) == 0, window.ws_col > 0, window.ws_row > 0 else {
+            return (80, 24)
+        }
+        return (Int(window.ws_col), Int(window.ws_row))
+    }
+
+    /// Shows these lines, each cut to the width by the caller; false when the terminal is gone.
+    func show(_ lines: [String]) -> Bool {
+        put("\u{1b}[H" + lines.map { $0 + "\u{1b}[0m\u{1b}[K" }.joined(separator: "\r\n") + "\u{1b}[J")
+    }
+
+    /// Waits for something to happen.
+    func next(milliseconds: Int) -> Event {
+        var items = [
+            pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
+        ]
+        let count = poll(&items, 2, CInt(clamping: milliseconds))
+        if count < 0 { return errno == EINTR ? .timeout : .end(SIGHUP) }
+        if items[1].revents != 0 { return heard(cepoll_signalfd_read(signals)) }
+        guard items[0].revents != 0 else { return .timeout }
+        var byte: UInt8 = 0
+        guard read(STDIN_FILENO, &byte, 1) == 1 else { return .end(SIGHUP) }
+        // Ctrl-C, Ctrl-\ and Ctrl-Z are bytes now.
+        switch byte {
+        case 3: return .end(SIGINT)
+        case 28: return .end(SIGQUIT)
+        case 26: return suspend()
+        default: return .key(Character(Unicode.Scalar(byte)))
+        }
+    }
+
+    private func heard(_ number: CInt) -> Event {
+        switch number {
+        case SIGWINCH, 0: .resized
+        case SIGTSTP: suspend()
+        case SIGCONT: .resized
+        default: .end(number)
+        }
+    }
+
+    /// Gives the terminal to the shell, until it continues this program.
+    private func suspend() -> Event {
+        restore()
+        kill(getpid(), SIGSTOP)
+        take()
+        return .resized
+    }
+}

@@ -1,0 +1,281 @@
+internal import CScoreboard
+internal import Configuration
+internal import Control
+internal import Glibc
+internal import Logging
+internal import PoolPolicy
+internal import Reactor
+internal import Scoreboard
+internal import Syscalls
+
+/// What `fpmctl` changes.
+extension Master {
+    // MARK: - Reload
+
+    /// Somebody who waits for the end of a reload.
+    struct ReloadWaiter {
+        /// It is answered by the end of this reload, or of a later one.
+        let number: Int
+        let reply: (ControlAnswer) -> Void
+    }
+
+    func reload(_ request: ControlRequest, _ reply: @escaping (ControlAnswer) -> Void) {
+        if case .stopping = state { return reply(.refused(.busy, "the service stops")) }
+        guard request.pool != nil else {
+            log.notice("reload asked for on the control socket")
+            // One that is under way has read the configuration already: the next one counts.
+            reloadWaiters.append(ReloadWaiter(number: reloadsBegun + 1, reply: reply))
+            return log.withOriginalStandardError { startReload() }
+        }
+        switch controlPool(request) {
+        case .failure(let failure): reply(failure.answer)
+        case .success(let pool):
+            guard state == .serving else {
+                return reply(.refused(.busy, state == .starting ? "the service starts" : "another reload is under way"))
+            }
+            log.notice("reload of pool \(pool.name) asked for on the control socket")
+            reloadWaiters.append(ReloadWaiter(number: reloadsBegun + 1, reply: reply))
+            let reason = log.withOriginalStandardError { reload(pool: pool.name) }
+            if let reason { reloadEnded(refusal: reason, upTo: reloadsBegun + 1) }
+        }
+    }
+
+    /// A reload begins: what is logged until its end says why it is refused.
+    func reloadBegan() {
+        reloadsBegun += 1
+        problems = []
+        log.observer = { [weak self] level, text in
+            guard let self, level >= .warning, problems.count < 32 else { return }
+            problems.append("\(level.name): \(text)")
+        }
+    }
+
+    /// A reload has ended: whoever waits is told.
+    ///
+    /// - Parameters:
+    ///   - refusal: Why it came to nothing.
+    ///   - last: The last reload that has ended; the one begun last if nil.
+    func reloadEnded(refusal: ByteString?, upTo last: Int? = nil) {
+        log.observer = nil
+        let last = last ?? reloadsBegun
+        let due = reloadWaiters.filter { $0.number <= last }
+        reloadWaiters.removeAll { $0.number <= last }
+        let lines = JSON.array(problems.map { .string($0.description) })
+        for waiter in due {
+            if let refusal {
+                waiter.reply(
+                    .refused(
+                        .failed,
+                        "reload refused: \(refusal); the old configuration goes on serving",
+                        details: lines
+                    )
+                )
+            } else {
+                waiter.reply(.done(["pools": JSON(pools.count), "warnings": lines]))
+            }
+        }
+    }
+
+    // MARK: - Restart
+
+    /// Ends all processes in order and begins anew with the program's file, under the same process id and with the same
+    /// listeners: connections wait meanwhile.
+    func restart(_ reply: (ControlAnswer) -> Void) {
+        guard state == .serving else { return reply(.refused(.busy, "the service is \(controlState)")) }
+        log.notice("restart asked for on the control socket")
+        restart = Restart(
+            listeners: pools.flatMap(\.listeners),
+            isDaemon: configuration.global.daemonize
+        )
+        reply(.done(["instance": JSON(startedAt.nanoseconds)]))
+        stop(graceful: true)
+    }
+
+    // MARK: - Workers
+
+    func trace(_ request: ControlRequest, _ reply: @escaping (ControlAnswer) -> Void) {
+        var chosen: [(Pool, WorkerRecord)] = []
+        if let process = request.process {
+            guard let found = controlWorker(process) else {
+                return reply(.refused(.noWorker, "process \(process) is not a worker of a pool that serves"))
+            }
+            chosen = [found]
+        } else {
+            switch controlPool(request) {
+            case .failure(let failure): return reply(failure.answer)
+            case .success(let pool):
+                chosen = pool.workers.values
+                    .filter { $0.isReady || $0.isLeaving }
+                    .filter { pool.scoreboard.stage($0.slot) != .accepting }
+                    .sorted { $0.serial < $1.serial }
+                    .prefix(ControlTrace.mostWorkers).map { (pool, $0) }
+            }
+        }
+        let targets = chosen.compactMap { pool, worker in
+            pool.traceLayout.flatMap { layout in
+                worker.process.map { ControlTrace.Target(process: $0, layout: layout) }
+            }
+        }
+        let shown = chosen.map { pool, worker in traceHead(pool, worker) }
+        guard !targets.isEmpty else { return reply(.done(["workers": .array(shown.map { .object($0) })])) }
+        let began = ControlTrace.begin(targets, owner: self) { frames in
+            let list = shown.map { head -> JSON in
+                let pid = head.first?.value.count.flatMap { Int32(exactly: $0) } ?? 0
+                var members = head
+                members.append(JSON.Member("frames", .array((frames.lines[pid] ?? []).map { .string($0) })))
+                if let failure = frames.failures[pid] { members.append(JSON.Member("failure", .string(failure))) }
+                return .object(members)
+            }
+            reply(.done(["workers": .array(list)]))
+        }
+        if !began { reply(.refused(.failed, "no helper process can be started: \(describe(currentErrno))")) }
+    }
+
+    private func traceHead(_ pool: Pool, _ worker: WorkerRecord) -> [JSON.Member] {
+        withUnsafeTemporaryAllocation(of: cscoreboard_slot.self, capacity: 1) { copy in
+            var members = [JSON.Member("pid", worker.process.map { JSON($0.rawValue) } ?? .null)]
+            guard let copy = copy.baseAddress else { return members }
+            _ = cscoreboard_copy(pool.scoreboard.slot(worker.slot), copy)
+            let stage = Scoreboard.Stage(rawValue: copy.pointee.stage) ?? .executing
+            let text = RequestText(copy)
+            let duration = stage == .free ? 0 : pool.scoreboard.duration(copy, stage)
+            members += [
+                JSON.Member("pool", .string(pool.name.description)),
+                JSON.Member("stage", .string("\(stage.name)")),
+                JSON.Member("request", .string(text.request.description)),
+                JSON.Member("script", .string(text.script.description)),
+                JSON.Member("duration_us", JSON(duration)),
+            ]
+            return members
+        }
+    }
+
+    func recycle(_ request: ControlRequest, _ reply: @escaping (ControlAnswer) -> Void) {
+        let pool: Pool
+        let serials: [Int64]
+        if let process = request.process {
+            guard let (found, worker) = controlWorker(process) else {
+                return reply(.refused(.noWorker, "process \(process) is not a worker of a pool that serves"))
+            }
+            (pool, serials) = (found, [worker.serial])
+        } else {
+            switch controlPool(request) {
+            case .failure(let failure): return reply(failure.answer)
+            case .success(let found):
+                (pool, serials) = (found, found.workers.values.filter(\.isReady).map(\.serial).sorted())
+            }
+        }
+        guard pool.recycling == nil else {
+            return reply(.refused(.busy, "the workers of pool \(pool.name) are being replaced already"))
+        }
+        log.notice("[pool \(pool.name)] \(serials.count) worker(s) are replaced, asked for on the control socket")
+        let recycling = Recycling(serials, of: pool, patience: drainPatience, reactor: reactor) { result in
+            reply(
+                .done([
+                    "pool": .string(pool.name.description), "workers": JSON(serials.count),
+                    "replaced": JSON(result.replaced), "busy": JSON(result.busy),
+                ])
+            )
+        }
+        pool.recycling = recycling
+        recycling.advance()
+    }
+
+    func scale(_ pool: Pool, _ count: Int?) -> ControlAnswer {
+        let bounds = pool.scaleBounds
+        guard let count, bounds.contains(count) else {
+            return .refused(
+                .value,
+                "pool \(pool.name) can have \(bounds.lowerBound) to \(bounds.upperBound) workers until the next reload "
+                    + "(pm.max_children = \(pool.settings.maxChildren)); change pm.max_children for more"
+            )
+        }
+        let before = pool.policy.limits.maxChildren
+        log.notice(
+            "[pool \(pool.name)] scaled from \(before) to \(count) workers on the control socket, until the next reload"
+        )
+        pool.scale(to: count)
+        let processMax = configuration.global.processMax
+        return .done([
+            "pool": .string(pool.name.description), "before": JSON(before), "max_children": JSON(count),
+            "configured_max_children": JSON(pool.settings.maxChildren), "least": JSON(bounds.lowerBound),
+            "most": JSON(bounds.upperBound), "process_max": JSON(processMax),
+            "process_manager": .string((pool.settings.processManager ?? .static).name),
+        ])
+    }
+
+    func drain(_ pool: Pool) -> ControlAnswer {
+        let active = pool.scoreboard.counts().active
+        if !pool.isHeld {
+            log.notice("[pool \(pool.name)] drained on the control socket: no request is begun until it is undrained")
+            pool.hold()
+        }
+        return .done(["pool": .string(pool.name.description), "running_requests": JSON(active)])
+    }
+
+    func undrain(_ pool: Pool) -> ControlAnswer {
+        let wasHeld = pool.isHeld
+        if wasHeld {
+            log.notice("[pool \(pool.name)] serves again, asked for on the control socket")
+            pool.unhold()
+        }
+        return .done(["pool": .string(pool.name.description), "was_drained": .bool(wasHeld)])
+    }
+
+    // MARK: - opcache
+
+    func opcache(_ request: ControlRequest, _ reply: @escaping (ControlAnswer) -> Void) {
+        guard let action = request.action.flatMap({ Pool.OpcacheAction(name: $0) }) else {
+            return reply(.refused(.value, "opcache does status, reset and invalidate"))
+        }
+        if action == .invalidate, request.file?.hasPrefix("/") != true {
+            return reply(.refused(.value, "invalidate needs an absolute path"))
+        }
+        switch controlPool(request) {
+        case .failure(let failure): reply(failure.answer)
+        case .success(let pool):
+            if action != .status { log.notice("[pool \(pool.name)] opcache \(action.name), asked for on the control socket") }
+            ask(pool, action, request.file, until: MonotonicTime.now + .seconds(10), reply)
+        }
+    }
+
+    /// Asks a worker; one is started, and waited for, in an ondemand pool that has none.
+    private func ask(
+        _ pool: Pool,
+        _ action: Pool.OpcacheAction,
+        _ file: String?,
+        until deadline: MonotonicTime,
+        _ reply: @escaping (ControlAnswer) -> Void
+    ) {
+        let name = pool.name
+        let isAsked = pool.callOpcache(action, file: file, patience: .seconds(10)) { outcome in
+            switch outcome {
+            case .returned(let value):
+                reply(.done(["pool": .string(name.description), "action": .string(action.name), "result": value]))
+            case .failed:
+                reply(
+                    .refused(
+                        .failed,
+                        "pool \(name): PHP has no opcache functions there: opcache is not loaded or enabled, or disable_functions names them"
+                    )
+                )
+            case .nonsense: reply(.refused(.failed, "pool \(name): the worker's answer makes no sense"))
+            case .timeout:
+                reply(.refused(.timeout, "pool \(name): the worker has not finished its request within 10 s"))
+            }
+        }
+        guard !isAsked else { return }
+        guard !pool.isHeld, pool.state == .serving, MonotonicTime.now < deadline else {
+            return reply(.refused(.noWorker, "pool \(name) has no worker that could be asked"))
+        }
+        _ = pool.grow(depth: 1)
+        controlRetries.append(
+            reactor.after(.milliseconds(50)) { [weak self, weak pool] in
+                guard let self else { return }
+                controlRetries.removeFirst()
+                guard let pool else { return reply(.refused(.noWorker, "pool \(name) has been replaced")) }
+                ask(pool, action, file, until: deadline, reply)
+            }
+        )
+    }
+}

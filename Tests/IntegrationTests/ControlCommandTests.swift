@@ -1,0 +1,223 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// What fpmctl shows and does, against the real master and PHP.
+@Suite(.daemons, .fpmdOnly("php-fpm has no control socket"))
+struct ControlCommandTests {
+    private static let two = "pm = static\npm.max_children = 2\n"
+
+    @Test func statusShowsPoolsAndWorkers() throws {
+        let daemon = try Control.start(Self.two)
+        let held = try daemon.startHolding("one")
+        let text = try daemon.ctl("status", "--workers")
+        #expect(text.status == .code(0) && text.errors.isEmpty)
+        #expect(text.output.contains("fpmd \(daemon.master) serving"))
+        #expect(text.output.contains(/www +serving +static +2 +2 +1 +1/))
+        #expect(text.output.contains(/Running .* GET \/hold\.php\?dir=/))
+        let pool = try daemon.controlPool()
+        let workers = try #require(pool["workers"] as? [[String: Any]])
+        #expect(Set(workers.compactMap { $0["pid"] as? Int }) == Set(daemon.workers().map { Int($0.pid) }))
+        #expect(workers.allSatisfy { ($0["memory"] as? Int ?? 0) > 1 << 20 })
+        #expect(workers.contains { $0["uri"] as? String == "/hold.php" })
+        #expect(pool["max_children"] as? Int == 2 && pool["active"] as? Int == 1)
+        try daemon.releaseHeld()
+        #expect(try held.finalResponse().isComplete)
+    }
+
+    @Test func wrongNamesAreNamed() throws {
+        let daemon = try Control.start(Self.two)
+        let result = try daemon.ctl("status", "ww")
+        #expect(result.status == .code(64))
+        #expect(result.errors == "fpmctl: there is no pool 'ww'; did you mean 'www'?\n")
+        let error = try daemon.ctlJSON("drain", "nothing", status: 64)["error"] as? [String: Any]
+        #expect(error?["code"] as? String == "noPool")
+        #expect(try daemon.ctl("trace", "1").status == .code(64))
+        #expect(try daemon.ctl("frobnicate").status == .code(64))
+        let nobody = try run([Control.program, "status", "--socket", daemon.directory + "/none.sock"])
+        #expect(nobody.status == .code(69))
+        #expect(nobody.errors.contains("there is no control socket \(daemon.directory)/none.sock: fpmd is not running"))
+    }
+
+    @Test func reloadWaitsForTheNewGeneration() throws {
+        let daemon = try Control.start(Self.two)
+        let before = Set(daemon.workers().map(\.pid))
+        try daemon.rewriteConfiguration(Daemon.poolSection("pm = static\npm.max_children = 3"))
+        let result = try daemon.ctl("reload")
+        #expect(result.status == .code(0), "\(result.errors)")
+        #expect(result.output == "reloaded: 1 pool(s) serve\n")
+        #expect(try daemon.controlPool()["max_children"] as? Int == 3)
+        #expect(before.isDisjoint(with: Set(try daemon.waitForWorkers(3).map(\.pid))))
+        #expect(try daemon.ctl("reload", "www").output == "pool www reloaded\n")
+        try daemon.waitForWorkers(3)
+    }
+
+    @Test func refusedReloadSaysWhy() throws {
+        let daemon = try Control.start(Self.two)
+        daemon.allowLog(/.*/)
+        let before = daemon.workers().map(\.pid)
+        try daemon.rewriteConfiguration(Daemon.poolSection("pm = static\npm.max_children = 0"))
+        let result = try daemon.ctl("reload")
+        #expect(result.status == .code(78))
+        #expect(result.errors.contains("reload refused: the new configuration is not valid"))
+        #expect(result.errors.contains("pm.max_children must be a positive value"))
+        #expect(try daemon.ctl("reload", "www").status == .code(78))
+        #expect(daemon.workers().map(\.pid) == before)
+        // A PHP that does not start is another reason.
+        try daemon.rewriteConfiguration(
+            Daemon.poolSection("\(Self.two)php_admin_value[opcache.preload] = /nonexistent.php")
+        )
+        let second = try daemon.ctlJSON("reload", status: 78)["error"] as? [String: Any]
+        #expect((second?["message"] as? String)?.contains("pool www cannot start") == true)
+        #expect((second?["details"] as? [String])?.isEmpty == false)
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
+    @Test func traceShowsTheStackOfARunningWorker() throws {
+        let daemon = try Control.start(Self.two)
+        #expect(try daemon.ctl("trace", "www").output == "no worker of pool www serves a request\n")
+        let held = try daemon.startHolding("one")
+        let text = try daemon.ctl("trace", "www")
+        #expect(text.output.contains(#/worker \d+, pool www: Running, GET /hold\.php.* since /#))
+        #expect(text.output.contains(/(usleep|file_exists|microtime|clearstatcache)\(\) .*\/hold\.php:\d+/))
+        let worker = try #require(try daemon.ctlJSON("trace", "www")["workers"] as? [[String: Any]]).first
+        let pid = try #require(worker?["pid"] as? Int)
+        #expect(daemon.workers().contains { Int($0.pid) == pid })
+        #expect(try daemon.ctl("trace", "\(pid)").output.contains("/hold.php:"))
+        try daemon.releaseHeld()
+        #expect(try held.finalResponse().isComplete)
+    }
+
+    @Test func recycleReplacesWorkersWithoutLosingARequest() throws {
+        let daemon = try Control.start(Self.two)
+        let before = Set(daemon.workers().map(\.pid))
+        let held = try daemon.startHolding("one")
+        daemon.allowLog(/.*/)
+        let busy = try #require(
+            (try daemon.controlPool()["workers"] as? [[String: Any]])?.first { $0["stage"] as? String == "Running" }
+        )
+        let busyPID = try #require(busy["pid"] as? Int)
+        let idle = try #require(before.map { Int($0) }.first { $0 != busyPID })
+        #expect(try daemon.ctl("recycle", "\(idle)").output == "pool www: 1 of 1 workers replaced\n")
+        try daemon.releaseHeld()
+        #expect(try held.finalResponse().isComplete)
+        #expect(try daemon.ctl("recycle", "www").output == "pool www: 2 of 2 workers replaced\n")
+        let after = try daemon.waitForWorkers(2).map(\.pid)
+        #expect(before.isDisjoint(with: after))
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
+    @Test func scaleChangesTheNumberOfWorkers() throws {
+        let daemon = try Control.start(Self.two)
+        let grown = try daemon.ctl("scale", "www", "5")
+        #expect(grown.output.contains("pool www: 2 -> 5 workers at most, until the next reload (1 to 6 are possible"))
+        try daemon.waitForWorkers(5)
+        #expect(try daemon.ctl("scale", "www", "1").status == .code(0))
+        try daemon.waitForWorkers(1)
+        let refused = try daemon.ctl("scale", "www", "7")
+        #expect(refused.status == .code(64))
+        #expect(refused.errors.contains("pool www can have 1 to 6 workers until the next reload (pm.max_children = 2)"))
+        // A scaled pool stays as it is; a reload gives it what is configured.
+        #expect(try daemon.get("/hello.php").isComplete)
+        #expect(try daemon.ctlJSON("scale", "www", "2")["max_children"] as? Int == 2)
+        try daemon.waitForWorkers(2)
+        #expect(try daemon.ctl("reload").status == .code(0))
+        try daemon.waitForWorkers(2)
+    }
+
+    @Test func drainedPoolFinishesAndKeepsRequestsWaiting() throws {
+        let daemon = try Control.start(Self.two)
+        let held = try daemon.startHolding("one")
+        #expect(try daemon.ctl("drain", "www").output == "pool www is drained; 1 request(s) still run\n")
+        #expect(try daemon.ctl("health").status == .code(75))
+        let waiting = try daemon.begin("/hello.php")
+        try daemon.releaseHeld()
+        #expect(try held.finalResponse().isComplete)
+        #expect(try daemon.ctl("drain", "www", "--wait").output == "pool www is drained\n")
+        try daemon.waitForWorkers(0)
+        #expect(try daemon.controlPool()["state"] as? String == "drained")
+        #expect(try daemon.ctl("undrain", "www").output == "pool www serves again\n")
+        #expect(try waiting.finalResponse().text == "hello, world\n")
+        try daemon.waitForWorkers(2)
+        #expect(try daemon.ctl("health").output == "live, ready\n")
+        #expect(try daemon.ctlJSON("undrain", "www")["was_drained"] as? Bool == false)
+    }
+
+    @Test func drainedPoolRefusesWhatTheQueueDoesNotTake() throws {
+        let daemon = try Control.start(Self.two + "pm.max_queue = 1\n")
+        try daemon.ctl("drain", "www", "--wait")
+        let waiting = try daemon.begin("/hello.php")
+        try wait(for: "a request to wait") { try daemon.controlPool()["queued"] as? Int == 1 }
+        #expect(try daemon.get("/hello.php").status == 503)
+        try daemon.ctl("undrain", "www")
+        #expect(try waiting.finalResponse().text == "hello, world\n")
+        daemon.allowLog(/.*/)
+    }
+
+    @Test func healthTellsBusyFromDead() throws {
+        let daemon = try Control.start("pm = static\npm.max_children = 1\n")
+        #expect(try daemon.ctl("health", "live").output == "live, ready\n")
+        let held = try daemon.startHolding("one")
+        let waiting = try daemon.begin("/hello.php")
+        daemon.allowLog(/.*/)
+        try wait(for: "the pool to be busy") { try daemon.ctl("health").output.hasPrefix("live, ready, busy\n") }
+        #expect(try daemon.ctl("health").status == .code(0))
+        #expect(try daemon.ctl("health", "ready", "--fail-when-busy").status == .code(75))
+        #expect(try daemon.ctlJSON("health")["busy"] as? Bool == true)
+        try daemon.releaseHeld()
+        #expect(try held.finalResponse().isComplete && waiting.finalResponse().isComplete)
+        daemon.signal(SIGSTOP)
+        let stopped = try daemon.ctl("health", "live", "--timeout", "0.3")
+        daemon.signal(SIGCONT)
+        #expect(stopped.status == .code(75))
+        #expect(stopped.errors.contains("has not answered within 0.3 s"))
+        try daemon.stop()
+        #expect(try daemon.ctl("health", "live").status == .code(69))
+    }
+
+    @Test func opcacheIsSeenAndEmptied() throws {
+        let daemon = try Daemon.startPool(
+            "pm = static\npm.max_children = 1\nphp_admin_value[opcache.restrict_api] = /nowhere",
+            Daemon.Options(global: Control.directive, ini: .neutral("opcache.enable = 1\nopcache.validate_timestamps = 0\nopcache.file_update_protection = 0"))
+        )
+        #expect(try daemon.get("/hello.php").isComplete)
+        #expect(try daemon.ctl("opcache", "status", "www").output.contains(/scripts +1 +\d+ +keys at most/))
+        let script = daemon.documentRoot + "/hello.php"
+        try "<?php echo 'changed';".write(toFile: script, atomically: true, encoding: .utf8)
+        #expect(try daemon.get("/hello.php").text == "hello, world\n")
+        #expect(try daemon.ctl("opcache", "invalidate", "www", script).status == .code(0))
+        #expect(try daemon.get("/hello.php").text == "changed")
+        try "<?php echo 'again';".write(toFile: script, atomically: true, encoding: .utf8)
+        #expect(try daemon.get("/hello.php").text == "changed")
+        #expect(try daemon.ctlJSON("opcache", "reset", "www")["result"] as? Bool == true)
+        try wait(for: "the script to be compiled anew") { try daemon.get("/hello.php").text == "again" }
+        #expect(try daemon.ctl("opcache", "invalidate", "www").status == .code(64))
+    }
+
+    @Test func opcacheOfAPoolWithoutWorkers() throws {
+        let daemon = try Control.start("pm = ondemand\npm.max_children = 2\n")
+        let status = try daemon.ctlJSON("opcache", "status", "www")["result"] as? [String: Any]
+        #expect(status?["opcache_enabled"] as? Bool == true)
+    }
+
+    @Test func opcacheThatIsNotThere() throws {
+        let daemon = try Control.start(Self.two + "php_admin_value[disable_functions] = opcache_get_status\n")
+        let result = try daemon.ctl("opcache", "status", "www")
+        #expect(result.status == .code(78))
+        #expect(result.errors.contains("PHP has no opcache functions there"))
+    }
+
+    @Test func restartKeepsProcessAndListeners() throws {
+        let daemon = try Control.start(Self.two)
+        daemon.allowLog(/.*/)
+        let before = Set(daemon.workers().map(\.pid))
+        let result = try daemon.ctl("restart")
+        #expect(result.status == .code(0), "\(result.errors)")
+        #expect(result.output == "restarted: process \(daemon.master) serves\n")
+        #expect(before.isDisjoint(with: Set(try daemon.waitForWorkers(2).map(\.pid))))
+        #expect(daemon.log.count(of: /using inherited socket fd=\d+/) == 1)
+        #expect(try daemon.get("/hello.php").text == "hello, world\n")
+        #expect(try daemon.ctl("restart").status == .code(0))
+        #expect(try daemon.get("/hello.php").text == "hello, world\n")
+    }
+}
