@@ -3,6 +3,47 @@ import CEpoll
 import Control
 import Glibc
 
+extension CommonOptions {
+    /// Asks for something in whose course the master may execute another program: then the connection ends, and what
+    /// counts is whether the next image serves with the new configuration.
+    ///
+    /// - Returns: The answer, or nil when the next image serves.
+    func askAcrossImages(_ request: ControlRequest, patience: Double) throws -> JSON? {
+        let deadline = cepoll_monotonic_ns() + UInt64((timeout ?? patience) * 1e9)
+        var question = ControlRequest(.status)
+        question.showsWorkers = false
+        let before = try ask(question)["master"]?["instance"]
+        do {
+            let client = try ControlClient(path: path)
+            return try result(of: try client.ask(request, patience: timeout ?? patience))
+        } catch ClientFailure.closed {
+            while cepoll_monotonic_ns() < deadline {
+                if let now = master(), now["instance"] != before, now.words("state") == "serving" {
+                    guard now.isTrue("last_reload_worked") else {
+                        complain("the new program serves, but the new configuration is refused: see the log")
+                        throw Status64.configuration
+                    }
+                    return nil
+                }
+                // An image leaves the socket's file behind; whoever ends, or stops listening there, removes it.
+                if access(path, F_OK) != 0 { break }
+                usleep(50_000)
+            }
+            throw fail(.closed)
+        } catch let failure as ClientFailure {
+            throw fail(failure)
+        }
+    }
+
+    /// What the master says of itself; nil when it does not answer.
+    func master() -> JSON? {
+        guard let client = try? ControlClient(path: path),
+            case .done(let result)? = try? client.ask(ControlRequest(.status), patience: 5)
+        else { return nil }
+        return result["master"]
+    }
+}
+
 /// `fpmctl reload`
 struct ReloadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -10,7 +51,8 @@ struct ReloadCommand: ParsableCommand {
         abstract: "Load the configuration anew, of all pools or of one.",
         discussion: """
             Returns when the new workers serve, or with exit status 78 when the configuration is refused: then the old one \
-            goes on serving, and the reasons are printed.
+            goes on serving, and the reasons are printed. A reload of all pools executes the program's file if that has \
+            changed.
             """
     )
 
@@ -22,7 +64,11 @@ struct ReloadCommand: ParsableCommand {
     func run() throws {
         var request = ControlRequest(.reload)
         request.pool = pool
-        let answer = try common.ask(request, patience: 180)
+        guard let answer = try common.askAcrossImages(request, patience: 180) else {
+            let pools = try common.ask(ControlRequest(.status))["pools"]?.elements.count ?? 0
+            if common.json { return printJSON(["pools": JSON(pools), "warnings": [], "new_program": true]) }
+            return _ = put("reloaded with a new program: \(pools) pool(s) serve\n")
+        }
         if common.json { return printJSON(answer) }
         for line in answer["warnings"]?.elements ?? [] { complain(plain(line.text ?? "")) }
         put(pool.map { "pool \($0) reloaded\n" } ?? "reloaded: \(answer.number("pools")) pool(s) serve\n")
@@ -32,34 +78,21 @@ struct ReloadCommand: ParsableCommand {
 /// `fpmctl restart`
 struct Restart: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "End all processes in order and start the program anew, for example after an upgrade.",
+        abstract: "Execute the program's file anew, and reload.",
         discussion: """
-            Running requests finish within process_control_timeout (60 s if that is 0). The process id and the listening \
-            sockets stay: connections that come meanwhile wait. Returns when the new master serves.
+            The process id and all connections stay, and no request is lost: the new program takes over what the old one \
+            had, starts new workers, and lets the old ones finish. Returns when it serves, or with exit status 78 when the \
+            program or the configuration is refused; then the old ones go on.
             """
     )
 
     @OptionGroup var common: CommonOptions
 
     func run() throws {
-        let before = try common.ask(ControlRequest(.restart))
-        let patience = common.timeout ?? 180
-        let deadline = cepoll_monotonic_ns() + UInt64(patience * 1e9)
-        while cepoll_monotonic_ns() < deadline {
-            if let now = current(), now["instance"] != before["instance"], now.words("state") == "serving" {
-                if common.json { return printJSON(["master": now]) }
-                return _ = put("restarted: process \(now.number("pid")) serves\n")
-            }
-            usleep(50_000)
-        }
-        throw common.fail(.silent(seconds: patience))
-    }
-
-    private func current() -> JSON? {
-        guard let client = try? ControlClient(path: common.path),
-            case .done(let result)? = try? client.ask(ControlRequest(.status), patience: 5)
-        else { return nil }
-        return result["master"]
+        _ = try common.askAcrossImages(ControlRequest(.restart), patience: 180)
+        guard let now = common.master() else { throw common.fail(.closed) }
+        if common.json { return printJSON(["master": now]) }
+        put("restarted: process \(now.number("pid")) serves\n")
     }
 }
 

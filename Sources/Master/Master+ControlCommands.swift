@@ -78,17 +78,15 @@ extension Master {
 
     // MARK: - Restart
 
-    /// Ends all processes in order and begins anew with the program's file, under the same process id and with the same
-    /// listeners: connections wait meanwhile.
-    func restart(_ reply: (ControlAnswer) -> Void) {
+    /// Executes the program's file in this process and reloads: see ``startUpgrade()``.
+    ///
+    /// An answer comes only if that is refused: the next image has other connections.
+    func restart(_ reply: @escaping (ControlAnswer) -> Void) {
         guard state == .serving else { return reply(.refused(.busy, "the service is \(controlState)")) }
         log.notice("restart asked for on the control socket")
-        restart = Restart(
-            listeners: pools.flatMap(\.listeners),
-            isDaemon: configuration.global.daemonize
-        )
-        reply(.done(["instance": JSON(startedAt.nanoseconds)]))
-        stop(graceful: true)
+        isRestartAsked = true
+        reloadWaiters.append(ReloadWaiter(number: reloadsBegun + 1, reply: reply))
+        log.withOriginalStandardError { startReload() }
     }
 
     // MARK: - Workers

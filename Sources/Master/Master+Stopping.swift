@@ -21,13 +21,13 @@ extension Master {
         if isFirst { systemd.stopping() }
         tickDeadline = nil
         systemdDeadline = nil
-        let patience = restart == nil ? configuration.global.processControlTimeout : drainPatience
+        let patience = configuration.global.processControlTimeout
         for pool in pools {
             pool.statusListener?.stop()
             pool.drain(servesWaiting: graceful && patience > .zero)
             keepDraining(pool)
             // Web servers see at once that nobody listens here any more.
-            if restart == nil { for listener in pool.listeners { listener.unlinkPath() } }
+            for listener in pool.listeners { listener.unlinkPath() }
         }
         use([])
         for pool in drainingPools.values { pool.end(graceful ? .quit : .terminate, patience: patience) }
@@ -40,7 +40,7 @@ extension Master {
         closeControl()
         log.notice("exiting, bye-bye!")
         useMetrics(nil)
-        if restart == nil, let path = configuration.global.pidFile, isOwn(path), unlink(path.description) != 0 {
+        if let path = configuration.global.pidFile, isOwn(path), unlink(path.description) != 0 {
             log.warning("Unable to remove the PID file (\(path)).: \(describe(currentErrno))")
         }
         reactor.stop()

@@ -26,10 +26,11 @@ extension Master {
 
     /// Begins to replace this image, if there is a new one; false if there is none.
     func startUpgrade() -> Bool {
-        guard options.file.isReplaced else { return false }
+        guard options.file.isReplaced || isRestartAsked else { return false }
+        isRestartAsked = false
         state = .reloading
         systemd.reloading()
-        log.notice("\(options.file.path) has changed: it is asked to take over")
+        log.notice("\(options.file.path) is asked to take over")
         do throws(Errno) {
             let file = try stateFile(handOver())
             let check = try UpgradeCheck(
@@ -154,6 +155,7 @@ extension Master {
         use(serving)
         state = .serving
         log.notice("fpm is running, pid \(ProcessID.current): taken over with \(serving.count) pool(s)")
+        openControl()
         // What ended meanwhile was not told to this image.
         reap()
         scheduleTick()

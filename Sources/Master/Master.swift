@@ -91,8 +91,8 @@ public final class Master<Host: ConfigurationHost> {
     var problems: [ByteString] = []
     var controlRetries: [Reactor.Deadline] = []
     let startedAt = MonotonicTime.now
-    /// What the program's next image takes over: `fpmctl restart`.
-    var restart: Restart?
+    /// The next reload executes the program's file even if it is the same: `fpmctl restart`.
+    var isRestartAsked = false
     var exitStatus: CInt = 0
     var hasFinished = false
 
@@ -183,7 +183,6 @@ public final class Master<Host: ConfigurationHost> {
         do {
             try reactor.run()
         } catch { log.error("epoll_wait: \(describe(error)); the master cannot go on") }
-        if let restart, exitStatus == 0 { restart.becomeNextImage(log: log) }
         return exitStatus
     }
 }

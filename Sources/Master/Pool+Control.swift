@@ -38,7 +38,11 @@ extension Pool {
     // MARK: - Scaling
 
     /// The limits within which the pool can be scaled without a reload.
-    var scaleBounds: ClosedRange<Int> { 1...(settings.maxChildren + settings.scaleHeadroom) }
+    var scaleBounds: ClosedRange<Int> {
+        // Pages taken over from another version of the program may have fewer slots.
+        let room = scoreboard.slotCount - max(1, settings.replacementOverlap)
+        return 1...max(1, min(settings.maxChildren + settings.scaleHeadroom, room))
+    }
 
     /// Sets the limit of workers until the next reload; surplus workers leave when they have finished.
     func scale(to count: Int) {

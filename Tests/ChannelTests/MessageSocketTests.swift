@@ -154,7 +154,7 @@ import Testing
 
     @Test(arguments: [
         // Unknown kinds, between the known ones and around them.
-        [UInt8](repeating: 0, count: 24), [3] + [UInt8](repeating: 0, count: 23),
+        [UInt8](repeating: 0, count: 24), [4] + [UInt8](repeating: 0, count: 23),
         [255] + [UInt8](repeating: 0, count: 23),
         // Too short for the fixed part.
         [1], [UInt8](repeating: 1, count: 23),
