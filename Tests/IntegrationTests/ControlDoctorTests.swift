@@ -1,0 +1,68 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// `fpmctl doctor`: what it says of configurations and machines.
+@Suite(.daemons, .fpmdOnly("php-fpm has no fpmctl"))
+struct ControlDoctorTests {
+    private func findings(_ pools: String, status: Int32, _ options: [String] = []) throws -> [[String: Any]] {
+        let directory = try TestContext.required().makeDirectory("doctor")
+        let path = directory + "/fpm.conf"
+        let text = "[global]\nerror_log = \(directory)/log\n" + pools.replacingOccurrences(of: "{{DIR}}", with: directory)
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+        let result = try run(
+            [Control.program, "doctor", "-y", path, "--json", "--socket", directory + "/none"] + options
+        )
+        #expect(result.status == .code(status), "\(result.output)\(result.errors)")
+        let value = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
+        return try #require(value?["findings"] as? [[String: Any]])
+    }
+
+    private func has(_ findings: [[String: Any]], _ severity: String, _ text: String) -> Bool {
+        findings.contains { $0["severity"] as? String == severity && ($0["text"] as? String)?.contains(text) == true }
+    }
+
+    private static let pool = "[odd]\nuser = nobody\npm = static\npm.max_children = 2\n"
+
+    @Test func configurationThatDoesNotLoad() throws {
+        let found = try findings("[odd]\nuser = nobody\nlisten = {{DIR}}/s\npm = static\npm.max_chidlren = 2\n", status: 78)
+        #expect(has(found, "problem", "pm.max_chidlren"))
+        #expect(found.contains { ($0["remedy"] as? String)?.contains("pm.max_children") == true })
+    }
+
+    @Test func socketsAndLimits() throws {
+        let found = try findings(Self.pool + "listen = {{DIR}}/no/such/s\nlisten.backlog = 9999999\n", status: 1)
+        #expect(has(found, "problem", "/no/such, for the socket, does not exist"))
+        #expect(has(found, "warning", "the kernel cuts it to net.core.somaxconn"))
+        #expect(has(found, "fine", "PHP 8.2"))
+        #expect(has(found, "advice", "no fpmd answers on"))
+        let open = try findings(Self.pool + "listen = 9\n", status: 0)
+        #expect(has(open, "warning", "listens on every address of the machine"))
+    }
+
+    @Test func webServersUser() throws {
+        let socket = Self.pool + "listen = {{DIR}}/s\n"
+        #expect(has(try findings(socket, status: 0, ["--web-user", "daemon"]), "warning", "user daemon may not connect"))
+        let owned = try findings(socket + "listen.owner = daemon\n", status: 0, ["--web-user", "daemon"])
+        #expect(!has(owned, "warning", "may not connect"))
+        let group = try findings(socket + "listen.group = daemon\n", status: 0, ["--web-user", "daemon"])
+        #expect(!has(group, "warning", "may not connect"))
+    }
+
+    @Test func runningService() throws {
+        let daemon = try Control.start("pm = static\npm.max_children = 2\n")
+        for _ in 1...10 { #expect(try daemon.get("/hello.php").isComplete) }
+        let other = try Daemon.startPool("pm = static\npm.max_children = 1\n")
+        let text = try daemon.ctl("doctor", "--web-user", "root")
+        #expect(text.status == .code(0), "\(text.output)")
+        #expect(text.output.contains(/ok +fpmd \d+ is serving/))
+        #expect(text.output.contains(/pool www: a worker takes up to [0-9.]+[KM]; 2 of them [0-9.]+[KM]/))
+        #expect(text.output.contains(/opcache uses [0-9.]+M of \d+M/))
+        // Another service listens where this configuration would.
+        let found = try run(
+            [Control.program, "doctor", "-y", other.configurationPath, "--socket", daemon.controlSocket]
+        )
+        #expect(found.status == .code(1))
+        #expect(found.output.contains(/PROBLEM +pool www: something else listens on/))
+    }
+}
