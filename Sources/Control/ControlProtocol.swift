@@ -96,7 +96,9 @@ public struct ControlRequest: Equatable, Sendable {
                 }
                 process = pid
             case ("count", .integer(let number)):
-                guard (0...Int64(Int32.max)).contains(number) else { throw malformed("count is out of range") }
+                guard (0...Int64(Int32.max)).contains(number) else {
+                    throw malformed("count is out of range")
+                }
                 count = Int(number)
             case ("workers", .bool(let flag)): showsWorkers = flag
             default: throw malformed("an unknown member, or one of a wrong type")

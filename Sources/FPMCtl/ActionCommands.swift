@@ -102,7 +102,11 @@ struct PoolOrProcess: ParsableArguments {
     var target: String
 
     func apply(to request: inout ControlRequest) {
-        if let process = Int32(target), process > 0 { request.process = process } else { request.pool = target }
+        if let process = Int32(target), process > 0 {
+            request.process = process
+        } else {
+            request.pool = target
+        }
     }
 }
 
@@ -155,7 +159,9 @@ struct Recycle: ParsableCommand {
         let answer = try common.ask(request, patience: 3600)
         if common.json { return printJSON(answer) }
         let busy = answer.number("busy")
-        put("pool \(answer.words("pool")): \(answer.number("replaced")) of \(answer.number("workers")) workers replaced")
+        put(
+            "pool \(answer.words("pool")): \(answer.number("replaced")) of \(answer.number("workers")) workers replaced"
+        )
         put(busy > 0 ? "; \(busy) leave when they have finished their requests\n" : "\n")
     }
 }
@@ -179,7 +185,9 @@ struct Scale: ParsableCommand {
     var count: Int
 
     func validate() throws {
-        guard (0...Int(Int32.max)).contains(count) else { throw ValidationError("The number of workers is out of range.") }
+        guard (0...Int(Int32.max)).contains(count) else {
+            throw ValidationError("The number of workers is out of range.")
+        }
     }
 
     func run() throws {
@@ -252,6 +260,8 @@ struct Undrain: ParsableCommand {
         request.pool = pool
         let answer = try common.ask(request)
         if common.json { return printJSON(answer) }
-        put("pool \(answer.words("pool")) \(answer.isTrue("was_drained") ? "serves again" : "was not drained")\n")
+        put(
+            "pool \(answer.words("pool")) \(answer.isTrue("was_drained") ? "serves again" : "was not drained")\n"
+        )
     }
 }

@@ -48,7 +48,8 @@ enum ClientFailure: Error {
         case .connect(let code): "cannot connect to \(path): \(String(cString: strerror(code)))"
         case .silent(let seconds):
             "the master has not answered within \(format(seconds)) s on \(path): it hangs, or what was asked takes longer (--timeout)"
-        case .closed: "the master closed the connection on \(path): it has ended, or does not speak this protocol"
+        case .closed:
+            "the master closed the connection on \(path): it has ended, or does not speak this protocol"
         case .nonsense: "what answers on \(path) is not a master of this version"
         }
     }

@@ -64,7 +64,10 @@ struct Doctor: ParsableCommand {
         if let webUser, getpwnam(webUser) == nil { examination.add(.problem, "there is no user \(webUser)") }
         examination.examine()
         if running == nil {
-            examination.add(.advice, "no fpmd answers on \(common.path): what only a running service shows is left out")
+            examination.add(
+                .advice,
+                "no fpmd answers on \(common.path): what only a running service shows is left out"
+            )
         } else {
             for pool in running?["pools"]?.elements ?? [] where pool.number("idle") > 0 {
                 let name = pool.words("name")

@@ -17,7 +17,9 @@ struct DoctorHost: ConfigurationHost {
         let code = glob(pattern.description, GLOB_ERR | GLOB_MARK | GLOB_NOSORT, nil, &result)
         if code == GLOB_NOMATCH { return .noMatch }
         guard code == 0, let paths = result.gl_pathv else { return .failed(code: code) }
-        let matches = (0..<Int(result.gl_pathc)).compactMap { paths[$0].map { ByteString(String(cString: $0)) } }
+        let matches = (0..<Int(result.gl_pathc)).compactMap {
+            paths[$0].map { ByteString(String(cString: $0)) }
+        }
         return .matches(matches.sorted { $0.bytes.lexicographicallyPrecedes($1.bytes) })
     }
 

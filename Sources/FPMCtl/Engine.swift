@@ -57,7 +57,8 @@ struct Engine {
         }
         var texts: [[UInt8]] = [[], []]
         var items = [
-            pollfd(fd: out[0], events: Int16(POLLIN), revents: 0), pollfd(fd: errors[0], events: Int16(POLLIN), revents: 0),
+            pollfd(fd: out[0], events: Int16(POLLIN), revents: 0),
+            pollfd(fd: errors[0], events: Int16(POLLIN), revents: 0),
         ]
         var chunk = [UInt8](repeating: 0, count: 16 << 10)
         let deadline = cepoll_monotonic_ns() + 20_000_000_000

@@ -25,7 +25,8 @@ struct Finding {
 
     var json: JSON {
         [
-            "severity": .string(severity.rawValue), "pool": pool.isEmpty ? .null : .string(pool), "text": .string(text),
+            "severity": .string(severity.rawValue), "pool": pool.isEmpty ? .null : .string(pool),
+            "text": .string(text),
             "remedy": remedy.isEmpty ? .null : .string(remedy),
         ]
     }
@@ -56,8 +57,15 @@ struct Examination {
         self.webUsers = webUsers
     }
 
-    mutating func add(_ severity: Finding.Severity, _ text: String, pool: PoolSettings? = nil, remedy: String = "") {
-        findings.append(Finding(severity: severity, pool: pool?.name.description ?? "", text: text, remedy: remedy))
+    mutating func add(
+        _ severity: Finding.Severity,
+        _ text: String,
+        pool: PoolSettings? = nil,
+        remedy: String = ""
+    ) {
+        findings.append(
+            Finding(severity: severity, pool: pool?.name.description ?? "", text: text, remedy: remedy)
+        )
     }
 
     /// Everything.
@@ -110,7 +118,12 @@ struct Examination {
                 remedy: "sysctl net.core.somaxconn=\(backlog)"
             )
         } else if (0..<128).contains(backlog) {
-            add(.warning, "listen.backlog = \(backlog) refuses connections in a burst", pool: pool, remedy: "leave it at -1")
+            add(
+                .warning,
+                "listen.backlog = \(backlog) refuses connections in a burst",
+                pool: pool,
+                remedy: "leave it at -1"
+            )
         }
         guard case .unix(let address) = pool.listen else {
             if pool.listenAllowedClients == nil, case .port = pool.listen {
@@ -126,7 +139,12 @@ struct Examination {
         let path = address.description
         let directory = path.split(separator: "/").dropLast().joined(separator: "/")
         if fileKind("/" + directory) != S_IFDIR {
-            add(.problem, "/\(directory), for the socket, does not exist", pool: pool, remedy: "mkdir /\(directory), or systemd's RuntimeDirectory=")
+            add(
+                .problem,
+                "/\(directory), for the socket, does not exist",
+                pool: pool,
+                remedy: "mkdir /\(directory), or systemd's RuntimeDirectory="
+            )
         }
         let isServed = cepoll_unix_in_use(path, path.utf8.count) == 1
         let isOurs = running?["pools"]?.elements.contains { $0.words("listen") == path } ?? false
@@ -144,7 +162,9 @@ struct Examination {
     /// Whether a web server's user may connect.
     private mutating func examineAccess(_ pool: PoolSettings, _ path: String, _ exists: Bool) {
         guard pool.listenACLUsers == nil, pool.listenACLGroups == nil else { return }
-        guard let name = webUsers.first(where: { getpwnam($0) != nil }), let user = getpwnam(name) else { return }
+        guard let name = webUsers.first(where: { getpwnam($0) != nil }), let user = getpwnam(name) else {
+            return
+        }
         let (uid, gid) = (user.pointee.pw_uid, user.pointee.pw_gid)
         var owner: uid_t = 0
         var group: gid_t = 0
@@ -200,7 +220,11 @@ struct Examination {
 
     private mutating func examinePHP() {
         guard let engine else {
-            return add(.problem, "fpmd-php is not installed beside fpmctl or in libexec/fpmd", remedy: "install the package again")
+            return add(
+                .problem,
+                "fpmd-php is not installed beside fpmctl or in libexec/fpmd",
+                remedy: "install the package again"
+            )
         }
         let version = engine.run(["--version"])
         guard version.status == 0 else {
@@ -211,8 +235,13 @@ struct Examination {
             )
         }
         add(.fine, String(version.output.split(separator: "\n").first ?? ""))
-        for line in version.errors.split(separator: "\n") where line.contains("Unable to load") || line.contains("Warning") {
-            add(.problem, "PHP says: \(plain(String(line.prefix(300))))", remedy: "install the library or remove the extension from php.ini")
+        for line in version.errors.split(separator: "\n")
+        where line.contains("Unable to load") || line.contains("Warning") {
+            add(
+                .problem,
+                "PHP says: \(plain(String(line.prefix(300))))",
+                remedy: "install the library or remove the extension from php.ini"
+            )
         }
         let modules = engine.run(["--modules"]).output
         guard modules.contains("Zend OPcache") else {
@@ -222,10 +251,15 @@ struct Examination {
                 remedy: "install php8.2-opcache, and zend_extension=opcache.so in php.ini"
             )
         }
-        if let value = engine.resolve("i:opcache.enable"), ["0", "off", "false", ""].contains(value.lowercased()) {
+        if let value = engine.resolve("i:opcache.enable"),
+            ["0", "off", "false", ""].contains(value.lowercased())
+        {
             add(.warning, "opcache.enable is off", remedy: "opcache.enable = 1")
         }
-        let isChecked = engine.resolve("i:opcache.validate_timestamps").map { !["0", "off", ""].contains($0.lowercased()) } ?? true
+        let isChecked =
+            engine.resolve("i:opcache.validate_timestamps").map {
+                !["0", "off", ""].contains($0.lowercased())
+            } ?? true
         if isChecked {
             add(
                 .advice,
@@ -263,20 +297,40 @@ struct Examination {
             // Each pool's part of the budget is as large as its part of what is configured.
             let part = Int(Double(budget) * Double(each * pool.maxChildren) / Double(max(1, share)))
             let fitting = max(1, part / max(1, each))
-            let text = "a worker takes up to \(bytesText(each)); \(pool.maxChildren) of them \(bytesText(each * pool.maxChildren))"
+            let text =
+                "a worker takes up to \(bytesText(each)); \(pool.maxChildren) of them \(bytesText(each * pool.maxChildren))"
             if total > budget {
-                add(.problem, "\(text): too much together with the other pools", pool: pool, remedy: proposal(pool, fitting))
+                add(
+                    .problem,
+                    "\(text): too much together with the other pools",
+                    pool: pool,
+                    remedy: proposal(pool, fitting)
+                )
             } else if pool.maxChildren < machine.processors {
-                add(.advice, "\(text); fewer workers than processors (\(machine.processors))", pool: pool, remedy: proposal(pool, min(fitting, 4 * machine.processors)))
+                add(
+                    .advice,
+                    "\(text); fewer workers than processors (\(machine.processors))",
+                    pool: pool,
+                    remedy: proposal(pool, min(fitting, 4 * machine.processors))
+                )
             } else {
                 add(.fine, "\(text); up to pm.max_children = \(fitting) would fit", pool: pool)
             }
         }
-        let sum = "all pools at pm.max_children take \(bytesText(total)) of \(bytesText(machine.memory)) (\(where_))"
+        let sum =
+            "all pools at pm.max_children take \(bytesText(total)) of \(bytesText(machine.memory)) (\(where_))"
         if total > machine.memory {
-            add(.problem, "\(sum): the kernel will kill processes", remedy: "lower pm.max_children as proposed")
+            add(
+                .problem,
+                "\(sum): the kernel will kill processes",
+                remedy: "lower pm.max_children as proposed"
+            )
         } else if total > budget {
-            add(.warning, "\(sum): little is left for anything else", remedy: "lower pm.max_children as proposed")
+            add(
+                .warning,
+                "\(sum): little is left for anything else",
+                remedy: "lower pm.max_children as proposed"
+            )
         } else {
             add(.fine, sum)
         }
@@ -295,7 +349,8 @@ struct Examination {
     private func proposal(_ pool: PoolSettings, _ count: Int) -> String {
         guard pool.processManager == .dynamic else { return "pm.max_children = \(count)" }
         let spare = max(1, count / 4)
-        return "pm.max_children = \(count), pm.min_spare_servers = \(max(1, spare / 2)), pm.max_spare_servers = \(spare), pm.start_servers = \(spare)"
+        return
+            "pm.max_children = \(count), pm.min_spare_servers = \(max(1, spare / 2)), pm.max_spare_servers = \(spare), pm.start_servers = \(spare)"
     }
 
     // MARK: - The running master
@@ -319,9 +374,18 @@ struct Examination {
                 add(.warning, "is drained", pool: settings, remedy: "fpmctl undrain \(pool.words("name"))")
             }
             if settings == nil {
-                add(.advice, "pool \(pool.words("name")) runs, but is not in this configuration", remedy: "fpmctl reload")
+                add(
+                    .advice,
+                    "pool \(pool.words("name")) runs, but is not in this configuration",
+                    remedy: "fpmctl reload"
+                )
             } else if pool.number("configured_max_children") != settings?.maxChildren {
-                add(.advice, "runs with another pm.max_children than is configured", pool: settings, remedy: "fpmctl reload")
+                add(
+                    .advice,
+                    "runs with another pm.max_children than is configured",
+                    pool: settings,
+                    remedy: "fpmctl reload"
+                )
             }
         }
     }
@@ -330,7 +394,12 @@ struct Examination {
     mutating func examineOpcache(_ status: JSON, pool name: String) {
         let settings = configuration.pools.first { $0.name.description == name }
         guard status.isTrue("opcache_enabled"), let memory = status["memory_usage"] else {
-            return add(.warning, "opcache is off in the running pool", pool: settings, remedy: "opcache.enable = 1")
+            return add(
+                .warning,
+                "opcache is off in the running pool",
+                pool: settings,
+                remedy: "opcache.enable = 1"
+            )
         }
         let used = memory.number("used_memory")
         let all = used + memory.number("free_memory") + memory.number("wasted_memory")
@@ -343,7 +412,12 @@ struct Examination {
                 remedy: "opcache.memory_consumption = \(max(256, all * 2 >> 20))"
             )
         } else if use.number("num_cached_keys") * 100 > use.number("max_cached_keys") * 95 {
-            add(.warning, "opcache has no more keys", pool: settings, remedy: "raise opcache.max_accelerated_files")
+            add(
+                .warning,
+                "opcache has no more keys",
+                pool: settings,
+                remedy: "raise opcache.max_accelerated_files"
+            )
         } else {
             add(.fine, "opcache uses \(bytesText(used)) of \(bytesText(all))", pool: settings)
         }

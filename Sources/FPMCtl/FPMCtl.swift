@@ -18,7 +18,8 @@ struct FPMCtl: ParsableCommand {
             """,
         version: fpmctlVersion,
         subcommands: [
-            Status.self, Top.self, Health.self, ReloadCommand.self, Restart.self, Trace.self, Recycle.self, Scale.self,
+            Status.self, Top.self, Health.self, ReloadCommand.self, Restart.self, Trace.self, Recycle.self,
+            Scale.self,
             Drain.self, Undrain.self, Opcache.self, Doctor.self,
         ]
     )
@@ -50,14 +51,18 @@ struct CommonOptions: ParsableArguments {
     var timeout: Double?
 
     func validate() throws {
-        if let timeout, !(timeout > 0 && timeout <= 86400) { throw ValidationError("--timeout takes 0 to 86400 seconds.") }
+        if let timeout, !(timeout > 0 && timeout <= 86400) {
+            throw ValidationError("--timeout takes 0 to 86400 seconds.")
+        }
     }
 
     /// Where the socket is: the option, the variable, or the default.
     var path: String {
         if let socket { return socket }
         if let variable = environment("FPMD_CONTROL"), !variable.isEmpty { return variable }
-        if let directory = environment("RUNTIME_DIRECTORY")?.split(separator: ":").first, directory.hasPrefix("/") {
+        if let directory = environment("RUNTIME_DIRECTORY")?.split(separator: ":").first,
+            directory.hasPrefix("/")
+        {
             return directory + "/fpmd.sock"
         }
         return "/run/fpmd/fpmd.sock"
@@ -80,7 +85,9 @@ struct CommonOptions: ParsableArguments {
         case .refused(let code, let message, let details):
             if json {
                 printJSON([
-                    "error": ["code": .string(code.rawValue), "message": .string(message), "details": details]
+                    "error": [
+                        "code": .string(code.rawValue), "message": .string(message), "details": details,
+                    ]
                 ])
             } else {
                 complain(message)
@@ -122,7 +129,9 @@ func put(_ text: String, _ descriptor: CInt = STDOUT_FILENO) -> Bool {
     let bytes = Array(text.utf8)
     var offset = 0
     while offset < bytes.count {
-        let count = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress.map { $0 + offset }, bytes.count - offset) }
+        let count = bytes.withUnsafeBytes {
+            write(descriptor, $0.baseAddress.map { $0 + offset }, bytes.count - offset)
+        }
         if count < 0 && errno == EINTR { continue }
         if count <= 0 { return false }
         offset += count

@@ -47,7 +47,8 @@ struct Machine {
         var fields: [String: Int] = [:]
         for line in (fileText(path) ?? "").split(separator: "\n") {
             let parts = line.split(separator: ":", maxSplits: 1)
-            guard parts.count == 2, let number = parts[1].split(separator: " ").first.flatMap({ Int($0) }) else {
+            guard parts.count == 2, let number = parts[1].split(separator: " ").first.flatMap({ Int($0) })
+            else {
                 continue
             }
             fields[String(parts[0])] = number

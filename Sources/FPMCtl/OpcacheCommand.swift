@@ -44,7 +44,10 @@ struct Opcache: ParsableCommand {
             put(result.flag == true ? "pool \(pool): the opcache is emptied with the next request\n" : "")
             if result.flag != true { throw refused("PHP has not reset the opcache: is opcache.enable off?") }
         case .invalidate:
-            put(result.flag == true ? "pool \(pool): \(file ?? "") is compiled anew when it is used next\n" : "")
+            put(
+                result.flag == true
+                    ? "pool \(pool): \(file ?? "") is compiled anew when it is used next\n" : ""
+            )
             if result.flag != true { throw refused("\(file ?? "") is not in the opcache of pool \(pool)") }
         }
     }
@@ -55,7 +58,8 @@ struct Opcache: ParsableCommand {
     }
 
     private func show(_ status: JSON) {
-        guard status.isTrue("opcache_enabled"), let memory = status["memory_usage"], let use = status["opcache_statistics"]
+        guard status.isTrue("opcache_enabled"), let memory = status["memory_usage"],
+            let use = status["opcache_statistics"]
         else { return _ = put("pool \(pool): opcache is off\n") }
         let used = memory.number("used_memory")
         let all = used + memory.number("free_memory") + memory.number("wasted_memory")
@@ -64,14 +68,22 @@ struct Opcache: ParsableCommand {
         table.add([
             "memory", bytesText(used), bytesText(all), "\(bytesText(memory.number("wasted_memory"))) wasted",
         ])
-        table.add(["strings", bytesText(strings.number("used_memory")), bytesText(strings.number("buffer_size")), ""])
-        table.add(["scripts", "\(use.number("num_cached_scripts"))", "\(use.number("max_cached_keys"))", "keys at most"])
+        table.add([
+            "strings", bytesText(strings.number("used_memory")), bytesText(strings.number("buffer_size")), "",
+        ])
+        table.add([
+            "scripts", "\(use.number("num_cached_scripts"))", "\(use.number("max_cached_keys"))",
+            "keys at most",
+        ])
         table.add([
             "hits", "\(use.number("hits"))", "\(use.number("hits") + use.number("misses"))",
             "\(tenths(use["opcache_hit_rate"]?.double ?? 0)) %",
         ])
         let restarts = ["oom_restarts", "hash_restarts", "manual_restarts"].map { use.number($0) }
-        table.add(["restarts", "\(restarts.reduce(0, +))", "", "memory \(restarts[0]), keys \(restarts[1]), asked for \(restarts[2])"])
+        table.add([
+            "restarts", "\(restarts.reduce(0, +))", "",
+            "memory \(restarts[0]), keys \(restarts[1]), asked for \(restarts[2])",
+        ])
         if status.isTrue("cache_full") { table.add(["full", "yes", "", "raise opcache.memory_consumption"]) }
         put(table.lines.dropFirst().joined(separator: "\n") + "\n")
     }

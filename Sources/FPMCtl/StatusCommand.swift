@@ -39,15 +39,18 @@ struct Status: ParsableCommand {
 
     private func poolTable(_ pools: [JSON]) -> Table {
         var table = Table([
-            "POOL", "STATE", "PM", ">WORKERS", ">MAX", ">ACTIVE", ">IDLE", ">QUEUE", ">REQUESTS", ">SLOW", ">REFUSED",
+            "POOL", "STATE", "PM", ">WORKERS", ">MAX", ">ACTIVE", ">IDLE", ">QUEUE", ">REQUESTS", ">SLOW",
+            ">REFUSED",
             "LISTEN",
         ])
         for pool in pools {
             let maximum = pool.number("max_children")
             let configured = pool.number("configured_max_children")
             table.add([
-                pool.words("name"), pool.words("state"), pool.words("process_manager"), "\(pool.number("running"))",
-                maximum == configured ? "\(maximum)" : "\(maximum) (\(configured))", "\(pool.number("active"))",
+                pool.words("name"), pool.words("state"), pool.words("process_manager"),
+                "\(pool.number("running"))",
+                maximum == configured ? "\(maximum)" : "\(maximum) (\(configured))",
+                "\(pool.number("active"))",
                 "\(pool.number("idle"))", "\(pool.number("listen_queue"))", "\(pool.number("accepted"))",
                 "\(pool.number("slow_requests"))", "\(pool.number("rejected") + pool.number("expired"))",
                 pool.words("listen"),

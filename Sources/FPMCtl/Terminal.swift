@@ -24,7 +24,8 @@ final class Terminal {
 
     /// Takes the terminal; nil if standard input and output are none.
     init?() {
-        guard isatty(STDIN_FILENO) == 1, isatty(STDOUT_FILENO) == 1, tcgetattr(STDIN_FILENO, &original) == 0 else {
+        guard isatty(STDIN_FILENO) == 1, isatty(STDOUT_FILENO) == 1, tcgetattr(STDIN_FILENO, &original) == 0
+        else {
             return nil
         }
         let handled = Self.ending + [SIGWINCH, SIGTSTP, SIGCONT]
@@ -59,7 +60,8 @@ final class Terminal {
     /// Columns and rows; 80 by 24 where the terminal does not say.
     var size: (columns: Int, rows: Int) {
         var window = winsize()
-        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &window) == 0, window.ws_col > 0, window.ws_row > 0 else {
+        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &window) == 0, window.ws_col > 0, window.ws_row > 0
+        else {
             return (80, 24)
         }
         return (Int(window.ws_col), Int(window.ws_row))

@@ -25,7 +25,9 @@ struct Top: ParsableCommand {
     var pool: String?
 
     func validate() throws {
-        guard (0.1...60).contains(interval) else { throw ValidationError("--interval takes 0.1 to 60 seconds.") }
+        guard (0.1...60).contains(interval) else {
+            throw ValidationError("--interval takes 0.1 to 60 seconds.")
+        }
         if let count, count < 1 { throw ValidationError("--count takes 1 or more.") }
     }
 

@@ -62,7 +62,9 @@ struct TopModel {
             let name = pool.words("name")
             var rate = Rates()
             let count = pool.number("accepted")
-            if span > 0, let before = accepted[name], count >= before { rate.requests = Double(count - before) / span }
+            if span > 0, let before = accepted[name], count >= before {
+                rate.requests = Double(count - before) / span
+            }
             accepted[name] = count
             for worker in pool["workers"]?.elements ?? [] {
                 let pid = worker.number("pid")
@@ -110,7 +112,8 @@ struct TopModel {
         let master = status["master"] ?? .null
         var lines: [String] = []
         let rate = totals.last ?? 0
-        var head = "fpmd \(master.number("pid")) \(master.words("state")), up \(ageText(master.number("uptime")))"
+        var head =
+            "fpmd \(master.number("pid")) \(master.words("state")), up \(ageText(master.number("uptime")))"
         head += ", \(pools.count) pool(s)  \(tenths(rate)) req/s "
         head += sparkline(totals, width: max(0, min(40, columns - head.count - 1)))
         lines.append(cut(head, columns))
@@ -124,14 +127,17 @@ struct TopModel {
         let mostPools = max(1, min(shown.count, rows / 2 - 3))
         lines += heading(poolHeading, columns)
         for pool in shown.prefix(mostPools) { lines.append(poolLine(pool, columns)) }
-        if shown.count > mostPools { lines.append(cut("… \(shown.count - mostPools) more pools (p shows one)", columns)) }
+        if shown.count > mostPools {
+            lines.append(cut("… \(shown.count - mostPools) more pools (p shows one)", columns))
+        }
         lines.append("")
         lines += heading(workerHeading, columns)
         let room = rows - lines.count - 1
         for worker in sortedWorkers(shown).prefix(max(0, room)) { lines.append(workerLine(worker, columns)) }
         lines = Array(lines.prefix(max(1, rows - 1)))
         while lines.count < rows - 1 { lines.append("") }
-        let keys = "q quit  s sort: \(order.name)  p pool: \(filter ?? "all")  space \(isPaused ? "go on" : "pause")"
+        let keys =
+            "q quit  s sort: \(order.name)  p pool: \(filter ?? "all")  space \(isPaused ? "go on" : "pause")"
         lines.append("\u{1b}[7m" + padded(keys, columns))
         return Array(lines.suffix(rows))
     }
@@ -170,7 +176,8 @@ struct TopModel {
         var line = right("\(worker.number("pid"))", 8) + " " + left(entry.pool, 11) + left(state, 9)
         line += right(isIdle ? "-" : durationText(worker.number("duration_us")), 6)
         line += right(bytesText(worker.number("memory")), 6)
-        line += right(tenths(workerLoad[worker.number("pid")] ?? 0), 6) + right("\(worker.number("requests"))", 8)
+        line +=
+            right(tenths(workerLoad[worker.number("pid")] ?? 0), 6) + right("\(worker.number("requests"))", 8)
         line += "  " + (isIdle ? "" : worker.words("request"))
         return (isIdle ? "\u{1b}[2m" : "") + cut(line, columns)
     }
@@ -219,8 +226,10 @@ struct TopModel {
         let shown = values.suffix(width)
         let most = shown.max() ?? 0
         guard most > 0 else { return String(repeating: hasBlocks ? "▁" : ".", count: shown.count) }
-        return String(shown.map { value in
-            value <= 0 ? bars[0] : bars[max(1, min(8, Int((value / most * 8).rounded(.up))))]
-        })
+        return String(
+            shown.map { value in
+                value <= 0 ? bars[0] : bars[max(1, min(8, Int((value / most * 8).rounded(.up))))]
+            }
+        )
     }
 }

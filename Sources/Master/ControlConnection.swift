@@ -75,7 +75,10 @@ final class ControlConnection {
 
     /// Tells the peer that it may not ask anything, and ends.
     func refusePeer() {
-        refuse(.denied, "user \(peer.user) may not use this socket: only root, the master's user and control.group may")
+        refuse(
+            .denied,
+            "user \(peer.user) may not use this socket: only root, the master's user and control.group may"
+        )
     }
 
     private func limit(to patience: Duration) {

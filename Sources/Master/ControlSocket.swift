@@ -68,7 +68,9 @@ final class ControlSocket {
         }
         var info = stat()
         // Only a socket that nobody serves is in the way; a file of another kind is somebody's data.
-        if lstat(text, &info) == 0, info.st_mode & S_IFMT == S_IFSOCK, info.st_uid == geteuid() { unlink(text) }
+        if lstat(text, &info) == 0, info.st_mode & S_IFMT == S_IFSOCK, info.st_uid == geteuid() {
+            unlink(text)
+        }
         let made = cepoll_listen_unix(text, path.count, group == nil ? 0o600 : 0o660, 64)
         guard made >= 0 else { throw Unavailable(reason: ByteString("bind: \(describe(currentErrno))")) }
         descriptor = SharedDescriptor(adopting: made)

@@ -48,7 +48,9 @@ extension Master: ControlHandler {
         if name.isEmpty { return nil }
         if name.isAllDigits { return gid_t(name.description) }
         if case .found(let id) = host.group(named: name) { return id }
-        log.error("control.group: there is no group '\(name)'; only root and the master's user may use fpmctl")
+        log.error(
+            "control.group: there is no group '\(name)'; only root and the master's user may use fpmctl"
+        )
         return nil
     }
 

@@ -31,7 +31,9 @@ extension Master {
         case .failure(let failure): reply(failure.answer)
         case .success(let pool):
             guard state == .serving else {
-                return reply(.refused(.busy, state == .starting ? "the service starts" : "another reload is under way"))
+                return reply(
+                    .refused(.busy, state == .starting ? "the service starts" : "another reload is under way")
+                )
             }
             log.notice("reload of pool \(pool.name) asked for on the control socket")
             reloadWaiters.append(ReloadWaiter(number: reloadsBegun + 1, reply: reply))
@@ -121,7 +123,9 @@ extension Master {
                 let pid = head.first?.value.count.flatMap { Int32(exactly: $0) } ?? 0
                 var members = head
                 members.append(JSON.Member("frames", .array((frames.lines[pid] ?? []).map { .string($0) })))
-                if let failure = frames.failures[pid] { members.append(JSON.Member("failure", .string(failure))) }
+                if let failure = frames.failures[pid] {
+                    members.append(JSON.Member("failure", .string(failure)))
+                }
                 return .object(members)
             }
             reply(.done(["workers": .array(list)]))
@@ -166,7 +170,9 @@ extension Master {
         guard pool.recycling == nil else {
             return reply(.refused(.busy, "the workers of pool \(pool.name) are being replaced already"))
         }
-        log.notice("[pool \(pool.name)] \(serials.count) worker(s) are replaced, asked for on the control socket")
+        log.notice(
+            "[pool \(pool.name)] \(serials.count) worker(s) are replaced, asked for on the control socket"
+        )
         let recycling = Recycling(serials, of: pool, patience: drainPatience, reactor: reactor) { result in
             reply(
                 .done([
@@ -205,7 +211,9 @@ extension Master {
     func drain(_ pool: Pool) -> ControlAnswer {
         let active = pool.scoreboard.counts().active
         if !pool.isHeld {
-            log.notice("[pool \(pool.name)] drained on the control socket: no request is begun until it is undrained")
+            log.notice(
+                "[pool \(pool.name)] drained on the control socket: no request is begun until it is undrained"
+            )
             pool.hold()
         }
         return .done(["pool": .string(pool.name.description), "running_requests": JSON(active)])
@@ -232,7 +240,9 @@ extension Master {
         switch controlPool(request) {
         case .failure(let failure): reply(failure.answer)
         case .success(let pool):
-            if action != .status { log.notice("[pool \(pool.name)] opcache \(action.name), asked for on the control socket") }
+            if action != .status {
+                log.notice("[pool \(pool.name)] opcache \(action.name), asked for on the control socket")
+            }
             ask(pool, action, request.file, until: MonotonicTime.now + .seconds(10), reply)
         }
     }
@@ -249,7 +259,11 @@ extension Master {
         let isAsked = pool.callOpcache(action, file: file, patience: .seconds(10)) { outcome in
             switch outcome {
             case .returned(let value):
-                reply(.done(["pool": .string(name.description), "action": .string(action.name), "result": value]))
+                reply(
+                    .done([
+                        "pool": .string(name.description), "action": .string(action.name), "result": value,
+                    ])
+                )
             case .failed:
                 reply(
                     .refused(

@@ -34,7 +34,8 @@ extension Master {
         return [
             "pid": JSON(getpid()), "state": .string(controlState),
             "configuration": .string(options.configurationPath.description),
-            "instance": JSON(startedAt.nanoseconds), "uptime": JSON((MonotonicTime.now - startedAt).components.seconds),
+            "instance": JSON(startedAt.nanoseconds),
+            "uptime": JSON((MonotonicTime.now - startedAt).components.seconds),
             "reloads": JSON(reloadsDone), "reloads_refused": JSON(reloadsRefused),
             "last_reload_worked": .bool(lastReloadWorked), "memory": JSON(figures?.resident ?? 0),
             "processor_ms": JSON(figures?.processorTime ?? 0),
@@ -147,7 +148,9 @@ extension Master {
             }
         }
         var reasons: [JSON] = []
-        if state != .serving && state != .reloading { reasons.append(.string("the service is \(controlState)")) }
+        if state != .serving && state != .reloading {
+            reasons.append(.string("the service is \(controlState)"))
+        }
         if shown.isEmpty, reasons.isEmpty { reasons.append("there is no pool") }
         var isBusy = false
         var list: [JSON] = []
@@ -161,7 +164,8 @@ extension Master {
             ])
         }
         return .done([
-            "live": true, "ready": .bool(reasons.isEmpty), "busy": .bool(isBusy), "state": .string(controlState),
+            "live": true, "ready": .bool(reasons.isEmpty), "busy": .bool(isBusy),
+            "state": .string(controlState),
             "reasons": .array(reasons), "pools": .array(list),
         ])
     }
@@ -179,5 +183,7 @@ extension Master {
 
 extension Pool {
     /// Requests wait, and no worker is free.
-    var isSaturated: Bool { idleWorkers() == 0 && (watch.saturation.isActive || (madeQueue?.total ?? 0) > 0) && policy.running > 0 }
+    var isSaturated: Bool {
+        idleWorkers() == 0 && (watch.saturation.isActive || (madeQueue?.total ?? 0) > 0) && policy.running > 0
+    }
 }

@@ -71,7 +71,8 @@ extension Pool {
         case .retiring where descriptors.isEmpty:
             workerRetires(worker, mustLeave: message.flags.contains(.mustLeave))
         case .opcacheDone where descriptors.isEmpty: workerCalls.returned(message, bytes)
-        case .workerReady, .busy, .retiring, .opcache, .opcacheDone, .spawn, .accessLog, .zygoteReady, .spawned, .spawnFailed, .serve:
+        case .workerReady, .busy, .retiring, .opcache, .opcacheDone, .spawn, .accessLog, .zygoteReady,
+            .spawned, .spawnFailed, .serve:
             for descriptor in descriptors { owner.closeElsewhere(descriptor) }
             distrust(worker, "sent a message that is not a worker's")
         }

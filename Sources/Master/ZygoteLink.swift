@@ -139,7 +139,8 @@ final class ZygoteLink {
                         Errno(rawValue: CInt(truncatingIfNeeded: message.value))
                     )
                 )
-            case .spawn, .accessLog, .opcache, .workerReady, .park, .linger, .deliver, .busy, .retiring, .opcacheDone, .serve:
+            case .spawn, .accessLog, .opcache, .workerReady, .park, .linger, .deliver, .busy, .retiring,
+                .opcacheDone, .serve:
                 registration = nil
                 handler(.gone)
             }

@@ -9,13 +9,20 @@ extension Worker {
     /// Does what the message says, between two requests, and sends back what PHP said.
     func answerOpcache(_ order: Message, _ file: UnsafeRawBufferPointer) {
         let action = fpmd_opcache_action(rawValue: UInt32(order.flags.rawValue))
-        guard [FPMD_OPCACHE_STATUS, FPMD_OPCACHE_RESET, FPMD_OPCACHE_INVALIDATE].contains(action) else { return }
+        guard [FPMD_OPCACHE_STATUS, FPMD_OPCACHE_RESET, FPMD_OPCACHE_INVALIDATE].contains(action) else {
+            return
+        }
         var path = file.map { CChar(bitPattern: $0) }
         path.append(0)
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: Self.longestAnswer) { buffer in
             guard let base = buffer.baseAddress else { return }
             let length = fpmd_php_opcache(action, path, base, buffer.count)
-            let answer = Message(.opcacheDone, slot: order.slot, serial: order.serial, value: length < 0 ? 1 : 0)
+            let answer = Message(
+                .opcacheDone,
+                slot: order.slot,
+                serial: order.serial,
+                value: length < 0 ? 1 : 0
+            )
             let bytes = UnsafeRawBufferPointer(start: base, count: max(0, length))
             // A master that takes no message now gives up waiting by itself.
             _ = try? channel.send(answer, payload: bytes)

@@ -185,7 +185,10 @@ public final class Worker {
         switch try? channel.receive(into: message) {
         case .message(let order, let length, let descriptors, _) where order.kind == .opcache:
             for descriptor in descriptors { closeDescriptor(descriptor) }
-            answerOpcache(order, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(message)[0..<length]))
+            answerOpcache(
+                order,
+                UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(message)[0..<length])
+            )
         case .message(let order, _, let descriptors, _):
             if order.kind == .accessLog, let file = descriptors.first, let log = settings.accessLog {
                 _ = cepoll_replace(file, log.rawValue)

@@ -52,7 +52,9 @@ struct ControlProtocolTests {
             try Self.decode(#"{"version":1,"command":"status","pool":"\#(long)"}"#)
         }
         let many = (0..<100).map { "\"m\($0)\":1" }.joined(separator: ",")
-        #expect(throws: ControlRequest.Refused.self) { try Self.decode(#"{"version":1,"command":"status",\#(many)}"#) }
+        #expect(throws: ControlRequest.Refused.self) {
+            try Self.decode(#"{"version":1,"command":"status",\#(many)}"#)
+        }
     }
 
     @Test func answersAreReadBack() {
@@ -68,7 +70,10 @@ struct ControlProtocolTests {
     }
 
     @Test func whatIsNoAnswerIsNone() {
-        for text in ["", "{}", #"{"version":1}"#, #"{"version":9,"ok":true}"#, #"{"version":1,"ok":false}"#, "HTTP/1.1 200 OK"] {
+        for text in [
+            "", "{}", #"{"version":1}"#, #"{"version":9,"ok":true}"#, #"{"version":1,"ok":false}"#,
+            "HTTP/1.1 200 OK",
+        ] {
             #expect(ControlAnswer(decoding: Array(text.utf8)) == nil)
         }
     }

@@ -36,7 +36,11 @@ struct ControlCommandTests {
         #expect(try daemon.ctl("frobnicate").status == .code(64))
         let nobody = try run([Control.program, "status", "--socket", daemon.directory + "/none.sock"])
         #expect(nobody.status == .code(69))
-        #expect(nobody.errors.contains("there is no control socket \(daemon.directory)/none.sock: fpmd is not running"))
+        #expect(
+            nobody.errors.contains(
+                "there is no control socket \(daemon.directory)/none.sock: fpmd is not running"
+            )
+        )
     }
 
     @Test func reloadWaitsForTheNewGeneration() throws {
@@ -94,7 +98,9 @@ struct ControlCommandTests {
         let held = try daemon.startHolding("one")
         daemon.allowLog(/.*/)
         let busy = try #require(
-            (try daemon.controlPool()["workers"] as? [[String: Any]])?.first { $0["stage"] as? String == "Running" }
+            (try daemon.controlPool()["workers"] as? [[String: Any]])?.first {
+                $0["stage"] as? String == "Running"
+            }
         )
         let busyPID = try #require(busy["pid"] as? Int)
         let idle = try #require(before.map { Int($0) }.first { $0 != busyPID })
@@ -110,13 +116,21 @@ struct ControlCommandTests {
     @Test func scaleChangesTheNumberOfWorkers() throws {
         let daemon = try Control.start(Self.two)
         let grown = try daemon.ctl("scale", "www", "5")
-        #expect(grown.output.contains("pool www: 2 -> 5 workers at most, until the next reload (1 to 6 are possible"))
+        #expect(
+            grown.output.contains(
+                "pool www: 2 -> 5 workers at most, until the next reload (1 to 6 are possible"
+            )
+        )
         try daemon.waitForWorkers(5)
         #expect(try daemon.ctl("scale", "www", "1").status == .code(0))
         try daemon.waitForWorkers(1)
         let refused = try daemon.ctl("scale", "www", "7")
         #expect(refused.status == .code(64))
-        #expect(refused.errors.contains("pool www can have 1 to 6 workers until the next reload (pm.max_children = 2)"))
+        #expect(
+            refused.errors.contains(
+                "pool www can have 1 to 6 workers until the next reload (pm.max_children = 2)"
+            )
+        )
         // A scaled pool stays as it is; a reload gives it what is configured.
         #expect(try daemon.get("/hello.php").isComplete)
         #expect(try daemon.ctlJSON("scale", "www", "2")["max_children"] as? Int == 2)
@@ -160,7 +174,9 @@ struct ControlCommandTests {
         let held = try daemon.startHolding("one")
         let waiting = try daemon.begin("/hello.php")
         daemon.allowLog(/.*/)
-        try wait(for: "the pool to be busy") { try daemon.ctl("health").output.hasPrefix("live, ready, busy\n") }
+        try wait(for: "the pool to be busy") {
+            try daemon.ctl("health").output.hasPrefix("live, ready, busy\n")
+        }
         #expect(try daemon.ctl("health").status == .code(0))
         #expect(try daemon.ctl("health", "ready", "--fail-when-busy").status == .code(75))
         #expect(try daemon.ctlJSON("health")["busy"] as? Bool == true)
@@ -178,7 +194,12 @@ struct ControlCommandTests {
     @Test func opcacheIsSeenAndEmptied() throws {
         let daemon = try Daemon.startPool(
             "pm = static\npm.max_children = 1\nphp_admin_value[opcache.restrict_api] = /nowhere",
-            Daemon.Options(global: Control.directive, ini: .neutral("opcache.enable = 1\nopcache.validate_timestamps = 0\nopcache.file_update_protection = 0"))
+            Daemon.Options(
+                global: Control.directive,
+                ini: .neutral(
+                    "opcache.enable = 1\nopcache.validate_timestamps = 0\nopcache.file_update_protection = 0"
+                )
+            )
         )
         #expect(try daemon.get("/hello.php").isComplete)
         #expect(try daemon.ctl("opcache", "status", "www").output.contains(/scripts +1 +\d+ +keys at most/))

@@ -5,10 +5,13 @@ import Testing
 /// `fpmctl doctor`: what it says of configurations and machines.
 @Suite(.daemons, .fpmdOnly("php-fpm has no fpmctl"))
 struct ControlDoctorTests {
-    private func findings(_ pools: String, status: Int32, _ options: [String] = []) throws -> [[String: Any]] {
+    private func findings(_ pools: String, status: Int32, _ options: [String] = []) throws -> [[String: Any]]
+    {
         let directory = try TestContext.required().makeDirectory("doctor")
         let path = directory + "/fpm.conf"
-        let text = "[global]\nerror_log = \(directory)/log\n" + pools.replacingOccurrences(of: "{{DIR}}", with: directory)
+        let text =
+            "[global]\nerror_log = \(directory)/log\n"
+            + pools.replacingOccurrences(of: "{{DIR}}", with: directory)
         try text.write(toFile: path, atomically: true, encoding: .utf8)
         let result = try run(
             [Control.program, "doctor", "-y", path, "--json", "--socket", directory + "/none"] + options
@@ -19,19 +22,27 @@ struct ControlDoctorTests {
     }
 
     private func has(_ findings: [[String: Any]], _ severity: String, _ text: String) -> Bool {
-        findings.contains { $0["severity"] as? String == severity && ($0["text"] as? String)?.contains(text) == true }
+        findings.contains {
+            $0["severity"] as? String == severity && ($0["text"] as? String)?.contains(text) == true
+        }
     }
 
     private static let pool = "[odd]\nuser = nobody\npm = static\npm.max_children = 2\n"
 
     @Test func configurationThatDoesNotLoad() throws {
-        let found = try findings("[odd]\nuser = nobody\nlisten = {{DIR}}/s\npm = static\npm.max_chidlren = 2\n", status: 78)
+        let found = try findings(
+            "[odd]\nuser = nobody\nlisten = {{DIR}}/s\npm = static\npm.max_chidlren = 2\n",
+            status: 78
+        )
         #expect(has(found, "problem", "pm.max_chidlren"))
         #expect(found.contains { ($0["remedy"] as? String)?.contains("pm.max_children") == true })
     }
 
     @Test func socketsAndLimits() throws {
-        let found = try findings(Self.pool + "listen = {{DIR}}/no/such/s\nlisten.backlog = 9999999\n", status: 1)
+        let found = try findings(
+            Self.pool + "listen = {{DIR}}/no/such/s\nlisten.backlog = 9999999\n",
+            status: 1
+        )
         #expect(has(found, "problem", "/no/such, for the socket, does not exist"))
         #expect(has(found, "warning", "the kernel cuts it to net.core.somaxconn"))
         #expect(has(found, "fine", "PHP 8.2"))
@@ -42,7 +53,13 @@ struct ControlDoctorTests {
 
     @Test func webServersUser() throws {
         let socket = Self.pool + "listen = {{DIR}}/s\n"
-        #expect(has(try findings(socket, status: 0, ["--web-user", "daemon"]), "warning", "user daemon may not connect"))
+        #expect(
+            has(
+                try findings(socket, status: 0, ["--web-user", "daemon"]),
+                "warning",
+                "user daemon may not connect"
+            )
+        )
         let owned = try findings(socket + "listen.owner = daemon\n", status: 0, ["--web-user", "daemon"])
         #expect(!has(owned, "warning", "may not connect"))
         let group = try findings(socket + "listen.group = daemon\n", status: 0, ["--web-user", "daemon"])

@@ -48,7 +48,9 @@ struct ControlSocketTests {
         var info = stat()
         #expect(lstat(daemon.controlSocket, &info) == 0 && info.st_mode & 0o777 == 0o660)
         // By its primary group, and by a supplementary one.
-        for groups in [["--regid", "daemon", "--clear-groups"], ["--regid", "nogroup", "--groups", "daemon"]] {
+        for groups in [
+            ["--regid", "daemon", "--clear-groups"], ["--regid", "nogroup", "--groups", "daemon"],
+        ] {
             let member = ["setpriv", "--reuid", "nobody"] + groups
             #expect(try daemon.ctl("status", wrapper: member).status == .code(0))
             #expect(try daemon.ctl("health", wrapper: member).status == .code(0))
@@ -63,14 +65,19 @@ struct ControlSocketTests {
         daemon.allowLog(/control socket/)
         daemon.markDescriptors()
         let requests = [
-            "GET / HTTP/1.1\r\n\r\n", "{}\n", "\n", "[[[[[[[[[[[[[[[[[[[[[[\n", "{\"version\":1,\"command\":\"stop\"}\n",
+            "GET / HTTP/1.1\r\n\r\n", "{}\n", "\n", "[[[[[[[[[[[[[[[[[[[[[[\n",
+            "{\"version\":1,\"command\":\"stop\"}\n",
             "{\"version\":7,\"command\":\"status\"}\n", "\u{0}\n",
         ]
         for request in requests {
             let answer = try Self.exchange(daemon, Array(request.utf8))
             #expect(answer.contains("\"ok\":false"), "\(request.debugDescription): \(answer)")
         }
-        #expect(try Self.exchange(daemon, [UInt8](repeating: 0x20, count: 20_000)).contains("longer than 8192 bytes"))
+        #expect(
+            try Self.exchange(daemon, [UInt8](repeating: 0x20, count: 20_000)).contains(
+                "longer than 8192 bytes"
+            )
+        )
         #expect(try Self.exchange(daemon, [0xff, 0xfe, 0x0a]).contains("\"code\":\"malformed\""))
         try daemon.waitForLog(/control socket .*: process \d+ of user \d+ is refused: not JSON/)
         #expect(daemon.log.count(of: /is refused/) == 1)
@@ -97,7 +104,10 @@ struct ControlSocketTests {
     }
 
     @Test func missingDirectoryIsSaidAndNotFatal() throws {
-        let daemon = try Daemon.startPool(Self.pool, Daemon.Options(global: "control.socket = {{DIR}}/no/such.sock"))
+        let daemon = try Daemon.startPool(
+            Self.pool,
+            Daemon.Options(global: "control.socket = {{DIR}}/no/such.sock")
+        )
         daemon.allowLog(/no control socket/)
         let pattern =
             #/ERROR: no control socket .*/no/such\.sock: bind: No such file or directory .*make its directory, writable for the master, or set control\.socket/#
@@ -116,17 +126,25 @@ struct ControlSocketTests {
 
     @Test func runtimeDirectoryOfSystemd() throws {
         let directory = try TestContext.required().makeDirectory("run")
-        let daemon = try Daemon.startPool(Self.pool, Daemon.Options(environment: ["RUNTIME_DIRECTORY": directory]))
+        let daemon = try Daemon.startPool(
+            Self.pool,
+            Daemon.Options(environment: ["RUNTIME_DIRECTORY": directory])
+        )
         let result = try run(
             [Control.program, "status"],
             environment: baseEnvironment.merging(["RUNTIME_DIRECTORY": directory]) { $1 }
         )
         #expect(result.status == .code(0), "\(result.errors)")
         // A second service leaves the first one's socket alone.
-        let second = try Daemon.startPool(Self.pool, Daemon.Options(environment: ["RUNTIME_DIRECTORY": directory]))
+        let second = try Daemon.startPool(
+            Self.pool,
+            Daemon.Options(environment: ["RUNTIME_DIRECTORY": directory])
+        )
         try second.log.waitAnywhere(for: /NOTICE: no control socket .* another process listens there/)
         try second.stop()
-        #expect(try run([Control.program, "health", "--socket", directory + "/fpmd.sock"]).status == .code(0))
+        #expect(
+            try run([Control.program, "health", "--socket", directory + "/fpmd.sock"]).status == .code(0)
+        )
         withExtendedLifetime(daemon) {}
     }
 }

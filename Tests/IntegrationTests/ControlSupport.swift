@@ -8,7 +8,9 @@ enum Control {
 
     /// fpmctl of the same build.
     static var program: String {
-        URL(fileURLWithPath: Program.underTest.path).deletingLastPathComponent().appendingPathComponent("fpmctl").path
+        URL(fileURLWithPath: Program.underTest.path).deletingLastPathComponent().appendingPathComponent(
+            "fpmctl"
+        ).path
     }
 
     /// Starts a daemon that has the control socket, and one pool.

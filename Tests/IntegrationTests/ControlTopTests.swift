@@ -44,7 +44,11 @@ struct ControlTopTests {
         }
 
         var lines: [String] {
-            get throws { try tmux("capture-pane", "-p").split(separator: "\n", omittingEmptySubsequences: false).map(String.init) }
+            get throws {
+                try tmux("capture-pane", "-p").split(separator: "\n", omittingEmptySubsequences: false).map(
+                    String.init
+                )
+            }
         }
 
         /// Waits until the screen shows something, and returns it.
@@ -61,7 +65,10 @@ struct ControlTopTests {
     }
 
     private func start(_ daemon: Daemon, _ arguments: String = "", on screen: Screen) throws {
-        try screen.type("\(Control.program) top -i 0.1 --socket \(daemon.controlSocket) \(arguments); echo status $?", "Enter")
+        try screen.type(
+            "\(Control.program) top -i 0.1 --socket \(daemon.controlSocket) \(arguments); echo status $?",
+            "Enter"
+        )
     }
 
     @Test func showsPoolsAndWorkersAndObeysKeys() throws {
@@ -71,7 +78,10 @@ struct ControlTopTests {
         try start(daemon, on: screen)
         let lines = try screen.wait(for: /Running .*GET \/hold\.php/)
         #expect(lines.first?.hasPrefix("fpmd \(daemon.master) serving") == true)
-        #expect(lines.contains { $0.contains(/^www +2\/2 +1 +0 /) } && lines.contains { $0.contains(/^api +1\/1 +0 +0 /) })
+        #expect(
+            lines.contains { $0.contains(#/^www +2/2 +1 +0 /#) }
+                && lines.contains { $0.contains(#/^api +1/1 +0 +0 /#) }
+        )
         #expect(lines.allSatisfy { $0.count <= 80 })
         #expect(lines.contains { $0.hasPrefix("q quit  s sort: time  p pool: all") })
         try screen.type("s")
@@ -114,7 +124,11 @@ struct ControlTopTests {
         let screen = try Screen(daemon)
         try start(daemon, on: screen)
         try screen.wait(for: /^q quit/)
-        let top = try #require(ProcessSnapshot.all().first { $0.title.contains("top -i 0.1 --socket \(daemon.controlSocket)") && !$0.title.hasPrefix("sh") })
+        let top = try #require(
+            ProcessSnapshot.all().first {
+                $0.title.contains("top -i 0.1 --socket \(daemon.controlSocket)") && !$0.title.hasPrefix("sh")
+            }
+        )
         kill(top.pid, SIGTERM)
         let lines = try screen.wait(for: /^status 143$/)
         #expect(!lines.contains { $0.hasPrefix("q quit") })
