@@ -13,6 +13,7 @@ public enum ControlSocketPath {
     /// The directory of the default: the first of systemd's `RuntimeDirectory=`, else ``directory``.
     ///
     /// - Parameter variable: `RUNTIME_DIRECTORY` of the environment.
+    /// - Returns: An absolute path.
     public static func defaultDirectory(runtimeDirectory variable: ByteString?) -> ByteString {
         let first = variable?.bytes.split(separator: UInt8(ascii: ":")).first.map { ByteString($0) }
         guard let first, first.isAbsolutePath else { return directory }

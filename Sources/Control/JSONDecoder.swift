@@ -19,6 +19,7 @@ public struct JSONDecoder {
     /// - Parameters:
     ///   - bytes: The text, UTF-8; the caller bounds its length.
     ///   - mostValues: Values in it, nested ones included.
+    /// - Returns: The value.
     /// - Throws: ``Malformed`` for everything that is not strictly JSON, a name that occurs twice in an object, bytes
     ///   that are not UTF-8, more than 16 levels, too many values.
     public static func decode(_ bytes: [UInt8], mostValues: Int = 100_000) throws(Malformed) -> JSON {

@@ -44,7 +44,7 @@ extension CommonOptions {
     }
 }
 
-/// `fpmctl reload`
+/// The command `fpmctl reload`.
 struct ReloadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "reload",
@@ -75,7 +75,7 @@ struct ReloadCommand: ParsableCommand {
     }
 }
 
-/// `fpmctl restart`
+/// The command `fpmctl restart`.
 struct Restart: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Execute the program's file anew, and reload.",
@@ -110,7 +110,7 @@ struct PoolOrProcess: ParsableArguments {
     }
 }
 
-/// `fpmctl trace`
+/// The command `fpmctl trace`.
 struct Trace: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show the PHP call stack of a running worker, or of all busy workers of a pool.",
@@ -140,7 +140,7 @@ struct Trace: ParsableCommand {
     }
 }
 
-/// `fpmctl recycle`
+/// The command `fpmctl recycle`.
 struct Recycle: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Replace the workers of a pool one after the other, or one worker.",
@@ -166,7 +166,7 @@ struct Recycle: ParsableCommand {
     }
 }
 
-/// `fpmctl scale`
+/// The command `fpmctl scale`.
 struct Scale: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Change the most workers of a pool (pm.max_children) until the next reload.",
@@ -204,7 +204,7 @@ struct Scale: ParsableCommand {
     }
 }
 
-/// `fpmctl drain`
+/// The command `fpmctl drain`.
 struct Drain: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Let a pool finish its requests and begin no new ones.",
@@ -246,7 +246,7 @@ struct Drain: ParsableCommand {
     }
 }
 
-/// `fpmctl undrain`
+/// The command `fpmctl undrain`.
 struct Undrain: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Let a drained pool serve again.")
 

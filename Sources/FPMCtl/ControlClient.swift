@@ -79,6 +79,7 @@ final class ControlClient {
     /// - Parameters:
     ///   - request: The request.
     ///   - patience: Seconds.
+    /// - Returns: The answer.
     /// - Throws: ``ClientFailure``
     func ask(_ request: ControlRequest, patience: Double) throws -> ControlAnswer {
         let deadline = cepoll_monotonic_ns() + UInt64(patience * 1e9)

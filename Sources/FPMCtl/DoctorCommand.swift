@@ -3,7 +3,7 @@ import Configuration
 import Control
 import Glibc
 
-/// `fpmctl doctor`
+/// The command `fpmctl doctor`.
 struct Doctor: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Read a configuration and look at the machine: what is wrong, and which pm values fit.",

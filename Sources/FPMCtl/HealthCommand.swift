@@ -1,7 +1,7 @@
 import ArgumentParser
 import Control
 
-/// `fpmctl health`
+/// The command `fpmctl health`.
 struct Health: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Tell whether the service lives, and whether it takes requests; for probes.",

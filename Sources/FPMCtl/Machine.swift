@@ -9,7 +9,7 @@ struct Machine {
     /// Bytes that are free or can be made free.
     let available: Int
     let processors: Int
-    /// net.core.somaxconn
+    /// What net.core.somaxconn is.
     let longestBacklog: Int
     /// The most open files a process of root may have.
     let fileLimit: Int
@@ -56,7 +56,9 @@ struct Machine {
         return fields
     }
 
-    /// Bytes that a process adds to the machine's use: its share of shared pages counted (PSS). Nil without permission.
+    /// Bytes that a process adds to the machine's use: its share of shared pages counted (PSS).
+    ///
+    /// Nil without permission.
     static func proportionalSize(of process: Int) -> Int? {
         let fields = fields("/proc/\(process)/smaps_rollup")
         return fields["Pss"].map { $0 * 1024 }

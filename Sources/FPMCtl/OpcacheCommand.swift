@@ -1,7 +1,7 @@
 import ArgumentParser
 import Control
 
-/// `fpmctl opcache`
+/// The command `fpmctl opcache`.
 struct Opcache: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Look at a pool's opcache, empty it, or forget one file.",

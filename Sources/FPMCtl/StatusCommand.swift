@@ -1,7 +1,7 @@
 import ArgumentParser
 import Control
 
-/// `fpmctl status`
+/// The command `fpmctl status`.
 struct Status: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Show the master, its pools and their workers.")
 

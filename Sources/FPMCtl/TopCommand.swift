@@ -3,7 +3,7 @@ import CEpoll
 import Control
 import Glibc
 
-/// `fpmctl top`
+/// The command `fpmctl top`.
 struct Top: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Watch pools and workers live.",
