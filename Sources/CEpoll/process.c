@@ -2,6 +2,7 @@
 #include "cepoll.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sched.h>
 #include <spawn.h>
@@ -242,3 +243,5 @@ int cepoll_file_identity(const char *path, cepoll_file *file) {
     file->modified_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
     return 0;
 }
+
+void cepoll_give_memory_back(void) { (void)malloc_trim(0); }

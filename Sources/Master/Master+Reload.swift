@@ -165,6 +165,8 @@ extension Master {
         reloadEnded(refusal: nil)
         scheduleTick()
         startZygotesAhead()
+        // The settings of the old generation are a good part of a large service's memory.
+        cepoll_give_memory_back()
         reloadAgain()
     }
 
