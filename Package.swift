@@ -45,7 +45,7 @@ let package = Package(
         // C shims: what Swift cannot import.
         .target(name: "CEpoll", cSettings: shim),
         .target(name: "CScoreboard", cSettings: shim),
-        .target(name: "CSystemd", cSettings: shim, linkerSettings: [.linkedLibrary("systemd")]),
+        .target(name: "CSystemd", cSettings: shim),
         .target(name: "CACL", cSettings: shim, linkerSettings: [.linkedLibrary("acl")]),
         .target(
             name: "CPHP", exclude: ["system-php"], cSettings: shim + phpHeaders,
@@ -68,7 +68,7 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "Channel", dependencies: ["Syscalls", "Configuration", "CEpoll", system], swiftSettings: strict),
         .target(
-            name: "Logging", dependencies: ["Syscalls", "Configuration", "CEpoll", deque], swiftSettings: strict),
+            name: "Logging", dependencies: ["Syscalls", "Configuration", "CEpoll", "CSystemd", deque], swiftSettings: strict),
 
         // The process roles.
         .target(

@@ -24,16 +24,45 @@ public final class Listener {
     /// Which file the path named when the socket was bound; nil for TCP, and what was inherited.
     private(set) var file: (device: UInt64, inode: UInt64)?
 
+    /// Whose socket it is.
+    enum Origin: Equatable {
+        /// Bound by this process, or handed over with `FPM_SOCKETS`.
+        case own
+        /// Bound by a predecessor, and kept by systemd until this process came.
+        case stored
+        /// systemd's, which also removes the file; `name` is its FileDescriptorName=.
+        case socketUnit(name: ByteString)
+    }
+
+    /// Whose socket it is.
+    let origin: Origin
+    /// Under which name systemd keeps a copy of it, so that it goes on listening when this process ends.
+    var storedName: String?
+
     private init(descriptor: CInt, path: ByteString?) {
         self.descriptor = SharedDescriptor(adopting: descriptor)
         self.path = path
         name = path ?? Listener.boundName(descriptor)
+        origin = .own
+    }
+
+    /// Takes over a socket from systemd.
+    init(activated descriptor: CInt, _ origin: Origin) {
+        self.descriptor = SharedDescriptor(adopting: descriptor)
+        self.origin = origin
+        name = Listener.boundName(descriptor)
+        path = name.isAbsolutePath ? name : nil
+        if origin == .stored {
+            storedName = StoredName.name(for: name)
+            rememberFile()
+        }
     }
 
     /// Takes over a socket that listens already; `address` is as in `FPM_SOCKETS`.
     init(inherited descriptor: CInt, address: ByteString) {
         self.descriptor = SharedDescriptor(adopting: descriptor)
         name = address
+        origin = .own
         if case .host = ListenAddress(address), !address.isAbsolutePath { path = nil } else { path = address }
     }
 
@@ -59,9 +88,20 @@ public final class Listener {
     /// Says that this socket is kept.
     func announce(to log: Log) { log.notice("using inherited socket fd=\(descriptor.rawValue), \"\(name)\"") }
 
-    /// Removes the socket file.
+    /// Removes the socket file, if it is this service's.
     func unlinkPath() {
+        if case .socketUnit = origin { return }
         if let path { unlink(path.description) }
+    }
+
+    /// Whether this is the socket of a `listen` address.
+    func isAt(_ address: ListenAddress) -> Bool {
+        switch address {
+        case .unix(let path): path == name
+        case .port(let port): name == ":::\(port)" || name == "0.0.0.0:\(port)"
+        case .host(let host, let port): Listener.names(host, port).contains(name)
+        case .invalidPort: false
+        }
     }
 
     private static func boundName(_ descriptor: CInt) -> ByteString {

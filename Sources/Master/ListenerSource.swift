@@ -4,12 +4,19 @@ internal import Logging
 /// Where the listeners of a generation come from: those that exist already, found by their address, and new ones.
 struct ListenerSource {
     private let existing: [ByteString: Listener]
+    /// Those of socket units that are named after a pool.
+    private let named: [ByteString: Listener]
     private(set) var bound: [Listener] = []
     /// Existing ones that are used again, with what their pool wants of them.
     private(set) var kept: [(listener: Listener, pool: ByteString, access: SocketAccess)] = []
 
     init(existing: [Listener]) {
         self.existing = Dictionary(existing.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        var named: [ByteString: Listener] = [:]
+        for listener in existing {
+            if case .socketUnit(let name) = listener.origin { named[name] = named[name] ?? listener }
+        }
+        self.named = named
     }
 
     /// The listener for a pool's `listen` address.
@@ -21,7 +28,7 @@ struct ListenerSource {
         users: some ConfigurationHost
     ) throws(Listener.Unavailable) -> Listener {
         warnOfShortQueue(settings, log, users)
-        if !existing.isEmpty, let again = reusable(settings.listen) {
+        if !existing.isEmpty, let again = reusable(settings.listen) ?? named[settings.name] {
             kept.append((again, settings.name, try SocketAccess(settings, log: log, users: users)))
             return again
         }

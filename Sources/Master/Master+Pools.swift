@@ -27,11 +27,11 @@ extension Master {
         }
     }
 
-    /// Removes the files of sockets that none of the pools has.
+    /// Gives up the sockets that none of the pools has: their files go, and systemd's copies.
     func unlinkUnused(_ listeners: [Listener], besides pools: [Pool]) {
         guard !listeners.isEmpty else { return }
         let used = Set(pools.flatMap { $0.listeners.map(ObjectIdentifier.init) })
-        for listener in listeners where !used.contains(ObjectIdentifier(listener)) { listener.unlinkPath() }
+        for listener in listeners where !used.contains(ObjectIdentifier(listener)) { forget(listener) }
     }
 
     // MARK: - Warm zygotes

@@ -18,6 +18,8 @@ extension Master {
         case .serving: break
         }
         reloadBegan()
+        // First of all: where systemd has sent the signal it waits for this, and then for the end of the reload.
+        systemd.reloading()
         if startUpgrade() { return }
         let outcome = options.reload()
         for line in outcome.diagnostics where line.level > .debug {
@@ -26,7 +28,6 @@ extension Master {
         guard let fresh = outcome.configuration else {
             return refuseReload("the new configuration is not valid")
         }
-        systemd.reloading()
         log.notice(
             "reloading: new generation of \(fresh.pools.count) pool(s) from \(options.configurationPath)"
         )
@@ -160,6 +161,7 @@ extension Master {
         reloadsDone += 1
         lastReloadWorked = true
         state = .serving
+        storeListeners()
         log.notice("fpm is running, pid \(ProcessID.current)")
         announceReady()
         reloadEnded(refusal: nil)

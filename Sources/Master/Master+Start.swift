@@ -149,8 +149,9 @@ extension Master {
     func announceReady() {
         log.notice("ready to handle connections")
         log.releaseOutput()
-        switch systemd.ready() {
-        case .failed(let reason): log.warning("failed to notify start to systemd: \(reason)")
+        switch systemd.ready(status: "Ready to handle connections") {
+        case .failed(let code):
+            log.warning("failed to notify start to systemd: \(String(cString: strerror(code)))")
         case .sent, .absent: log.debug("have notify start to systemd")
         }
         scheduleSystemd()

@@ -20,14 +20,17 @@ extension Master {
         state = .stopping(graceful: graceful)
         if isFirst { systemd.stopping() }
         tickDeadline = nil
-        systemdDeadline = nil
+        extendTimeout()
         let patience = configuration.global.processControlTimeout
         for pool in pools {
             pool.statusListener?.stop()
-            pool.drain(servesWaiting: graceful && patience > .zero)
+            pool.drain(
+                servesWaiting: graceful && patience > .zero,
+                acceptsWaiting: pool.listeners.allSatisfy { !isKept($0) }
+            )
             keepDraining(pool)
-            // Web servers see at once that nobody listens here any more.
-            for listener in pool.listeners { listener.unlinkPath() }
+            // Web servers see at once that nobody listens here any more; what systemd keeps is a successor's.
+            for listener in pool.listeners where !isKept(listener) { listener.unlinkPath() }
         }
         use([])
         for pool in drainingPools.values { pool.end(graceful ? .quit : .terminate, patience: patience) }
@@ -43,6 +46,7 @@ extension Master {
         if let path = configuration.global.pidFile, isOwn(path), unlink(path.description) != 0 {
             log.warning("Unable to remove the PID file (\(path)).: \(describe(currentErrno))")
         }
+        systemd.flush()
         reactor.stop()
     }
 }

@@ -67,7 +67,9 @@ public final class Master<Host: ConfigurationHost> {
     static var helperPatience: Duration { .seconds(5) }
     var helperDeadlines: [ProcessID: Reactor.Deadline] = [:]
     var systemdDeadline: Reactor.Deadline?
-    let systemd = SystemdNotifier()
+    let systemd: SystemdNotifier
+    /// Whether systemd keeps copies of the listeners: FDSTORE is how many it keeps at most (systemd.exec(5)).
+    let storesListeners: Bool
     static var reapedAtOnce: Int { 128 }
     var reapDeadline: Reactor.Deadline?
     var reload: Reload?
@@ -109,6 +111,10 @@ public final class Master<Host: ConfigurationHost> {
         self.log = log
         reactor = try Reactor()
         logPump = LogPump(log: log, reactor: reactor)
+        systemd = SystemdNotifier(reactor: reactor)
+        let kept = getenv("FDSTORE").flatMap { Int(String(cString: $0)) } ?? 0
+        storesListeners = systemd.isListening && kept > 0
+        unsetenv("FDSTORE")
         cepoll_default_dispositions()
         let handled = [SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD]
         signals = OwnedDescriptor(
@@ -131,10 +137,13 @@ public final class Master<Host: ConfigurationHost> {
         guard watchSignals() else { return fail() }
         do {
             let inherited = InheritedSockets.take(log: log)
+            guard let activated = ActivationSockets.take(log: log),
+                ActivationSockets.agree(activated, with: configuration.pools, log: log)
+            else { return fail() }
             let made = try makePools(
                 configuration.pools,
                 in: Generation(configuration.global),
-                reusing: inherited
+                reusing: inherited + activated
             )
             use(made.pools)
             let metrics = try makeMetricsListener(configuration.global, inherited: inherited)
@@ -144,6 +153,7 @@ public final class Master<Host: ConfigurationHost> {
             for listener in inherited where !kept.contains(ObjectIdentifier(listener)) {
                 listener.unlinkPath()
             }
+            adopt(made.source, activated)
         } catch { return fail() }
         guard writePIDFile() else { return fail() }
         if let mechanism = configuration.global.eventsMechanism, mechanism != "epoll" {
@@ -154,6 +164,7 @@ public final class Master<Host: ConfigurationHost> {
         options.onRunning()
         log.holdOutput()
         holdDeadline = reactor.after(Self.longestHold) { [weak self] in self?.log.releaseOutput() }
+        extendTimeout()
         unreadyPools = pools.count
         openControl()
         for pool in pools {

@@ -259,11 +259,16 @@ final class Pool {
     ///
     /// - Parameter servesWaiting: Workers are to serve what waits before they leave (a graceful stop); otherwise a
     ///   successor takes it over.
-    func drain(servesWaiting: Bool = false) {
+    /// - Parameter acceptsWaiting: Also what has not been accepted; otherwise it is the next process's.
+    func drain(servesWaiting: Bool = false, acceptsWaiting: Bool = true) {
         guard state != .draining else { return }
         state = .draining
         watch.stop()
-        if servesWaiting { watch.acceptAll() } else { madeQueue?.takeBack() }
+        if !servesWaiting {
+            madeQueue?.takeBack()
+        } else if acceptsWaiting {
+            watch.acceptAll()
+        }
         if listener.pool === self { listener.pool = nil }
         backoffDeadline = nil
         zygoteRetry = nil

@@ -1,57 +1,127 @@
-internal import CEpoll
 internal import CSystemd
+internal import DequeModule
 internal import Glibc
+internal import Reactor
 internal import Syscalls
 
 /// Talks to systemd through NOTIFY_SOCKET, as sd_notify(3) says; silent where there is none.
+///
+/// Never waits for systemd. A message that it does not take is kept, in order, and sent again; of status lines only
+/// the last one is worth that.
 final class SystemdNotifier {
+    private static let pause = Duration.milliseconds(50)
+    /// Each is about a start, a reload, a stop or a listener; more wait only if systemd has stopped for good.
+    private static let mostKept = 4096
+
+    private struct Message {
+        let text: String
+        let descriptor: SharedDescriptor?
+    }
+
+    private let path: String?
+    private let socket: SharedDescriptor?
+    private let reactor: Reactor
+    private var waiting = Deque<Message>()
+    private var retry: Reactor.Deadline?
+    private var requestsBefore = 0
+
+    /// Whether there is a NOTIFY_SOCKET.
+    var isListening: Bool { path != nil }
+
+    init(reactor: Reactor) {
+        self.reactor = reactor
+        let named = getenv("NOTIFY_SOCKET").map { String(cString: $0) }
+        let number = named == nil ? -1 : csystemd_socket()
+        path = number < 0 ? nil : named
+        socket = number < 0 ? nil : SharedDescriptor(adopting: number)
+    }
+
     enum Outcome {
         case sent, absent
-        case failed(String)
+        case failed(CInt)
     }
 
-    /// What the status line shows.
-    struct Figures {
-        var active = 0
-        var idle = 0
-        var requests = 0
-        var slow = 0
+    func ready(status: String) -> Outcome {
+        notify(SystemdMessage.ready(process: ProcessID.current.description, status: status))
     }
 
-    private var requestsBefore = 0
-    /// Whether there is a NOTIFY_SOCKET.
-    let isListening = getenv("NOTIFY_SOCKET") != nil
-
-    func ready() -> Outcome {
-        notify("READY=1\nSTATUS=Ready to handle connections\nMAINPID=\(ProcessID.current)")
-    }
-
-    func status(_ figures: Figures, interval: Duration, answersWatchdog: Bool) {
-        let seconds = Double(interval.nanoseconds) / 1e9
-        // The figures come from pages that workers can write: nothing here may overflow.
-        let rate = Double(max(0, figures.requests &- requestsBefore)) / seconds
+    /// Sends the status line, if nothing of more weight is stuck, and says that the loop turns.
+    func status(_ figures: SystemdMessage.Figures, interval: Duration, answersWatchdog: Bool) {
+        let text = SystemdMessage.status(figures, requestsBefore: requestsBefore, interval: interval)
         requestsBefore = figures.requests
-        let hundredths = Int(min(rate * 100, 1e15))
-        let fraction = String(hundredths % 100)
-        let traffic = "\(hundredths / 100)." + (fraction.count < 2 ? "0" : "") + fraction
-        let ping = answersWatchdog ? "WATCHDOG=1\n" : ""
-        _ = notify(
-            "READY=1\n\(ping)STATUS=Processes active: \(figures.active), idle: \(figures.idle), Requests: \(figures.requests), slow: \(figures.slow), Traffic: \(traffic)req/sec"
-        )
+        guard waiting.isEmpty else { return }
+        _ = send(Message(text: (answersWatchdog ? "WATCHDOG=1\n" : "") + text, descriptor: nil))
     }
 
-    func reloading() {
-        _ = notify("RELOADING=1\nMONOTONIC_USEC=\(MonotonicTime.now.nanoseconds / 1000)\nSTATUS=Reloading")
+    /// Says that the loop turns.
+    func watchdog() { _ = send(Message(text: "WATCHDOG=1", descriptor: nil)) }
+
+    func reloading() { _ = notify(SystemdMessage.reloading(at: Int64(clamping: MonotonicTime.now.nanoseconds / 1000))) }
+
+    func reloadRefused(_ reason: String) { _ = notify(SystemdMessage.reloadRefused(reason)) }
+
+    func stopping() { _ = notify(SystemdMessage.stopping) }
+
+    func extend(by patience: Duration) { _ = notify(SystemdMessage.extend(by: patience)) }
+
+    func store(_ descriptor: SharedDescriptor, name: String) {
+        _ = notify(SystemdMessage.store(name), descriptor)
     }
 
-    func reloadRefused(_ reason: String) { _ = notify("READY=1\nSTATUS=Reload refused: \(reason)") }
+    func remove(_ name: String) { _ = notify(SystemdMessage.remove(name)) }
 
-    func stopping() { _ = notify("STOPPING=1\nSTATUS=Stopping") }
+    /// Sends what still waits, without waiting for it; for the end of the process.
+    func flush() {
+        while let next = waiting.first {
+            if case .failed = send(next) { return }
+            waiting.removeFirst()
+        }
+        retry = nil
+    }
 
-    private func notify(_ state: String) -> Outcome {
-        let result = csystemd_notify(state)
-        if result > 0 { return .sent }
-        return result == 0 ? .absent : .failed(String(cString: strerror(-result)))
+    private func notify(_ text: String, _ descriptor: SharedDescriptor? = nil) -> Outcome {
+        let message = Message(text: text, descriptor: descriptor)
+        flush()
+        guard waiting.isEmpty else {
+            keep(message)
+            return .sent
+        }
+        let outcome = send(message)
+        if case .failed(EAGAIN) = outcome {
+            keep(message)
+            return .sent
+        }
+        return outcome
+    }
+
+    private func keep(_ message: Message) {
+        guard waiting.count < Self.mostKept else { return }
+        waiting.append(message)
+        arm()
+    }
+
+    private func arm() {
+        retry = reactor.after(Self.pause) { [weak self] in
+            guard let self else { return }
+            flush()
+            if !waiting.isEmpty { arm() }
+        }
+    }
+
+    private func send(_ message: Message) -> Outcome {
+        guard let socket, let path else { return .absent }
+        let bytes = Array(message.text.utf8)
+        let result = bytes.withUnsafeBytes { buffer -> CInt in
+            guard let base = buffer.baseAddress else { return 0 }
+            return csystemd_send(
+                socket.rawValue,
+                path,
+                base,
+                buffer.count,
+                message.descriptor?.rawValue ?? -1
+            )
+        }
+        return result == 0 ? .sent : .failed(errno)
     }
 }
 
