@@ -89,7 +89,7 @@ let package = Package(
 
         // The programs.
         .executableTarget(
-            name: "FPMd", dependencies: ["Master", "Channel", "Configuration", "Logging", "Syscalls", "CEpoll"], swiftSettings: strict),
+            name: "FPMd", dependencies: ["Master", "Channel", "Configuration", "Logging", "Syscalls", "CEpoll", "CSystemd"], swiftSettings: strict),
         .executableTarget(
             name: "FPMdPHP", dependencies: ["Zygote", "Syscalls", "CPHP", "CEpoll"], swiftSettings: strict),
         .executableTarget(
@@ -125,6 +125,7 @@ let package = Package(
             name: "MasterTests",
             dependencies: ["Master", "Reactor", "Channel", "FastCGI", "Configuration", "CEpoll", "Syscalls", system],
             swiftSettings: strict),
+        .testTarget(name: "SystemdTests", dependencies: ["Master", "Configuration", "Logging"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["TestSupport"], swiftSettings: strict),
         .testTarget(name: "ParityTests", dependencies: ["TestSupport"], swiftSettings: strict),
         .testTarget(

@@ -7,7 +7,7 @@ public import Configuration
 /// refer to something else in the state are checked when it is read.
 public struct TakeoverState: Equatable {
     /// An image that says another number has another layout.
-    public static let version = 1
+    public static let version = 2
 
     /// The soft limit of open files for children, and the master's own.
     public var childFileLimit = 0
@@ -31,6 +31,11 @@ public struct TakeoverState: Equatable {
         public var descriptor = -1
         public var name = ByteString()
         public var path: ByteString?
+        /// Whether it came from systemd's store, or with a socket unit of this name.
+        public var wasStored = false
+        public var socketUnit: ByteString?
+        /// The name of systemd's copy, if it has one.
+        public var storedName: ByteString?
         /// The socket file, for the check that the path still names it.
         public var hasFile = false
         public var device = 0

@@ -94,6 +94,8 @@ public enum LogRole: Hashable, Sendable {
     /// `error_log = syslog`; the path is `syslog.ident`. Lines php-fpm prints on stderr from now on, until
     /// start-up is complete, have the form `[LEVEL] message`.
     case syslog(facility: Int)
+    /// `error_log = journald` or `access.log = journald`.
+    case journal
     /// `access.log` of the pool named.
     case accessLog(pool: ByteString)
     /// `slowlog` of the pool named, only opened for a check.

@@ -4,11 +4,12 @@ extension GlobalSettings {
     // swift-format-ignore
     static let table: [DirectiveRow<GlobalSettings>] = [
         row("pid", .text(\.pidFile), "none", "File for the master's process id."),
-        row("error_log", .text(\.errorLog), "log/php-fpm.log", "File for the error log or `syslog`."),
+        row("error_log", .text(\.errorLog), "log/php-fpm.log", "File for the error log, `syslog` or `journald`."),
         row("syslog.ident", .text(\.syslogIdent), "php-fpm", "Name in front of lines in syslog."),
         row("syslog.facility", .facility(\.syslogFacility), "daemon", "Facility of lines in syslog."),
         row("log_buffering", .boolean(\.logBuffering), "yes", "Write each log line at once."),
         row("log_level", .logLevel(\.logLevel), "notice", "Least severity that is logged."),
+        row("log_format", .text(\.logFormat), "text", "`text`, or `json` for a JSON object a line.", dump: .whenSet),
         row("log_limit", .integer(\.logLimit), "1024", "Bytes of a log line; worker output wraps."),
         row(
             "emergency_restart_interval", .seconds(\.emergencyRestartInterval), "0",

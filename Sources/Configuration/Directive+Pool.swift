@@ -51,7 +51,7 @@ extension PoolSettings {
 
     // swift-format-ignore
     private static let requests: [DirectiveRow<PoolSettings>] = [
-        row("access.log", .text(\.accessLog), "none", "File for the access log."),
+        row("access.log", .text(\.accessLog), "none", "File for the access log, or `journald`."),
         row("access.format", .text(\.accessFormatText), "%R - %u %t \"%m %r\" %s", "Form of its lines."),
         row("access.suppress_path", .paths(\.suppressedPaths), "none", "Path whose success is not logged."),
         row("slowlog", .text(\.slowLog), "none", "File for traces of slow requests."),

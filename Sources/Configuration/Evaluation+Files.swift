@@ -3,7 +3,7 @@ extension Evaluation {
     mutating func checkLogs(_ index: Int) throws(Refusal) {
         let pool = pools[index].settings
         if let path = pool.accessLog, !path.isEmpty {
-            pools[index].settings.accessLog = expand(path, in: pool)
+            if !pool.logsAccessToJournal { pools[index].settings.accessLog = expand(path, in: pool) }
             pools[index].settings.accessFormatText = pool.accessFormatText ?? "%R - %u %t \"%m %r\" %s"
         }
         let slowLog = pool.slowLog.flatMap { $0.isEmpty ? nil : expand($0, in: pool) }
@@ -131,7 +131,7 @@ extension Evaluation {
         for pool in pools.map(\.settings) {
             guard let path = pool.accessLog else { continue }
             do throws(SystemError) {
-                try host.openLog(path, as: .accessLog(pool: pool.name))
+                try host.openLog(path, as: pool.logsAccessToJournal ? .journal : .accessLog(pool: pool.name))
             } catch {
                 throw refuse(.error, "failed to open access log (\(path)): \(reason(error))")
             }

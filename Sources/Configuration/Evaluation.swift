@@ -84,7 +84,13 @@ extension Evaluation {
         global.syslogIdent = global.syslogIdent ?? "php-fpm"
         if global.syslogFacility < 0 { global.syslogFacility = 24 }
         let errorLog = global.errorLog ?? "log/php-fpm.log"
-        global.errorLog = errorLog.equalsIgnoringCase("syslog") ? errorLog : expandGlobal(errorLog)
+        let isWord = errorLog.equalsIgnoringCase("syslog") || errorLog.equalsIgnoringCase("journald")
+        global.errorLog = isWord ? errorLog : expandGlobal(errorLog)
+        if let format = global.logFormat,
+            !format.equalsIgnoringCase("text"), !format.equalsIgnoringCase("json")
+        {
+            throw refuse(.error, "log_format: expected text or json, found \"\(format)\"")
+        }
     }
 
     /// A watchdog that systemd asks for replaces `systemd_interval`.
@@ -113,6 +119,8 @@ extension Evaluation {
         do throws(SystemError) {
             if global.logsToSyslog {
                 try host.openLog(global.syslogIdent ?? "", as: .syslog(facility: global.syslogFacility))
+            } else if global.logsToJournal {
+                try host.openLog(path, as: .journal)
             } else {
                 try host.openLog(path, as: .errorLog)
             }

@@ -5,7 +5,8 @@ public struct GlobalSettings: Sendable {
     /// `pid`: file for the master's process id; nil for none.
     public var pidFile: ByteString?
 
-    /// `error_log`: an expanded path, or `syslog` in any case (see ``logsToSyslog``).
+    /// `error_log`: an expanded path, or `syslog` or `journald` in any case (see ``logsToSyslog`` and
+    /// ``logsToJournal``).
     public var errorLog: ByteString?
 
     /// `syslog.ident`: name in front of syslog lines.
@@ -16,6 +17,9 @@ public struct GlobalSettings: Sendable {
 
     /// `log_buffering`: one write per line.
     public var logBuffering = true
+
+    /// `log_format`: `text` or `json`, checked by the load.
+    public var logFormat: ByteString?
 
     /// `log_level` as given; nil when unset, see ``effectiveLogLevel``.
     public var logLevel: LogLevel?
@@ -77,6 +81,12 @@ public struct GlobalSettings: Sendable {
 
     /// Whether `error_log` selects syslog instead of a file.
     public var logsToSyslog: Bool { errorLog?.equalsIgnoringCase("syslog") ?? false }
+
+    /// Whether `error_log` selects the journal instead of a file.
+    public var logsToJournal: Bool { errorLog?.equalsIgnoringCase("journald") ?? false }
+
+    /// Whether lines in files and on stderr are JSON objects.
+    public var logsAsJSON: Bool { logFormat?.equalsIgnoringCase("json") ?? false }
 
     /// The least severity to log: `notice` when `log_level` is unset.
     public var effectiveLogLevel: LogLevel { logLevel ?? .notice }

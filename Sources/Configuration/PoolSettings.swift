@@ -204,6 +204,9 @@ extension PoolSettings {
         return hidden
     }
 
+    /// Whether `access.log` selects the journal instead of a file.
+    public var logsAccessToJournal: Bool { accessLog?.equalsIgnoringCase("journald") ?? false }
+
     /// `listen.mode` as permission bits; 0660 by default.
     public var listenMode: UInt32 { listenModeText.map { cOctal($0.bytes[...]) } ?? 0o660 }
 

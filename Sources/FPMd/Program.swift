@@ -120,6 +120,8 @@ enum Program {
         let global = configuration.global
         log.level = global.effectiveLogLevel
         log.limit = global.logLimit
+        log.format = global.logsAsJSON ? .json : .text
+        if global.logsToJournal { log.use(.journal) }
         if global.logsToSyslog {
             log.openSyslog(
                 ident: global.syslogIdent?.description ?? "php-fpm",

@@ -1,4 +1,5 @@
 internal import CEpoll
+internal import CSystemd
 internal import Configuration
 internal import Glibc
 internal import Logging
@@ -112,6 +113,13 @@ final class SystemHost: ConfigurationHost {
     }
 
     func openLog(_ path: ByteString, as role: LogRole) throws(SystemError) {
+        if case .journal = role {
+            // Without journald nothing would ever be logged: better said now.
+            let descriptor = csystemd_connect(Log.journalPath)
+            guard descriptor >= 0 else { throw SystemError(code: errno) }
+            close(descriptor)
+            return
+        }
         let descriptor = cepoll_open_append(path.description)
         guard descriptor >= 0 else { throw SystemError(code: errno) }
         if opensLogs, case .errorLog = role {

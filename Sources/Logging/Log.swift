@@ -1,4 +1,5 @@
 internal import CEpoll
+internal import CSystemd
 public import Configuration
 internal import Glibc
 public import Syscalls
@@ -16,12 +17,33 @@ public final class Log {
         case file(path: ByteString, descriptor: SharedDescriptor)
         /// syslog(3).
         case syslog
+        /// journald, in its own protocol.
+        case journal
+    }
+
+    /// The form of lines in files and on stderr.
+    public enum Format: Sendable {
+        /// php-fpm's.
+        case text
+        /// A JSON object each.
+        case json
     }
 
     /// Least severity that is written.
     public var level = LogLevel.notice
     /// `log_limit`.
     public var limit = 1024
+    /// `log_format`.
+    public var format = Format.text
+    /// Whether lines have fields: then output of other processes is given line by line, undecorated
+    /// (``writeOutput(_:_:_:)``).
+    public var isStructured: Bool {
+        switch destination {
+        case .standardError, .file: format == .json
+        case .syslog: false
+        case .journal: true
+        }
+    }
     /// `log_buffering`: kept for its meaning to worker output; lines are always one write.
     public private(set) var destination = Destination.standardError
     private var alsoStandardError = true
@@ -78,16 +100,28 @@ public final class Log {
         if way.isWaiting { onWaiting() }
     }
 
-    private func toStandardError(_ line: [UInt8]) {
-        let way =
-            standardError
-            ?? LogOutlet(
+    /// stderr is connected to journald.
+    private var prefixesPriority = false
+
+    private func isJournal(_ descriptor: CInt) -> Bool {
+        getenv("JOURNAL_STREAM").map { csystemd_is_journal_stream(descriptor, $0) == 1 } ?? false
+    }
+
+    private func toStandardError(_ line: [UInt8], _ severity: LogLevel) {
+        let way: LogOutlet
+        if let standardError {
+            way = standardError
+        } else {
+            way = LogOutlet(
                 STDERR_FILENO,
                 keeping: nil,
                 describeLoss: { [weak self] in self?.lossLine($0) ?? [] }
             )
-        standardError = way
-        put(line, way)
+            standardError = way
+            prefixesPriority = isJournal(STDERR_FILENO)
+        }
+        // journald takes the priority from there, and the number off.
+        put(prefixesPriority ? Array("<\(severity.priority)>".utf8) + line : line, way)
     }
 
     private func toFile(_ line: [UInt8], _ file: SharedDescriptor) {
@@ -102,7 +136,7 @@ public final class Log {
         put(line, way)
     }
 
-    private func lossLine(_ count: Int) -> [UInt8] { format(.warning, lossMessage(count)) }
+    private func lossLine(_ count: Int) -> [UInt8] { format(.warning, lossMessage(count), nil) }
 
     private func lossMessage(_ count: Int) -> ByteString {
         "\(count) log line(s) lost: what reads or stores this log did not take them"
@@ -131,14 +165,14 @@ public final class Log {
         standardError = nil
     }
 
-    /// Makes stderr of this process the log file, so that what libraries write there is not lost; with syslog(3) it
-    /// leads nowhere.
+    /// Makes stderr of this process the log file, so that what libraries write there is not lost; with syslog(3) and
+    /// the journal it leads nowhere.
     public func tieStandardError() {
         guard !isPinnedToStandardError, !alsoStandardError else { return }
         switch destination {
         case .standardError: return
         case .file(_, let file): replaceStandardError(file.rawValue)
-        case .syslog:
+        case .syslog, .journal:
             let null = open("/dev/null", O_WRONLY | O_CLOEXEC)
             guard null >= 0 else { return }
             replaceStandardError(null)
@@ -175,31 +209,54 @@ public final class Log {
     public var observer: ((LogLevel, ByteString) -> Void)?
 
     /// Writes one line if its severity passes ``level``.
-    public func write(_ severity: LogLevel, _ message: ByteString) {
+    public func write(_ severity: LogLevel, _ message: ByteString, _ context: LogContext? = nil) {
         observer?(severity, message)
         guard severity >= level else { return }
-        if case .syslog = destination {
-            writeToSyslog(severity, message)
-            if !alsoStandardError { return }
-        }
-        let line = format(severity, message)
         switch destination {
-        case .standardError: toStandardError(line)
+        case .standardError: toStandardError(format(severity, message, context), severity)
         case .file(_, let file):
+            let line = format(severity, message, context)
             toFile(line, file)
-            if alsoStandardError, severity >= .notice { toStandardError(line) }
-        case .syslog: if severity >= .notice { toStandardError(line) }
+            if alsoStandardError, severity >= .notice { toStandardError(line, severity) }
+        case .syslog:
+            writeToSyslog(severity, message)
+            copyToStandardError(severity, message, context)
+        case .journal:
+            writeToJournal(severity, message, context)
+            // Not twice into the same journal.
+            if !isJournal(STDERR_FILENO) { copyToStandardError(severity, message, context) }
         }
     }
 
-    private func format(_ severity: LogLevel, _ message: ByteString) -> [UInt8] {
-        LogLine.format(time: timestamp(), level: severity, message: message, limit: limit)
+    private func copyToStandardError(_ severity: LogLevel, _ message: ByteString, _ context: LogContext?) {
+        guard alsoStandardError, severity >= .notice else { return }
+        toStandardError(format(severity, message, context), severity)
+    }
+
+    private func format(_ severity: LogLevel, _ message: ByteString, _ context: LogContext?) -> [UInt8] {
+        switch format {
+        case .text: LogLine.format(time: timestamp(), level: severity, message: message, limit: limit)
+        case .json:
+            JSONLine.format(
+                microseconds: cepoll_realtime_us(),
+                level: severity,
+                message: message,
+                context: context
+            )
+        }
     }
 
     // MARK: - Output of other processes
 
+    /// A line of another process.
+    private enum Output {
+        /// Finished, with its newline.
+        case raw([UInt8])
+        case line(LogLevel, ByteString, LogContext?)
+    }
+
     /// What other processes wrote while the service starts.
-    private var held: [[UInt8]] = []
+    private var held: [Output] = []
     private var holdsOutput = false
     private static let mostHeld = 256
 
@@ -210,32 +267,50 @@ public final class Log {
     public func releaseOutput() {
         guard holdsOutput else { return }
         holdsOutput = false
-        for line in held { writeRaw(line) }
+        for output in held { write(output) }
         held = []
     }
 
     /// Writes bytes that are a finished line already (worker output).
-    public func writeRaw(_ line: [UInt8]) {
+    public func writeRaw(_ line: [UInt8]) { write(.raw(line)) }
+
+    /// Writes one line of another process's output if `severity` passes ``level``.
+    public func writeOutput(_ severity: LogLevel, _ message: ByteString, _ context: LogContext? = nil) {
+        observer?(severity, message)
+        guard severity >= level else { return }
+        write(.line(severity, message, context))
+    }
+
+    private func write(_ output: Output) {
         if holdsOutput {
-            held.append(line)
+            held.append(output)
             if held.count >= Self.mostHeld { releaseOutput() }
             return
         }
+        let (severity, message, context): (LogLevel, ByteString, LogContext?)
+        switch output {
+        case .line(let level, let text, let facts): (severity, message, context) = (level, text, facts)
+        case .raw(let line):
+            // Made for plain text, before the log was anything else.
+            let (level, text) = SyslogFormat.parse(line)
+            (severity, message, context) = (level, text, nil)
+        }
         switch destination {
-        case .standardError: toStandardError(line)
-        case .file(_, let file): toFile(line, file)
-        case .syslog:
-            let (severity, message) = SyslogFormat.parse(line)
-            writeToSyslog(severity, message)
+        case .standardError: toStandardError(bytes(of: output, severity, message, context), severity)
+        case .file(_, let file): toFile(bytes(of: output, severity, message, context), file)
+        case .syslog: writeToSyslog(severity, message)
+        case .journal: writeToJournal(severity, message, context)
         }
     }
 
-    /// Writes one line of another process's output if `severity` passes ``level``.
-    public func writeOutput(_ severity: LogLevel, _ message: ByteString) {
-        observer?(severity, message)
-        guard severity >= level else { return }
-        if case .syslog = destination { return writeToSyslog(severity, message) }
-        writeRaw(format(severity, message))
+    private func bytes(
+        of output: Output,
+        _ severity: LogLevel,
+        _ message: ByteString,
+        _ context: LogContext?
+    ) -> [UInt8] {
+        if case .raw(let line) = output, format == .text { return line }
+        return format(severity, message, context)
     }
 
     /// The time in the form of this log's lines, for lines that are built elsewhere.
@@ -248,17 +323,17 @@ public final class Log {
     }
 
     /// DEBUG: decisions.
-    public func debug(_ message: @autoclosure () -> ByteString) {
-        if level <= .debug { write(.debug, message()) }
+    public func debug(_ message: @autoclosure () -> ByteString, _ context: @autoclosure () -> LogContext? = nil) {
+        if level <= .debug { write(.debug, message(), context()) }
     }
     /// NOTICE: life cycle.
-    public func notice(_ message: ByteString) { write(.notice, message) }
+    public func notice(_ message: ByteString, _ context: LogContext? = nil) { write(.notice, message, context) }
     /// WARNING: capacity, or a lost request.
-    public func warning(_ message: ByteString) { write(.warning, message) }
+    public func warning(_ message: ByteString, _ context: LogContext? = nil) { write(.warning, message, context) }
     /// ERROR: someone should act.
-    public func error(_ message: ByteString) { write(.error, message) }
+    public func error(_ message: ByteString, _ context: LogContext? = nil) { write(.error, message, context) }
     /// ALERT: the service cannot run.
-    public func alert(_ message: ByteString) { write(.alert, message) }
+    public func alert(_ message: ByteString, _ context: LogContext? = nil) { write(.alert, message, context) }
 
     private func writeToSyslog(_ severity: LogLevel, _ message: ByteString) {
         let way =
@@ -275,6 +350,32 @@ public final class Log {
             )
         outlet = way
         put(syslog.datagram(severity, message), way)
+    }
+
+    // MARK: - Journal
+
+    /// Where journald listens; one in a container has the same.
+    public static let journalPath = "/run/systemd/journal/socket"
+
+    private func writeToJournal(_ severity: LogLevel, _ message: ByteString, _ context: LogContext?) {
+        let way =
+            outlet
+            ?? LogOutlet(
+                connecting: {
+                    let socket = csystemd_connect(Self.journalPath)
+                    return socket < 0 ? nil : SharedDescriptor(adopting: socket)
+                },
+                describeLoss: { [weak self] count in
+                    guard let self else { return [] }
+                    return entry(.warning, lossMessage(count), nil)
+                }
+            )
+        outlet = way
+        put(entry(severity, message, context), way)
+    }
+
+    private func entry(_ severity: LogLevel, _ message: ByteString, _ context: LogContext?) -> [UInt8] {
+        JournalEntry(message, priority: severity.priority, identifier: "fpmd", context: context).bytes
     }
 }
 

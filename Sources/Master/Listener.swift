@@ -67,12 +67,18 @@ public final class Listener {
     }
 
     /// Takes over a socket with all that was known of it.
-    init(taking descriptor: CInt, name: ByteString, path: ByteString?, file: (device: UInt64, inode: UInt64)?)
-    {
+    init(
+        taking descriptor: CInt,
+        name: ByteString,
+        path: ByteString?,
+        file: (device: UInt64, inode: UInt64)?,
+        origin: Origin
+    ) {
         self.descriptor = SharedDescriptor(adopting: descriptor)
         self.name = name
         self.path = path
         self.file = file
+        self.origin = origin
     }
 
     var isTCP: Bool { path == nil }
@@ -213,7 +219,8 @@ public final class Listener {
         let access = try SocketAccess(pool, log: log, users: users)
         guard path.count <= 107 else {
             log.error(
-                "[pool \(pool.name)] cannot bind to UNIX socket '\(path)' as path is too long (found length: \(path.count), maximal length: 107)"
+                "[pool \(pool.name)] cannot bind to UNIX socket '\(path)' as path is too long (found length: \(path.count), maximal length: 107)",
+                .pool(pool.name)
             )
             throw Unavailable()
         }

@@ -13,6 +13,7 @@ extension Master {
         let global = configuration.global
         log.level = global.effectiveLogLevel
         log.limit = global.logLimit
+        log.format = global.logsAsJSON ? .json : .text
         applyLog(global)
         openControl()
         if global.pidFile != former.pidFile {
@@ -29,7 +30,7 @@ extension Master {
         if isFileLimitNew || isCoreLimitNew { _ = applyLimits() }
     }
 
-    /// The error log of the new configuration, also where it is syslog now, or was.
+    /// The error log of the new configuration, also where it is syslog or the journal now, or was.
     private func applyLog(_ global: GlobalSettings) {
         guard !log.isPinnedToStandardError else { return }
         if global.logsToSyslog {
@@ -39,6 +40,7 @@ extension Master {
             )
             return log.use(.syslog)
         }
+        if global.logsToJournal { return log.use(.journal) }
         guard let path = global.errorLog else { return }
         let descriptor = cepoll_open_append(path.description)
         guard descriptor >= 0 else {

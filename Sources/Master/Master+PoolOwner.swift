@@ -107,7 +107,7 @@ extension Master: PoolOwner {
 
     func poolFailed(_ pool: Pool, _ reason: ByteString) {
         log.releaseOutput()
-        log.error("[pool \(pool.name)] cannot start: \(reason)")
+        log.error("[pool \(pool.name)] cannot start: \(reason)", .pool(pool.name))
         switch state {
         case .starting:
             log.error("FPM initialization failed")

@@ -1,4 +1,5 @@
 internal import CEpoll
+internal import CSystemd
 internal import Channel
 internal import Configuration
 internal import Glibc
@@ -106,18 +107,13 @@ extension Master {
                 identity: identity,
                 generation: generation,
                 listener: listener,
-                accessLog: try settings.accessLog.map { path throws(Errno) in try openAppending(path) },
+                accessLog: try settings.openAccessLog(),
                 owner: self
             )
         } catch {
-            log.error("[pool \(settings.name)] cannot be set up: \(describe(error))")
+            log.error("[pool \(settings.name)] cannot be set up: \(describe(error))", .pool(settings.name))
             throw Listener.Unavailable()
         }
-    }
-
-    private func openAppending(_ path: ByteString) throws(Errno) -> SharedDescriptor {
-        let text = path.description
-        return SharedDescriptor(adopting: try retryingOnInterrupt { cepoll_open_append(text) })
     }
 
     func writePIDFile() -> Bool {
@@ -155,5 +151,19 @@ extension Master {
         case .sent, .absent: log.debug("have notify start to systemd")
         }
         scheduleSystemd()
+    }
+}
+
+extension PoolSettings {
+    /// Opens what `access.log` names: a file, or a socket to journald, which workers then speak to; nil without one.
+    func openAccessLog() throws(Errno) -> SharedDescriptor? {
+        guard let path = accessLog else { return nil }
+        let text = path.description
+        let isJournal = logsAccessToJournal
+        return SharedDescriptor(
+            adopting: try retryingOnInterrupt {
+                isJournal ? csystemd_connect(Log.journalPath) : cepoll_open_append(text)
+            }
+        )
     }
 }

@@ -182,6 +182,12 @@ extension Listener {
         former.descriptor = Int(descriptor.rawValue)
         former.name = name
         former.path = path
+        switch origin {
+        case .own: break
+        case .stored: former.wasStored = true
+        case .socketUnit(let name): former.socketUnit = name
+        }
+        former.storedName = storedName.map { ByteString($0) }
         if let file {
             former.hasFile = true
             former.device = Int(bitPattern: UInt(file.device))
@@ -205,8 +211,10 @@ extension Listener {
             name: former.name,
             path: former.path,
             file: former.hasFile
-                ? (UInt64(UInt(bitPattern: former.device)), UInt64(UInt(bitPattern: former.inode))) : nil
+                ? (UInt64(UInt(bitPattern: former.device)), UInt64(UInt(bitPattern: former.inode))) : nil,
+            origin: former.socketUnit.map { .socketUnit(name: $0) } ?? (former.wasStored ? .stored : .own)
         )
+        storedName = former.storedName?.description
         guard former.hasAccess else { return }
         var access = SocketAccess(backlog: former.backlog)
         access.userID = former.userID < 0 ? nil : UInt32(truncatingIfNeeded: former.userID)

@@ -114,7 +114,6 @@ public final class Master<Host: ConfigurationHost> {
         systemd = SystemdNotifier(reactor: reactor)
         let kept = getenv("FDSTORE").flatMap { Int(String(cString: $0)) } ?? 0
         storesListeners = systemd.isListening && kept > 0
-        unsetenv("FDSTORE")
         cepoll_default_dispositions()
         let handled = [SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD]
         signals = OwnedDescriptor(

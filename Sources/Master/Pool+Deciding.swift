@@ -20,12 +20,14 @@ extension Pool {
             case .seemsBusy(let count):
                 let counts = scoreboard.counts()
                 owner.log.warning(
-                    "[pool \(name)] seems busy (you may need to increase pm.start_servers, or pm.min/max_spare_servers), spawning \(count) children, there are \(counts.idle) idle, and \(counts.total) total children"
+                    "[pool \(name)] seems busy (you may need to increase pm.start_servers, or pm.min/max_spare_servers), spawning \(count) children, there are \(counts.idle) idle, and \(counts.total) total children",
+                    .pool(name)
                 )
             case .backOff(let failures, let delay):
                 if failures > 0 {
                     owner.log.error(
-                        "[pool \(name)] \(failures) workers in a row died before their first request; next start in \(delay / 1_000_000) ms"
+                        "[pool \(name)] \(failures) workers in a row died before their first request; next start in \(delay / 1_000_000) ms",
+                        .pool(name)
                     )
                 }
                 backoffDeadline = owner.reactor.after(.nanoseconds(Int64(clamping: delay))) { [weak self] in
@@ -82,7 +84,8 @@ extension Pool {
         cscoreboard_store(&scoreboard.pool.pointee.max_children_reached, limitReachedCount)
         let directive = settings.processManager == .ondemand ? "max_children" : "pm.max_children"
         owner.log.warning(
-            "[pool \(name)] server reached \(directive) setting (\(policy.limits.maxChildren)), consider raising it"
+            "[pool \(name)] server reached \(directive) setting (\(policy.limits.maxChildren)), consider raising it",
+            .pool(name)
         )
     }
 
@@ -107,7 +110,8 @@ extension Pool {
         }
         let counts = scoreboard.counts()
         owner.log.debug(
-            "[pool \(name)] currently \(counts.active) active children, \(counts.idle) spare children, \(policy.running) running children."
+            "[pool \(name)] currently \(counts.active) active children, \(counts.idle) spare children, \(policy.running) running children.",
+            .pool(name)
         )
         perform(
             policy.tick(PoolPolicy.Counts(idle: counts.idle, idleTooLong: idleTooLong), at: now.nanoseconds)

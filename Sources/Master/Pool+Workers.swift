@@ -25,7 +25,8 @@ extension Pool {
                 // The connection is lost; the worker did nothing wrong.
                 for descriptor in descriptors { owner.closeElsewhere(descriptor) }
                 owner.log.error(
-                    "[pool \(name)] a connection was lost: the master has no more file descriptors"
+                    "[pool \(name)] a connection was lost: the master has no more file descriptors",
+                    .pool(name)
                 )
             case .malformed(let descriptors):
                 for descriptor in descriptors { owner.closeElsewhere(descriptor) }
@@ -126,7 +127,7 @@ extension Pool {
     func distrust(_ worker: WorkerRecord, _ reason: ByteString) {
         worker.registration = nil
         guard let process = worker.process else { return }
-        owner.log.error("[pool \(name)] child \(process) \(reason): killed")
+        owner.log.error("[pool \(name)] child \(process) \(reason): killed", .pool(name, worker: "\(process)"))
         try? sendSignal(.kill, to: process)
     }
 
@@ -141,7 +142,7 @@ extension Pool {
     func workerBecameReady(_ worker: WorkerRecord, _ process: ProcessID) {
         switch worker.state {
         case .starting(let known) where known != process:
-            owner.log.error("[pool \(name)] zygote named process \(known) as a worker, but it is \(process)")
+            owner.log.error("[pool \(name)] zygote named process \(known) as a worker, but it is \(process)", .pool(name))
         case .requested: started(worker, process)
         case .starting: break
         case .ready, .leaving: return
@@ -240,14 +241,16 @@ extension Pool {
         let time = "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction
         if wasRetired {
             return owner.log.debug(
-                "[pool \(name)] child \(exit.process) has been killed by the process management after \(time) seconds from start"
+                "[pool \(name)] child \(exit.process) has been killed by the process management after \(time) seconds from start",
+                .pool(name, worker: "\(exit.process)")
             )
         }
         let level: LogLevel =
             !owner.mayStartWorkers || state != .serving ? .debug : isClean ? .notice : .warning
         owner.log.write(
             level,
-            "[pool \(name)] child \(exit.process) exited \(describeExit(exit)) after \(time) seconds from start"
+            "[pool \(name)] child \(exit.process) exited \(describeExit(exit)) after \(time) seconds from start",
+            .pool(name, worker: "\(exit.process)")
         )
     }
 }

@@ -76,7 +76,7 @@ extension Pool {
                 return
             }
             remove(worker)
-            owner.log.error("[pool \(name)] fork() failed: \(describe(error))")
+            owner.log.error("[pool \(name)] fork() failed: \(describe(error))", .pool(name))
             perform(policy.forkFailed(at: MonotonicTime.now.nanoseconds))
         case .unexpected(let descriptors):
             for descriptor in descriptors { owner.closeElsewhere(descriptor) }
@@ -128,7 +128,7 @@ extension Pool {
 
     func distrustZygote(_ reason: ByteString) {
         guard let link = zygote else { return }
-        owner.log.error("[pool \(name)] zygote \(link.process) \(reason): killed")
+        owner.log.error("[pool \(name)] zygote \(link.process) \(reason): killed", .pool(name))
         try? sendSignal(.kill, to: link.process)
     }
 
@@ -150,12 +150,13 @@ extension Pool {
         }
         guard state == .serving else { return owner.poolMayBeGone(self) }
         if wasTold {
-            owner.log.debug("[pool \(name)] zygote \(exit.process) has ended, as it was not needed")
+            owner.log.debug("[pool \(name)] zygote \(exit.process) has ended, as it was not needed", .pool(name))
         } else if wasStarting {
             zygoteFailed("its zygote exited \(describeExit(exit)) while starting")
         } else {
             owner.log.warning(
-                "[pool \(name)] zygote \(exit.process) exited \(describeExit(exit)); a new one is started when a worker is needed"
+                "[pool \(name)] zygote \(exit.process) exited \(describeExit(exit)); a new one is started when a worker is needed",
+                .pool(name)
             )
             perform(
                 policy.tick(
@@ -172,7 +173,7 @@ extension Pool {
         wantedSpawns = []
         if !isReady { return owner.poolFailed(self, reason) }
         let delay = zygoteBackoff.failed(at: MonotonicTime.now.nanoseconds) ?? 100_000_000
-        owner.log.error("[pool \(name)] \(reason); next attempt in \(delay / 1_000_000) ms")
+        owner.log.error("[pool \(name)] \(reason); next attempt in \(delay / 1_000_000) ms", .pool(name))
         zygoteRetry = owner.reactor.after(.nanoseconds(Int64(clamping: delay))) { [weak self] in
             guard let self else { return }
             zygoteRetry = nil

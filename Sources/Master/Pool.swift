@@ -200,7 +200,7 @@ final class Pool {
         let now = MonotonicTime.now
         guard now - lastAcceptReport > .seconds(60) else { return }
         lastAcceptReport = now
-        owner.log.error("[pool \(name)] accept() failed: \(describe(error))")
+        owner.log.error("[pool \(name)] accept() failed: \(describe(error))", .pool(name))
     }
 
     func reportOverflow() {
@@ -208,7 +208,8 @@ final class Pool {
         guard now - lastOverflowReport > .seconds(60) else { return }
         lastOverflowReport = now
         owner.log.warning(
-            "[pool \(name)] \(connections.quota) idle connections are all that the file limit allows this pool: the oldest are closed"
+            "[pool \(name)] \(connections.quota) idle connections are all that the file limit allows this pool: the oldest are closed",
+            .pool(name)
         )
     }
 
@@ -268,6 +269,8 @@ final class Pool {
             madeQueue?.takeBack()
         } else if acceptsWaiting {
             watch.acceptAll()
+        } else {
+            cscoreboard_store_word(&scoreboard.pool.pointee.leaves_listener, 1)
         }
         if listener.pool === self { listener.pool = nil }
         backoffDeadline = nil
@@ -307,7 +310,8 @@ final class Pool {
             // Until a worker has spoken its number is only claimed; it is told to leave as soon as it does.
             if case .starting = worker.state, signal != .kill { continue }
             owner.log.debug(
-                "[pool \(name)] sending signal \(signal.rawValue) \(signal.name) to child \(process)"
+                "[pool \(name)] sending signal \(signal.rawValue) \(signal.name) to child \(process)",
+                .pool(name, worker: "\(process)")
             )
             try? sendSignal(signal, to: process)
             if signal == .quit { worker.state = .leaving(process) }
@@ -320,11 +324,8 @@ final class Pool {
     ///
     /// - Returns: Whether there is an access log.
     func reopenAccessLog() -> Result<Bool, Errno> {
-        guard let path = settings.accessLog, accessLog != nil else { return .success(false) }
-        let text = path.description
-        do throws(Errno) {
-            accessLog = SharedDescriptor(adopting: try retryingOnInterrupt { cepoll_open_append(text) })
-        } catch { return .failure(error) }
+        guard accessLog != nil else { return .success(false) }
+        do throws(Errno) { accessLog = try settings.openAccessLog() } catch { return .failure(error) }
         guard let file = accessLog else { return .success(false) }
         zygote?.replaceAccessLog(file)
         for worker in workers.values {

@@ -54,7 +54,8 @@ struct QueueFigures {
         self.since = nil
         guard isReported else { return }
         pool.owner.log.notice(
-            "[pool \(pool.name)] no longer saturated after \(tenthsText(MonotonicTime.now - since)): at most \(most) requests waited, those served for up to \(tenthsText(longest))"
+            "[pool \(pool.name)] no longer saturated after \(tenthsText(MonotonicTime.now - since)): at most \(most) requests waited, those served for up to \(tenthsText(longest))",
+            .pool(pool.name)
         )
     }
 
@@ -67,7 +68,8 @@ struct QueueFigures {
         lastReport = now
         let oldest = MonotonicTime(nanoseconds: pool.queue.oldestArrival)
         pool.owner.log.notice(
-            "[pool \(pool.name)] saturated: \(pool.policy.running) workers are busy, \(pool.queue.total) requests wait, the first for \(tenthsText(now - oldest))"
+            "[pool \(pool.name)] saturated: \(pool.policy.running) workers are busy, \(pool.queue.total) requests wait, the first for \(tenthsText(now - oldest))",
+            .pool(pool.name)
         )
         describeWorkers(of: pool, now)
     }
@@ -86,13 +88,15 @@ struct QueueFigures {
                 _ = cscoreboard_copy(pool.scoreboard.slot(worker.slot), copy)
                 let text = RequestText(copy)
                 pool.owner.log.notice(
-                    "[pool \(pool.name)] saturated: child \(process) since \(tenthsText(now - begin)), script '\(text.script)' (request: \"\(text.request)\")"
+                    "[pool \(pool.name)] saturated: child \(process) since \(tenthsText(now - begin)), script '\(text.script)' (request: \"\(text.request)\")",
+                    text.context(pool: pool.name, worker: process)
                 )
             }
         }
         guard busy.count > Self.mostNamed else { return }
         pool.owner.log.notice(
-            "[pool \(pool.name)] saturated: \(busy.count - Self.mostNamed) more workers are busy, for less time"
+            "[pool \(pool.name)] saturated: \(busy.count - Self.mostNamed) more workers are busy, for less time",
+            .pool(pool.name)
         )
     }
 
@@ -104,7 +108,8 @@ struct QueueFigures {
         let fresh = rejected + expired - refusalsReported
         refusalsReported = rejected + expired
         pool.owner.log.warning(
-            "[pool \(pool.name)] requests are refused with 503, \(fresh) since this was said last: \(rejected) in all because pm.max_queue (\(pool.settings.maxQueue)) was reached, \(expired) because of pm.queue_timeout (\(pool.settings.queueTimeout.components.seconds)s)"
+            "[pool \(pool.name)] requests are refused with 503, \(fresh) since this was said last: \(rejected) in all because pm.max_queue (\(pool.settings.maxQueue)) was reached, \(expired) because of pm.queue_timeout (\(pool.settings.queueTimeout.components.seconds)s)",
+            .pool(pool.name)
         )
     }
 }

@@ -1,5 +1,6 @@
 internal import CScoreboard
 internal import Configuration
+internal import Logging
 internal import Syscalls
 
 /// What a worker says that it does, fit for the log: it is the client's and the worker's text.
@@ -7,13 +8,25 @@ struct RequestText {
     let script: ByteString
     /// `METHOD URI?QUERY`.
     let request: ByteString
+    private let method: ByteString
+    private let uri: ByteString
 
     /// Of a copy of a slot.
     init(_ slot: UnsafeMutablePointer<cscoreboard_slot>) {
         script = printable(cscoreboard_script(slot))
         let query = printable(cscoreboard_query(slot))
-        request =
-            "\(printable(cscoreboard_method(slot))) \(printable(cscoreboard_uri(slot)))\(query.isEmpty ? "" : "?")\(query)"
+        method = printable(cscoreboard_method(slot))
+        uri = "\(printable(cscoreboard_uri(slot)))\(query.isEmpty ? "" : "?")\(query)"
+        request = "\(method) \(uri)"
+    }
+
+    /// For lines about the worker that does it.
+    func context(pool: ByteString, worker: ProcessID) -> LogContext {
+        var context = LogContext.pool(pool, worker: "\(worker)")
+        context.add(.method, method)
+        context.add(.uri, uri)
+        context.add(.script, script)
+        return context
     }
 }
 

@@ -172,7 +172,8 @@ final class RequestTimeouts {
     ) {
         let text = RequestText(slot)
         log.warning(
-            "[pool \(pool.name)] child \(process), script '\(text.script)' (request: \"\(text.request)\") \(what)"
+            "[pool \(pool.name)] child \(process), script '\(text.script)' (request: \"\(text.request)\") \(what)",
+            text.context(pool: pool.name, worker: process)
         )
     }
 }

@@ -34,17 +34,17 @@ struct SocketAccess: Equatable {
         let group = pool.listenGroup.flatMap { $0.isEmpty ? nil : $0 }
         func userEntry(_ name: ByteString) throws(Listener.Unavailable) -> UserEntry {
             if case .found(let entry) = users.user(named: name) { return entry }
-            log.error("[pool \(pool.name)] cannot get uid for user '\(name)': \(describe(currentErrno))")
+            log.error("[pool \(pool.name)] cannot get uid for user '\(name)': \(describe(currentErrno))", .pool(pool.name))
             throw Listener.Unavailable()
         }
         func groupNumber(_ name: ByteString) throws(Listener.Unavailable) -> gid_t {
             if case .found(let id) = users.group(named: name) { return id }
-            log.error("[pool \(pool.name)] cannot get gid for group '\(name)': \(describe(currentErrno))")
+            log.error("[pool \(pool.name)] cannot get gid for group '\(name)': \(describe(currentErrno))", .pool(pool.name))
             throw Listener.Unavailable()
         }
         guard aclUsers == nil, aclGroups == nil else {
-            if let owner { log.warning("[pool \(pool.name)] ACL set, listen.owner = '\(owner)' is ignored") }
-            if let group { log.warning("[pool \(pool.name)] ACL set, listen.group = '\(group)' is ignored") }
+            if let owner { log.warning("[pool \(pool.name)] ACL set, listen.owner = '\(owner)' is ignored", .pool(pool.name)) }
+            if let group { log.warning("[pool \(pool.name)] ACL set, listen.group = '\(group)' is ignored", .pool(pool.name)) }
             for name in Self.names(aclUsers) { self.aclUsers.append(try userEntry(name).userID) }
             for name in Self.names(aclGroups) { self.aclGroups.append(try groupNumber(name)) }
             return
@@ -78,7 +78,8 @@ extension Listener {
             let handle = cepoll_socket_path(path.description)
             guard handle >= 0 else {
                 log.error(
-                    "[pool \(pool)] failed to read the ACL of the socket '\(path)': \(describe(currentErrno))"
+                    "[pool \(pool)] failed to read the ACL of the socket '\(path)': \(describe(currentErrno))",
+                    .pool(pool)
                 )
                 return false
             }
@@ -88,7 +89,8 @@ extension Listener {
             else {
                 let what = step.map { String(cString: $0) } ?? "change"
                 log.error(
-                    "[pool \(pool)] failed to \(what) the ACL of the socket '\(path)': \(describe(currentErrno))"
+                    "[pool \(pool)] failed to \(what) the ACL of the socket '\(path)': \(describe(currentErrno))",
+                    .pool(pool)
                 )
                 return false
             }
@@ -97,7 +99,7 @@ extension Listener {
         if access.userID == nil, access.groupID == nil { return true }
         let (user, group) = (access.userID ?? .max, access.groupID ?? .max)
         guard cepoll_own_socket(path.description, user, group) == 0 else {
-            log.error("[pool \(pool)] failed to chown() the socket '\(path)': \(describe(currentErrno))")
+            log.error("[pool \(pool)] failed to chown() the socket '\(path)': \(describe(currentErrno))", .pool(pool))
             return false
         }
         return true
@@ -112,13 +114,14 @@ extension Listener {
         access = wanted
         if former?.backlog != wanted.backlog, listen(descriptor.rawValue, CInt(clamping: wanted.backlog)) != 0
         {
-            log.error("[pool \(pool)] listen.backlog of '\(name)' stays: listen(): \(describe(currentErrno))")
+            log.error("[pool \(pool)] listen.backlog of '\(name)' stays: listen(): \(describe(currentErrno))", .pool(pool))
         }
         guard let path, let file, SocketAccess.differ(former, wanted) else { return }
         let handle = cepoll_known_socket_path(path.description, file.device, file.inode)
         guard handle >= 0 else {
             return log.error(
-                "[pool \(pool)] '\(path)' is not this service's socket any more, its owner and mode stay: \(describe(currentErrno)); remove it and restart"
+                "[pool \(pool)] '\(path)' is not this service's socket any more, its owner and mode stay: \(describe(currentErrno)); remove it and restart",
+                .pool(pool)
             )
         }
         defer { close(handle) }
@@ -127,7 +130,8 @@ extension Listener {
                 == 0
         else {
             return log.error(
-                "[pool \(pool)] owner and mode of the socket '\(path)' stay: \(describe(currentErrno))"
+                "[pool \(pool)] owner and mode of the socket '\(path)' stay: \(describe(currentErrno))",
+                .pool(pool)
             )
         }
         guard wanted.hasACL || former?.hasACL ?? false else { return }
@@ -137,7 +141,8 @@ extension Listener {
         if cacl_replace(link, wanted.mode, users, users.count, groups, groups.count, &step) != 0 {
             let what = step.map { String(cString: $0) } ?? "change"
             log.error(
-                "[pool \(pool)] failed to \(what) the ACL of the socket '\(path)': \(describe(currentErrno))"
+                "[pool \(pool)] failed to \(what) the ACL of the socket '\(path)': \(describe(currentErrno))",
+                .pool(pool)
             )
         }
     }

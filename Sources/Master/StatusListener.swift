@@ -50,7 +50,7 @@ final class StatusListener {
                 self?.accept()
             }
         } catch {
-            log.error("[pool \(name)] cannot watch the status listener: \(describe(error))")
+            log.error("[pool \(name)] cannot watch the status listener: \(describe(error))", .pool(name))
             startLater()
         }
     }
@@ -84,7 +84,8 @@ final class StatusListener {
             guard descriptor >= 0 else {
                 if errno != EAGAIN {
                     log.error(
-                        "[pool \(name)] accept() on the status listener failed: \(describe(currentErrno))"
+                        "[pool \(name)] accept() on the status listener failed: \(describe(currentErrno))",
+                        .pool(name)
                     )
                     startLater()
                 }

@@ -15,18 +15,29 @@ final class WorkerOutput {
         let registration: Reactor.Registration
     }
 
+    private let pool: ByteString
     private let pid: () -> ByteString
     private let decorates: Bool
+    /// Lines go out undecorated, with fields.
+    private let isStructured: Bool
     private let log: Log
     private var lines: OutputLines
     private var watches: [Watch] = []
     private var hasSpoken = false
+    /// The stream of the line so far.
+    private var spoken = OutputLines.Stream.standardError
 
     init(pool: ByteString, pid: @escaping () -> ByteString, decorates: Bool, log: Log) {
+        self.pool = pool
         self.pid = pid
         self.decorates = decorates
         self.log = log
-        lines = OutputLines(pool: pool, decorates: decorates, limit: log.limit)
+        isStructured = log.isStructured
+        lines = OutputLines(
+            pool: pool,
+            decorates: decorates && !isStructured,
+            limit: isStructured ? min(log.limit, JournalEntry.longestMessage) : log.limit
+        )
     }
 
     /// Watches the reading end of one stream's pipe, which it owns from now on.
@@ -44,7 +55,7 @@ final class WorkerOutput {
     func finish() {
         for watch in watches { take(watch.descriptor.rawValue, watch.stream, rounds: 64) }
         watches = []
-        put(lines.end(origin))
+        put(lines.end(origin), spoken)
     }
 
     /// The reading end of a stream's pipe, while it is open.
@@ -75,11 +86,14 @@ final class WorkerOutput {
                 switch transfer {
                 case .wouldBlock: return false
                 case .endOfStream:
-                    if isFirst, hasSpoken { put(lines.end(origin, isPipeClosed: true)) }
+                    if isFirst, hasSpoken { put(lines.end(origin, isPipeClosed: true), stream) }
                     return true
                 case .bytes(let count):
                     hasSpoken = true
-                    put(lines.take(UnsafeRawBufferPointer(rebasing: buffer[0..<count]), from: stream, origin))
+                    if isStructured, stream != spoken { put(lines.end(origin), spoken) }
+                    spoken = stream
+                    let bytes = UnsafeRawBufferPointer(rebasing: buffer[0..<count])
+                    put(lines.take(bytes, from: stream, origin), stream)
                 }
             }
             return false
@@ -88,10 +102,21 @@ final class WorkerOutput {
 
     private var origin: OutputLines.Origin { OutputLines.Origin(time: log.timestamp(), process: pid()) }
 
-    private func put(_ finished: [[UInt8]]) {
+    private func put(_ finished: [[UInt8]], _ stream: OutputLines.Stream) {
+        guard !finished.isEmpty else { return }
+        if isStructured { return putFields(finished, stream) }
         // php-fpm writes decorated lines without their decoration when it would not show warnings; none is better.
         guard !decorates || LogLevel.warning >= log.level else { return }
         for line in finished { log.writeRaw(line) }
+    }
+
+    private func putFields(_ finished: [[UInt8]], _ stream: OutputLines.Stream) {
+        var context = LogContext.pool(pool, worker: pid())
+        context.add(.stream, stream == .standardError ? "stderr" : "stdout")
+        for line in finished {
+            let text = ByteString(OutputAssembler.visible(line.last == UInt8(ascii: "\n") ? line.dropLast() : line))
+            log.writeOutput(OutputSeverity.of(text), text, context)
+        }
     }
 }
 

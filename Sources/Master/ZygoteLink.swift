@@ -235,10 +235,10 @@ final class ZygoteOutput {
         for level in LogLevel.allCases {
             let label = Array("\(level.name): ".utf8)
             if text.starts(with: label) {
-                return log.write(level, named(ByteString(text.dropFirst(label.count))))
+                return log.write(level, named(ByteString(text.dropFirst(label.count))), .pool(pool))
             }
         }
-        log.writeOutput(.notice, named(ByteString(text)))
+        log.writeOutput(.notice, named(ByteString(text)), .pool(pool))
     }
 
     private func named(_ text: ByteString) -> ByteString {

@@ -5,9 +5,11 @@ internal import Channel
 internal import Configuration
 internal import FastCGI
 internal import Glibc
+internal import Logging
 internal import Syscalls
 
-/// Writes one line for each request into the file that the master opened, without waiting for whoever reads it.
+/// Writes one line for each request into the file that the master opened, or an entry into the journal if what it opened
+/// is a socket, without waiting for whoever reads it.
 final class AccessLogWriter {
     /// Longest line, in bytes without its newline.
     private static let maximumLine = 1024
@@ -16,6 +18,8 @@ final class AccessLogWriter {
     private let file: SharedDescriptor
     private let pool: ByteString
     private let suppressed: [ByteString]
+    /// A path never opens as a socket: it is one to journald.
+    private let isJournal: Bool
     /// Lines lost since the last one that went out.
     private var lost = 0
 
@@ -37,6 +41,7 @@ final class AccessLogWriter {
         self.file = file
         pool = plan.pool
         suppressed = plan.suppressedPaths
+        isJournal = cepoll_kind(file.rawValue) == CEPOLL_KIND_SOCKET
     }
 
     /// Writes the line, unless the request's path is one not to be logged.
@@ -53,7 +58,7 @@ final class AccessLogWriter {
                 "the log buffer is full (\(Self.maximumLine)). The access log request has been truncated."
             )
         }
-        line.append(UInt8(ascii: "\n"))
+        if isJournal { line = entry(line, facts, table) } else { line.append(UInt8(ascii: "\n")) }
         guard put(line) else { return lost += 1 }
         guard lost > 0 else { return }
         log.write(
@@ -72,6 +77,30 @@ final class AccessLogWriter {
             }
         }
     }
+
+    /// An entry of priority 6 (informational) with the request's fields.
+    private func entry(
+        _ line: [UInt8],
+        _ facts: borrowing Facts,
+        _ table: borrowing ParameterTable
+    ) -> [UInt8] {
+        var context = LogContext.pool(pool, worker: ByteString(String(getpid())))
+        for name in ["REQUEST_ID", "HTTP_X_REQUEST_ID"] as [ByteString] {
+            guard let value = table.value(of: name.bytes.span) else { continue }
+            context.add(.requestID, visible(Array(table.bytes(of: value).prefix(128))))
+            break
+        }
+        context.add(.method, visible(bytes(cscoreboard_method(facts.slot))))
+        let query = visible(bytes(cscoreboard_query(facts.slot)))
+        context.add(.uri, "\(visible(bytes(cscoreboard_uri(facts.slot))))\(query.isEmpty ? "" : "?")\(query)")
+        context.add(.script, visible(bytes(cscoreboard_script(facts.slot))))
+        context.add(.status, ByteString(String(facts.status)))
+        let duration = (MonotonicTime.now - facts.begin).nanoseconds / 1000
+        context.add(.duration, ByteString(String(duration)))
+        return JournalEntry(visible(line), priority: 6, identifier: "fpmd", context: context).bytes
+    }
+
+    private func visible(_ text: [UInt8]) -> ByteString { ByteString(OutputAssembler.visible(text)) }
 
     /// Successful GET and HEAD requests without query string and body, for one of the listed paths.
     private func isSuppressed(_ facts: borrowing Facts) -> Bool {

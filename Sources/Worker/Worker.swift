@@ -458,17 +458,31 @@ public final class Worker {
     /// Gives the held connection back, serves what is left for this worker, and leaves.
     ///
     /// The kernel wakes one sleeping worker for a new connection. If that one left instead of taking it, nobody else
-    /// would be told; so it takes one, for the master to hand on. The queue is served to its end: the master may have
+    /// would be told; so it takes one, for the master to hand on (unless the service stops and another one gets the
+    /// listener). The queue is served to its end: the master may have
     /// filled it for that.
     private func drain() -> CInt {
+        let leavesListener = cscoreboard_load_word(&settings.scoreboard.pool.pointee.leaves_listener) != 0
+        if leavesListener { serveHeld() }
         parkHeld()
-        if let client = takeFromListener() { park(client) }
+        if !leavesListener, let client = takeFromListener() { park(client) }
         // A worker that has served its last request takes no other; one that was told to leave empties the queue.
         while cepoll_drain_requested(), !lifetime.isOver, let client = takeFromQueue() {
             guard attend(client) else { return 70 }
+            if leavesListener { serveHeld() }
         }
         parkHeld()
         return 0
+    }
+
+    /// The master leaves too, and its successor has only the listener: a connection that has been taken from there and has
+    /// sent nothing yet is served here or never.
+    private func serveHeld() {
+        guard let client = held, !client.isKeptAlive else { return }
+        let left = Int64(((heldSince + Self.silentPatience) - MonotonicTime.now).nanoseconds / 1_000_000)
+        if waitUntilReady(client.descriptor, for: UInt32(CEPOLL_IN), milliseconds: CInt(clamping: left + 1)) {
+            _ = attend(client)
+        }
     }
 }
 

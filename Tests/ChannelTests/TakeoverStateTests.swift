@@ -16,6 +16,7 @@ import Testing
         unix.descriptor = 11
         unix.name = "/run/www.sock"
         unix.path = "/run/www.sock"
+        (unix.wasStored, unix.socketUnit, unix.storedName) = (true, "www", "fpmd-listener./run/www")
         (unix.hasFile, unix.device, unix.inode) = (true, 5, -6)
         (unix.hasAccess, unix.userID, unix.groupID, unix.mode) = (true, 33, -1, 0o660)
         (unix.aclUsers, unix.aclGroups, unix.backlog) = ([1, 2], [3], 511)

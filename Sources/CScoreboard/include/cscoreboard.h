@@ -57,7 +57,7 @@ typedef struct cscoreboard_pool {
     char process_manager[16];
     int64_t start_epoch;
     uint32_t slot_count;
-    uint32_t reserved;
+    uint32_t leaves_listener;       /* the service stops, and whoever comes next gets the listener */
     int64_t retired_requests;       /* master: requests of slots that were zeroed */
     int64_t listen_queue, max_listen_queue, listen_queue_len;
     int64_t max_children_reached, slow_requests;
