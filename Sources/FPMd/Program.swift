@@ -230,7 +230,10 @@ enum Program {
         }
         log.level = global.effectiveLogLevel
         log.limit = global.logLimit
-        if global.logsToSyslog {
+        log.format = global.logsAsJSON ? .json : .text
+        if global.logsToJournal {
+            log.use(.journal)
+        } else if global.logsToSyslog {
             log.openSyslog(
                 ident: global.syslogIdent?.description ?? "php-fpm",
                 facility: global.syslogFacility

@@ -64,7 +64,7 @@ final class WorkerOutput {
     }
 
     /// Logs the beginning of a line whose end has not come: somebody else goes on reading.
-    func handOver() { put(lines.end(origin)) }
+    func handOver() { put(lines.end(origin), spoken) }
 
     private func receive(_ descriptor: CInt, _ stream: OutputLines.Stream) {
         // The first words are looked after for the end of the pipe: then they say that it is closed.

@@ -1,0 +1,3 @@
+<?php
+trigger_error("a notice", E_USER_NOTICE);
+nowhere();
