@@ -19,7 +19,9 @@ public enum JSONLine {
         message: ByteString,
         context: LogContext?
     ) -> [UInt8] {
-        var line = Array("{\"time\":\"\(time(microseconds))\",\"level\":\"\(level.name.lowercased())\",\"message\":".utf8)
+        var line = Array(
+            "{\"time\":\"\(time(microseconds))\",\"level\":\"\(level.name.lowercased())\",\"message\":".utf8
+        )
         line.reserveCapacity(line.count + message.count + 128)
         quote(message, into: &line)
         for (name, value) in context?.fields ?? [] {
@@ -50,7 +52,8 @@ public enum JSONLine {
             + "\(padded(second / 3600, 2)):\(padded(second / 60 % 60, 2)):\(padded(second % 60, 2)).\(padded(fraction, 6))Z"
     }
 
-    private static func floorDivide(_ number: Int64, _ divisor: Int64) -> (quotient: Int64, remainder: Int64) {
+    private static func floorDivide(_ number: Int64, _ divisor: Int64) -> (quotient: Int64, remainder: Int64)
+    {
         let remainder = ((number % divisor) + divisor) % divisor
         return ((number - remainder) / divisor, remainder)
     }

@@ -323,13 +323,20 @@ public final class Log {
     }
 
     /// DEBUG: decisions.
-    public func debug(_ message: @autoclosure () -> ByteString, _ context: @autoclosure () -> LogContext? = nil) {
+    public func debug(
+        _ message: @autoclosure () -> ByteString,
+        _ context: @autoclosure () -> LogContext? = nil
+    ) {
         if level <= .debug { write(.debug, message(), context()) }
     }
     /// NOTICE: life cycle.
-    public func notice(_ message: ByteString, _ context: LogContext? = nil) { write(.notice, message, context) }
+    public func notice(_ message: ByteString, _ context: LogContext? = nil) {
+        write(.notice, message, context)
+    }
     /// WARNING: capacity, or a lost request.
-    public func warning(_ message: ByteString, _ context: LogContext? = nil) { write(.warning, message, context) }
+    public func warning(_ message: ByteString, _ context: LogContext? = nil) {
+        write(.warning, message, context)
+    }
     /// ERROR: someone should act.
     public func error(_ message: ByteString, _ context: LogContext? = nil) { write(.error, message, context) }
     /// ALERT: the service cannot run.

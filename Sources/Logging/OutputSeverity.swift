@@ -24,6 +24,7 @@ public enum OutputSeverity {
         var rest = text.bytes[...]
         // php-fpm's way to hand on what error_log() and PHP's errors say.
         if rest.starts(with: prefix) { rest = rest.dropFirst(prefix.count) }
-        return beginnings.first { rest.starts(with: $0.text) }?.level ?? (rest.count < text.count ? .notice : .warning)
+        return beginnings.first { rest.starts(with: $0.text) }?.level
+            ?? (rest.count < text.count ? .notice : .warning)
     }
 }

@@ -46,7 +46,8 @@ enum ActivationSockets {
     static func agree(_ listeners: [Listener], with pools: [PoolSettings], log: Log) -> Bool {
         var isAgreed = true
         for listener in listeners {
-            guard case .socketUnit(let name) = listener.origin, let named = pools.first(where: { $0.name == name })
+            guard case .socketUnit(let name) = listener.origin,
+                let named = pools.first(where: { $0.name == name })
             else { continue }
             guard let other = pools.first(where: { $0.name != name && listener.isAt($0.listen) }) else {
                 if listeners.contains(where: { $0 !== listener && $0.isAt(named.listen) }) {

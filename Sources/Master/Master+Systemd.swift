@@ -84,7 +84,8 @@ extension Master {
     /// Gives systemd copies of the listeners that it does not have.
     func storeListeners() {
         guard storesListeners else { return }
-        for listener in pools.flatMap(\.listeners) where listener.origin == .own && listener.storedName == nil {
+        for listener in pools.flatMap(\.listeners) where listener.origin == .own && listener.storedName == nil
+        {
             let name = StoredName.name(for: listener.name)
             systemd.store(listener.descriptor, name: name)
             listener.storedName = name

@@ -31,7 +31,10 @@ extension Pool {
                 try requestWorker(zygote, slot: slot, isRespawn: isRespawn)
             } catch {
                 freeSlots.put(slot)
-                owner.log.error("[pool \(name)] cannot start a worker: \(describe(error)); tried again later", .pool(name))
+                owner.log.error(
+                    "[pool \(name)] cannot start a worker: \(describe(error)); tried again later",
+                    .pool(name)
+                )
                 for _ in wantedSpawns { policy.spawnFailed() }
                 wantedSpawns = []
                 return perform(policy.forkFailed(at: MonotonicTime.now.nanoseconds))

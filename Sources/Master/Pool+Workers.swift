@@ -127,7 +127,10 @@ extension Pool {
     func distrust(_ worker: WorkerRecord, _ reason: ByteString) {
         worker.registration = nil
         guard let process = worker.process else { return }
-        owner.log.error("[pool \(name)] child \(process) \(reason): killed", .pool(name, worker: "\(process)"))
+        owner.log.error(
+            "[pool \(name)] child \(process) \(reason): killed",
+            .pool(name, worker: "\(process)")
+        )
         try? sendSignal(.kill, to: process)
     }
 
@@ -142,7 +145,10 @@ extension Pool {
     func workerBecameReady(_ worker: WorkerRecord, _ process: ProcessID) {
         switch worker.state {
         case .starting(let known) where known != process:
-            owner.log.error("[pool \(name)] zygote named process \(known) as a worker, but it is \(process)", .pool(name))
+            owner.log.error(
+                "[pool \(name)] zygote named process \(known) as a worker, but it is \(process)",
+                .pool(name)
+            )
         case .requested: started(worker, process)
         case .starting: break
         case .ready, .leaving: return

@@ -150,7 +150,10 @@ extension Pool {
         }
         guard state == .serving else { return owner.poolMayBeGone(self) }
         if wasTold {
-            owner.log.debug("[pool \(name)] zygote \(exit.process) has ended, as it was not needed", .pool(name))
+            owner.log.debug(
+                "[pool \(name)] zygote \(exit.process) has ended, as it was not needed",
+                .pool(name)
+            )
         } else if wasStarting {
             zygoteFailed("its zygote exited \(describeExit(exit)) while starting")
         } else {

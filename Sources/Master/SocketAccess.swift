@@ -34,17 +34,33 @@ struct SocketAccess: Equatable {
         let group = pool.listenGroup.flatMap { $0.isEmpty ? nil : $0 }
         func userEntry(_ name: ByteString) throws(Listener.Unavailable) -> UserEntry {
             if case .found(let entry) = users.user(named: name) { return entry }
-            log.error("[pool \(pool.name)] cannot get uid for user '\(name)': \(describe(currentErrno))", .pool(pool.name))
+            log.error(
+                "[pool \(pool.name)] cannot get uid for user '\(name)': \(describe(currentErrno))",
+                .pool(pool.name)
+            )
             throw Listener.Unavailable()
         }
         func groupNumber(_ name: ByteString) throws(Listener.Unavailable) -> gid_t {
             if case .found(let id) = users.group(named: name) { return id }
-            log.error("[pool \(pool.name)] cannot get gid for group '\(name)': \(describe(currentErrno))", .pool(pool.name))
+            log.error(
+                "[pool \(pool.name)] cannot get gid for group '\(name)': \(describe(currentErrno))",
+                .pool(pool.name)
+            )
             throw Listener.Unavailable()
         }
         guard aclUsers == nil, aclGroups == nil else {
-            if let owner { log.warning("[pool \(pool.name)] ACL set, listen.owner = '\(owner)' is ignored", .pool(pool.name)) }
-            if let group { log.warning("[pool \(pool.name)] ACL set, listen.group = '\(group)' is ignored", .pool(pool.name)) }
+            if let owner {
+                log.warning(
+                    "[pool \(pool.name)] ACL set, listen.owner = '\(owner)' is ignored",
+                    .pool(pool.name)
+                )
+            }
+            if let group {
+                log.warning(
+                    "[pool \(pool.name)] ACL set, listen.group = '\(group)' is ignored",
+                    .pool(pool.name)
+                )
+            }
             for name in Self.names(aclUsers) { self.aclUsers.append(try userEntry(name).userID) }
             for name in Self.names(aclGroups) { self.aclGroups.append(try groupNumber(name)) }
             return
@@ -99,7 +115,10 @@ extension Listener {
         if access.userID == nil, access.groupID == nil { return true }
         let (user, group) = (access.userID ?? .max, access.groupID ?? .max)
         guard cepoll_own_socket(path.description, user, group) == 0 else {
-            log.error("[pool \(pool)] failed to chown() the socket '\(path)': \(describe(currentErrno))", .pool(pool))
+            log.error(
+                "[pool \(pool)] failed to chown() the socket '\(path)': \(describe(currentErrno))",
+                .pool(pool)
+            )
             return false
         }
         return true
@@ -114,7 +133,10 @@ extension Listener {
         access = wanted
         if former?.backlog != wanted.backlog, listen(descriptor.rawValue, CInt(clamping: wanted.backlog)) != 0
         {
-            log.error("[pool \(pool)] listen.backlog of '\(name)' stays: listen(): \(describe(currentErrno))", .pool(pool))
+            log.error(
+                "[pool \(pool)] listen.backlog of '\(name)' stays: listen(): \(describe(currentErrno))",
+                .pool(pool)
+            )
         }
         guard let path, let file, SocketAccess.differ(former, wanted) else { return }
         let handle = cepoll_known_socket_path(path.description, file.device, file.inode)

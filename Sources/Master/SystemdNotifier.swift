@@ -56,7 +56,9 @@ final class SystemdNotifier {
     /// Says that the loop turns.
     func watchdog() { _ = send(Message(text: "WATCHDOG=1", descriptor: nil)) }
 
-    func reloading() { _ = notify(SystemdMessage.reloading(at: Int64(clamping: MonotonicTime.now.nanoseconds / 1000))) }
+    func reloading() {
+        _ = notify(SystemdMessage.reloading(at: Int64(clamping: MonotonicTime.now.nanoseconds / 1000)))
+    }
 
     func reloadRefused(_ reason: String) { _ = notify(SystemdMessage.reloadRefused(reason)) }
 

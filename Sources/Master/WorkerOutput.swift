@@ -114,7 +114,9 @@ final class WorkerOutput {
         var context = LogContext.pool(pool, worker: pid())
         context.add(.stream, stream == .standardError ? "stderr" : "stdout")
         for line in finished {
-            let text = ByteString(OutputAssembler.visible(line.last == UInt8(ascii: "\n") ? line.dropLast() : line))
+            let text = ByteString(
+                OutputAssembler.visible(line.last == UInt8(ascii: "\n") ? line.dropLast() : line)
+            )
             log.writeOutput(OutputSeverity.of(text), text, context)
         }
     }

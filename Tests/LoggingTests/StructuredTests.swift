@@ -40,7 +40,8 @@ import Testing
     }
 
     @Test(arguments: [
-        Array("quote \" backslash \\ newline \n return \r tab \t".utf8), Array(0...127), Array(128...255), [0xc3],
+        Array("quote \" backslash \\ newline \n return \r tab \t".utf8), Array(0...127), Array(128...255),
+        [0xc3],
         [0xed, 0xa0, 0x80], Array("ä€😀".utf8), [],
     ])
     func jsonTakesAnyBytes(bytes: [UInt8]) throws {
@@ -59,7 +60,8 @@ import Testing
 
     @Test(arguments: [
         (Int64(0), "1970-01-01T00:00:00.000000Z"), (951_782_400_000_000, "2000-02-29T00:00:00.000000Z"),
-        (951_868_799_999_999, "2000-02-29T23:59:59.999999Z"), (951_868_800_000_000, "2000-03-01T00:00:00.000000Z"),
+        (951_868_799_999_999, "2000-02-29T23:59:59.999999Z"),
+        (951_868_800_000_000, "2000-03-01T00:00:00.000000Z"),
         (4_107_542_400_000_000, "2100-03-01T00:00:00.000000Z"), (-1, "1969-12-31T23:59:59.999999Z"),
         (1_704_067_199_000_000, "2023-12-31T23:59:59.000000Z"),
     ])
@@ -78,7 +80,8 @@ import Testing
     @Test func journalValuesCannotAddFields() {
         let entry = JournalEntry("a\nPRIORITY=0", priority: 4, identifier: "fpmd", context: nil)
         let expected: [UInt8] =
-            Array("SYSLOG_FACILITY=3\nMESSAGE\n".utf8) + [12, 0, 0, 0, 0, 0, 0, 0] + Array("a\nPRIORITY=0\n".utf8)
+            Array("SYSLOG_FACILITY=3\nMESSAGE\n".utf8) + [12, 0, 0, 0, 0, 0, 0, 0]
+            + Array("a\nPRIORITY=0\n".utf8)
         #expect(entry.bytes.suffix(expected.count) == expected[...])
     }
 
@@ -89,12 +92,15 @@ import Testing
     }
 
     @Test(arguments: [
-        ("PHP Fatal error:  x", LogLevel.error), ("PHP Parse error:  x", .error), ("PHP Warning:  x", .warning),
+        ("PHP Fatal error:  x", LogLevel.error), ("PHP Parse error:  x", .error),
+        ("PHP Warning:  x", .warning),
         ("PHP Notice:  x", .notice), ("PHP Deprecated:  x", .notice), ("NOTICE: PHP message: hello", .notice),
         ("NOTICE: PHP message: PHP Fatal error:  x", .error), ("anything", .warning), ("", .warning),
         ("ERROR: x", .error),
     ])
-    func severityIsPHPs(text: String, level: LogLevel) { #expect(OutputSeverity.of(ByteString(text)) == level) }
+    func severityIsPHPs(text: String, level: LogLevel) {
+        #expect(OutputSeverity.of(ByteString(text)) == level)
+    }
 
     @Test func aLogInJSONWritesObjects() throws {
         let (log, file) = try LogTests.fileLog()

@@ -8,7 +8,11 @@ struct ListenEnvironmentTests {
     @Test("Descriptors from 3 on, with their names")
     func names() throws {
         let found = try ListenEnvironment(process: "7", count: "2", names: "www:fpmd-listener./a", own: 7)
-        #expect(found.entries == [.init(descriptor: 3, name: "www"), .init(descriptor: 4, name: "fpmd-listener./a")])
+        #expect(
+            found.entries == [
+                .init(descriptor: 3, name: "www"), .init(descriptor: 4, name: "fpmd-listener./a"),
+            ]
+        )
     }
 
     @Test("Without names they are unknown")
@@ -70,7 +74,8 @@ struct StoredNameTests {
     func distinct() {
         let long = ByteString([UInt8](repeating: UInt8(ascii: "a"), count: 300))
         let addresses: [ByteString] = [
-            ":::9000", "127.0.0.1:9000", "127.0.0.1_9000", "/run/a b", "/run/a_b", "/run/a\nb", "/run/ä", long, long + "b",
+            ":::9000", "127.0.0.1:9000", "127.0.0.1_9000", "/run/a b", "/run/a_b", "/run/a\nb", "/run/ä",
+            long, long + "b",
         ]
         let names = addresses.map(StoredName.name(for:))
         #expect(Set(names).count == addresses.count)

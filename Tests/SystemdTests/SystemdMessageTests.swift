@@ -7,7 +7,9 @@ struct SystemdMessageTests {
     @Test("Life cycle")
     func lifeCycle() {
         #expect(SystemdMessage.ready(process: "7", status: "Fine") == "READY=1\nSTATUS=Fine\nMAINPID=7")
-        #expect(SystemdMessage.reloading(at: 1_500_000) == "RELOADING=1\nMONOTONIC_USEC=1500000\nSTATUS=Reloading")
+        #expect(
+            SystemdMessage.reloading(at: 1_500_000) == "RELOADING=1\nMONOTONIC_USEC=1500000\nSTATUS=Reloading"
+        )
         #expect(SystemdMessage.stopping.hasPrefix("STOPPING=1\n"))
         #expect(SystemdMessage.extend(by: .seconds(30)) == "EXTEND_TIMEOUT_USEC=30000000")
         #expect(SystemdMessage.store("x") == "FDSTORE=1\nFDNAME=x\nFDPOLL=0")
@@ -31,6 +33,8 @@ struct SystemdMessageTests {
                 == "STATUS=Processes active: 1, idle: 2, Requests: 130, slow: 4, Traffic: 12.50req/sec"
         )
         figures.requests = .min
-        #expect(SystemdMessage.status(figures, requestsBefore: .max, interval: .zero).hasSuffix("0.00req/sec"))
+        #expect(
+            SystemdMessage.status(figures, requestsBefore: .max, interval: .zero).hasSuffix("0.00req/sec")
+        )
     }
 }
