@@ -46,7 +46,10 @@ struct DoctorHost: ConfigurationHost {
 
     /// A log is not created here; whether its directory is there is what can be said.
     func openLog(_ path: ByteString, as role: LogRole) throws(SystemError) {
-        if case .syslog = role { return }
+        switch role {
+        case .syslog, .journal: return
+        case .errorLog, .accessLog, .slowLog: break
+        }
         let text = path.description
         let directory = text.split(separator: "/").dropLast().joined(separator: "/")
         if access(text, W_OK) == 0 || access("/" + directory, W_OK) == 0 { return }
