@@ -118,7 +118,7 @@ let package = Package(
         .testTarget(
             name: "SyscallsTests", dependencies: ["Syscalls", "CEpoll", "TestSupport", system], swiftSettings: strict),
         .testTarget(name: "ReactorTests", dependencies: ["Reactor", "CEpoll", "Syscalls", system], swiftSettings: strict),
-        .testTarget(name: "ScoreboardTests", dependencies: ["Scoreboard", "Syscalls", "CScoreboard", system], swiftSettings: strict),
+        .testTarget(name: "ScoreboardTests", dependencies: ["Scoreboard", "StatusPage", "Syscalls", "CScoreboard", system], swiftSettings: strict),
         .testTarget(name: "ChannelTests", dependencies: ["Channel", "CEpoll", "Configuration", "Syscalls", system], swiftSettings: strict),
         .testTarget(name: "LoggingTests", dependencies: ["Logging", "Configuration", "Syscalls"], swiftSettings: strict),
         .testTarget(

@@ -5,6 +5,7 @@ static_gates() {
     gate "manual pages" "$root/scripts/gates/manual"
     gate "systemd unit" "$root/scripts/gates/unit"
     gate "sample configurations" "$root/scripts/gates/samples"
+    gate "alert rules and dashboard" "$root/scripts/gates/monitoring"
     gate "links in documents" "$root/scripts/gates/links"
     gate "Kubernetes manifests" "$root/scripts/gates/manifests"
     gate "generated documents" "$root/scripts/generate" --check

@@ -16,6 +16,7 @@ extension TakeoverState {
         writer.put(hasOriginalStandardError)
         writer.put(listeners.count)
         for listener in listeners { listener.write(to: &writer) }
+        writer.put(metricsListener)
         writer.put(pools.count)
         for pool in pools { pool.write(to: &writer) }
         writer.put(helpers)
@@ -32,6 +33,7 @@ extension TakeoverState {
         errorLog = reader.optionalNumber()
         hasOriginalStandardError = reader.flag()
         listeners = reader.list { Listener(from: &$0) }
+        metricsListener = reader.optionalNumber()
         pools = reader.list { Pool(from: &$0) }
         helpers = reader.numbers()
         guard reader.isComplete, isConsistent, encoded() == bytes else { return nil }

@@ -19,6 +19,8 @@ public struct TakeoverState: Equatable {
     /// Whether standard error is that of whoever started the service.
     public var hasOriginalStandardError = true
     public var listeners: [Listener] = []
+    /// The one of them for metrics.
+    public var metricsListener: Int?
     public var pools: [Pool] = []
     /// Children that do one thing and end.
     public var helpers: [Int] = []
@@ -190,7 +192,7 @@ extension TakeoverState {
         func isNew(_ process: Int) -> Bool {
             process > 0 && process <= Int(Int32.max) && processes.insert(process).inserted
         }
-        return helpers.allSatisfy(isNew)
+        return helpers.allSatisfy(isNew) && metricsListener.map { listeners.indices.contains($0) } ?? true
             && pools.allSatisfy { pool in
                 let slots = Set(pool.workers.map(\.slot))
                 return listeners.indices.contains(pool.listener)

@@ -32,6 +32,7 @@ public struct HTTPResponseHead: Sendable {
     /// The bytes up to the body; nothing of it is to be kept or guessed at by the client.
     ///
     /// - Parameter epochSeconds: The time, for `Date`.
+    /// - Returns: Status line, fields and the empty line.
     public func bytes(at epochSeconds: Int64) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.append("HTTP/1.1 ")

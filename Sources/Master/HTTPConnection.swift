@@ -12,7 +12,9 @@ struct HTTPAnswer {
     var contentType: StaticString
     /// Further header fields.
     var fields: [StaticString] = []
-    /// The body, piece by piece: each is made when the one before has been sent. Nil ends it.
+    /// The body, piece by piece: each is made when the one before has been sent.
+    ///
+    /// Nil ends it.
     var pieces: () -> [UInt8]?
 
     /// An answer whose body is there.
@@ -68,6 +70,8 @@ final class HTTPConnection {
 
     private var state = State.receiving
     private var input: [UInt8] = []
+    /// Bytes of the input that have been looked at.
+    private var examined = 0
     private var output: [UInt8] = []
     private var sent = 0
     private var pieces: () -> [UInt8]? = { nil }
@@ -86,6 +90,11 @@ final class HTTPConnection {
         self.reactor = reactor
         self.answer = answer
         self.onEnd = onEnd
+    }
+
+    deinit {
+        // Before the descriptor is closed.
+        registration = nil
     }
 
     /// Whether it waits for its next request, or has been answered for good.
@@ -147,7 +156,12 @@ final class HTTPConnection {
             switch try? Syscalls.receive(descriptor.rawValue, into: buffer) {
             case .bytes(let count):
                 if input.isEmpty { limit(to: Self.requestPatience) }
-                input.append(contentsOf: UnsafeRawBufferPointer(rebasing: buffer[0..<count]))
+                let bytes = UnsafeRawBufferPointer(rebasing: buffer[0..<count])
+                input.append(contentsOf: bytes)
+                // A client that sends byte by byte does not have all of it read again for each.
+                guard
+                    bytes.contains(where: { $0 < 0x20 }) || input.count - examined >= 512 || input.count < 32
+                else { return }
                 takeRequests()
             case .wouldBlock: break
             case .endOfStream, nil: end()
@@ -159,11 +173,13 @@ final class HTTPConnection {
     private func takeRequests() {
         while state == .receiving {
             let bytes = input
+            examined = bytes.count
             switch HTTPRequestParser.parse(bytes.span) {
             case .needMore: return watch(for: .readable)
             case .refused(let refusal): refuse(refusal)
             case .request(let request, let consumed):
                 input.removeFirst(consumed)
+                examined = 0
                 prepare(answer(request), for: request)
             }
             send()

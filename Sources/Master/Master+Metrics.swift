@@ -16,11 +16,27 @@ extension Master {
     ///
     /// Status pages, metrics and control answers agree because all of them come from here or from what this uses.
     ///
-    /// - Parameter withWorkers: Whether the workers are wanted too.
+    /// - Parameters:
+    ///   - pool: One that serves, or the last that drains.
+    ///   - withWorkers: Whether the workers are wanted too.
+    /// - Returns: What its pages say now, and the totals.
     func figures(of pool: Pool, withWorkers: Bool) -> PoolFigures {
+        figures(
+            of: pool,
+            withWorkers: withWorkers,
+            leaving: drainingPools.values.filter { $0.name == pool.name }
+        )
+    }
+
+    private func figuresOfAllPools() -> [PoolFigures] {
+        let leaving = Dictionary(grouping: drainingPools.values, by: \.name)
+        return shownPools.map { figures(of: $0, withWorkers: true, leaving: leaving[$0.name] ?? []) }
+    }
+
+    private func figures(of pool: Pool, withWorkers: Bool, leaving: [Pool]) -> PoolFigures {
         if pool.hasProcesses { pool.refreshQueueFigures() }
         var figures = pool.figures(withWorkers: withWorkers)
-        for other in drainingPools.values where other.name == pool.name && other !== pool {
+        for other in leaving where other !== pool {
             figures.totals.add(other.scoreboard.totals())
             figures.hasServed = true
         }
@@ -74,7 +90,12 @@ extension Master {
         var source = ListenerSource(existing: (metrics.map { [$0.listener] } ?? []) + inherited)
         let listener = try source.listener(for: settings, log: log, users: host)
         if let metrics, metrics.listener === listener { return metrics }
-        return MetricsListener(listener: listener, reactor: reactor, log: log) { [weak self] request in
+        return metricsListener(on: listener)
+    }
+
+    /// One that answers on a socket that is there.
+    func metricsListener(on listener: Listener) -> MetricsListener {
+        MetricsListener(listener: listener, reactor: reactor, log: log) { [weak self] request in
             self?.answer(request) ?? .text("503 Service Unavailable", "stopping")
         }
     }
@@ -104,18 +125,68 @@ extension Master {
     private func answer(_ request: HTTPRequest) -> HTTPAnswer {
         switch String(decoding: request.path, as: UTF8.self) {
         case "/metrics": return metricsAnswer(request)
+        case "/": return dashboardAnswer(request)
         case "/live": return .text("200 OK", "live")
         case "/ready", "/health":
             return isServing ? .text("200 OK", "ready") : .text("503 Service Unavailable", "not ready")
-        default: return .text("404 Not Found", "there are /metrics, /live, /ready and /health")
+        default: return .text("404 Not Found", "there are /, /metrics, /live, /ready and /health")
         }
+    }
+
+    /// The live page of all pools, or the figures that it asks for.
+    private func dashboardAnswer(_ request: HTTPRequest) -> HTTPAnswer {
+        let query = StatusQuery(request.query.span)
+        var shown = shownPools
+        if shown.count > Dashboard.poolLimit {
+            let busiest = shown.map { pool in (pool, pool.scoreboard.counts()) }
+                .sorted { ($0.1.active, $0.1.total) > ($1.1.active, $1.1.total) }
+            shown = busiest.prefix(Dashboard.poolLimit).map(\.0)
+        }
+        let dashboard = Dashboard(
+            poolCount: shownPools.count,
+            onlyPool: shown.count == 1 ? shown[0].name.bytes : [],
+            version: Version.text.bytes
+        )
+        let isData = query.format == .json
+        let tail = isData ? dashboard.dataTail : dashboard.tail
+        // The last one comes first.
+        var parts = (shown.isEmpty ? [tail] : []) + [isData ? dashboard.dataHead : dashboard.head]
+        var rest = shown[...]
+        var isFirst = true
+        let pieces = { [weak self] () -> [UInt8]? in
+            if let part = parts.popLast() { return part }
+            guard let self, let pool = rest.popFirst() else { return nil }
+            // Each when its turn comes: many workers of many pools are not described at once.
+            let page = statusPage(of: pool)
+            let separator = isFirst || !isData ? [] : [UInt8(ascii: ",")]
+            isFirst = false
+            if rest.isEmpty { parts = [tail] }
+            return separator + (isData ? dashboard.figures(page) : dashboard.section(page))
+        }
+        if isData { return HTTPAnswer("200 OK", "application/json", pieces: pieces) }
+        var answer = HTTPAnswer("200 OK", "text/html; charset=utf-8", pieces: pieces)
+        answer.fields = [
+            "Content-Security-Policy: frame-ancestors 'none'", "X-Frame-Options: DENY",
+            "Referrer-Policy: no-referrer",
+        ]
+        return answer
+    }
+
+    /// A pool's page with all that is known.
+    private func statusPage(of pool: Pool) -> StatusPage {
+        let figures = figures(of: pool, withWorkers: false)
+        return StatusPage(
+            pool: figures.status,
+            processes: pool.scoreboard.processStatuses(),
+            figures: figures
+        )
     }
 
     private func metricsAnswer(_ request: HTTPRequest) -> HTTPAnswer {
         let format = request.acceptsOpenMetrics ? MetricsExposition.Format.openMetrics : .text
         var exposition = MetricsExposition(
             service: serviceFigures(),
-            pools: shownPools.map { figures(of: $0, withWorkers: true) },
+            pools: figuresOfAllPools(),
             format: format
         )
         return HTTPAnswer("200 OK", format.contentType) { exposition.next() }

@@ -118,6 +118,7 @@ extension Master {
                 pool.state == .draining ? nil : pool.statusListener.map { index(of: $0.listener) }
             former.pools.append(one)
         }
+        former.metricsListener = metrics.map { index(of: $0.listener) }
         return former
     }
 
@@ -153,6 +154,7 @@ extension Master {
             }
         }
         use(serving)
+        if let index = former.metricsListener { useMetrics(metricsListener(on: listeners[index])) }
         state = .serving
         log.notice("fpm is running, pid \(ProcessID.current): taken over with \(serving.count) pool(s)")
         openControl()

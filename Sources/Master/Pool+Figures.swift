@@ -14,7 +14,6 @@ extension Pool {
             processManager: Array((settings.processManager ?? .static).name.utf8),
             withWorkers: withWorkers
         )
-        figures.maxChildren = UInt64(settings.maxChildren)
         let path = settings.statusPath ?? ""
         if let socket = listener.path {
             figures.scrapeURI = ("unix://" + socket + ";" + path).bytes

@@ -111,6 +111,7 @@ final class Pool {
         freeSlots = SlotList(count: slots)
         let page = scoreboard.pool
         cscoreboard_store(&page.pointee.start_epoch, wallClockSeconds())
+        cscoreboard_store_word(&page.pointee.max_children, UInt32(clamping: settings.maxChildren))
     }
 
     /// Connections that no worker has.

@@ -110,9 +110,10 @@ final class StatusAnswer {
             table.value(of: "QUERY_STRING").map { table.withBytes(of: $0) { StatusQuery($0) } }
             ?? StatusQuery()
         let style = (settings.processManager ?? .static).name
-        let page = StatusPage(
-            pool: scoreboard.poolStatus(pool: settings.name.bytes, processManager: Array(style.utf8)),
-            processes: wanted.isFull ? scoreboard.processStatuses() : []
+        let page = scoreboard.statusPage(
+            wanted,
+            pool: settings.name.bytes,
+            processManager: Array(style.utf8)
         )
         let type: ByteString =
             switch wanted.format {

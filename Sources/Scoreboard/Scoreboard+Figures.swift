@@ -8,11 +8,15 @@ internal import Syscalls
 extension Scoreboard {
     /// All figures of the pool, under its name and style.
     ///
-    /// - Parameter withWorkers: Whether the workers are wanted too.
+    /// - Parameters:
+    ///   - name: The pool's name.
+    ///   - processManager: Its `pm`.
+    ///   - withWorkers: Whether the workers are wanted too.
+    /// - Returns: What the pages say now.
     public func figures(pool name: [UInt8], processManager: [UInt8], withWorkers: Bool) -> PoolFigures {
         var figures = PoolFigures(
             status: poolStatus(pool: name, processManager: processManager),
-            maxChildren: UInt64(slotCount)
+            maxChildren: UInt64(cscoreboard_load_word(&pool.pointee.max_children))
         )
         let page = pool
         figures.queue.depth = count(&page.pointee.queue_depth)
@@ -29,6 +33,18 @@ extension Scoreboard {
         figures.totals = figures.hasServed ? totals() : .none
         if withWorkers { figures.workers = workerFigures() }
         return figures
+    }
+
+    /// The status page that answers `query`.
+    public func statusPage(_ query: StatusQuery, pool name: [UInt8], processManager: [UInt8]) -> StatusPage {
+        let figures =
+            query.hasFigures
+            ? figures(pool: name, processManager: processManager, withWorkers: false) : nil
+        return StatusPage(
+            pool: figures?.status ?? poolStatus(pool: name, processManager: processManager),
+            processes: query.isFull || query.isDashboard ? processStatuses() : [],
+            figures: figures
+        )
     }
 
     /// What adds up, of this generation.

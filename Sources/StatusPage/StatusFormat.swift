@@ -26,17 +26,22 @@ public struct StatusQuery: Equatable, Sendable {
     public var format: StatusFormat
     /// Whether the workers are wanted too.
     public var isFull: Bool
+    /// Whether the figures that php-fpm does not have are wanted too, in JSON.
+    public var hasFigures: Bool
+    /// Whether the live page is wanted, which is HTML.
+    public var isDashboard = false
 
     /// Makes a query.
-    public init(format: StatusFormat = .text, isFull: Bool = false) {
+    public init(format: StatusFormat = .text, isFull: Bool = false, hasFigures: Bool = false) {
         self.format = format
         self.isFull = isFull
+        self.hasFigures = hasFigures
     }
 
     /// Reads a query string as `$_GET` would be built from it.
     ///
     /// A key asks for every word it is a prefix of, so `?j`, `?json` and `?json=1` are the same. html goes before xml,
-    /// json and openmetrics.
+    /// json and openmetrics. php-fpm does not know `dashboard` and `figures`, which must be whole.
     public init(_ query: Span<UInt8>) {
         self.init()
         var wanted: (html: Bool, xml: Bool, json: Bool, openMetrics: Bool) = (false, false, false, false)
@@ -51,10 +56,12 @@ public struct StatusQuery: Equatable, Sendable {
                 if key.isPrefix(of: "json") { wanted.json = true }
                 if key.isPrefix(of: "openmetrics") { wanted.openMetrics = true }
                 if key.isPrefix(of: "full") { isFull = true }
+                if key == Array("figures".utf8) { hasFigures = true }
+                if key == Array("dashboard".utf8) { isDashboard = true }
             }
             start = end + 1
         }
-        if wanted.html {
+        if wanted.html || isDashboard {
             format = .html
         } else if wanted.xml {
             format = .xml

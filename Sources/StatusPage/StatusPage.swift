@@ -5,14 +5,22 @@ public struct StatusPage: Sendable {
     /// The workers in slot order; shown by a full page only.
     public var processes: [ProcessStatus]
 
+    /// What php-fpm does not know; shown by a page that asks for it.
+    public var figures: PoolFigures?
+
     /// Makes a page.
-    public init(pool: PoolStatus, processes: [ProcessStatus] = []) {
+    public init(pool: PoolStatus, processes: [ProcessStatus] = [], figures: PoolFigures? = nil) {
         self.pool = pool
         self.processes = processes
+        self.figures = figures
     }
 
     /// The body of the answer to `query`.
     public func render(_ query: StatusQuery) -> [UInt8] {
+        if query.isDashboard {
+            let dashboard = Dashboard(poolCount: 1, onlyPool: pool.pool)
+            return dashboard.head + dashboard.section(self) + dashboard.tail
+        }
         let shown = query.isFull ? processes : nil
         var page: [UInt8] = []
         page.reserveCapacity(1536 + (shown?.count ?? 0) * 640)
@@ -20,7 +28,7 @@ public struct StatusPage: Sendable {
         case .text: renderText(&page, shown)
         case .html: renderHTML(&page, shown)
         case .xml: renderXML(&page, shown)
-        case .json: renderJSON(&page, shown)
+        case .json: renderJSON(&page, shown, query.hasFigures ? figures : nil)
         case .openMetrics: renderOpenMetrics(&page)
         }
         return page
@@ -34,7 +42,11 @@ public struct StatusPage: Sendable {
         }
     }
 
-    private func renderJSON(_ page: inout [UInt8], _ processes: [ProcessStatus]?) {
+    private func renderJSON(
+        _ page: inout [UInt8],
+        _ processes: [ProcessStatus]?,
+        _ figures: PoolFigures?
+    ) {
         page.append("{")
         page.appendJSONMembers(pool.fields(readableTime: false))
         if let processes {
@@ -45,6 +57,10 @@ public struct StatusPage: Sendable {
                 page.append("}")
             }
             page.append("]")
+        }
+        if let figures {
+            page.append(", \"figures\":")
+            figures.appendJSON(to: &page)
         }
         page.append("}")
     }

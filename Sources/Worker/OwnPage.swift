@@ -69,9 +69,10 @@ extension RequestProcessor {
         if isHead == true { return OwnPage(headers: [OwnPage.expires, OwnPage.cacheControl], body: []) }
         let query = table.value(of: "QUERY_STRING").map { table.withBytes(of: $0) { StatusQuery($0) } }
         let wanted = query ?? StatusQuery()
-        let page = StatusPage(
-            pool: poolStatus(),
-            processes: wanted.isFull ? settings.scoreboard.processStatuses() : []
+        let page = settings.scoreboard.statusPage(
+            wanted,
+            pool: settings.plan.pool.bytes,
+            processManager: settings.plan.processManager.bytes
         )
         let type: StaticString =
             switch wanted.format {

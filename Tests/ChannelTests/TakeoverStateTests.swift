@@ -12,6 +12,7 @@ import Testing
         state.errorLog = 10
         state.hasOriginalStandardError = false
         state.helpers = [77, 78]
+        state.metricsListener = 0
         var unix = TakeoverState.Listener()
         unix.descriptor = 11
         unix.name = "/run/www.sock"
@@ -128,6 +129,7 @@ import Testing
     @Test func processesHaveOneRole() {
         #expect(isRefused { $0.helpers = [101] })
         #expect(isRefused { $0.helpers = [0] })
+        #expect(isRefused { $0.metricsListener = 99 })
         #expect(isRefused { $0.pools[0].zygote?.process = 101 })
         #expect(isRefused { $0.pools[0].workers[0].process = 0 })
         #expect(isRefused { $0.pools[0].workers[1].process = 5 })

@@ -52,6 +52,25 @@ struct UpgradeTests {
         try daemon.waitForLog(/NOTICE: ready to handle connections$/)
     }
 
+    @Test func metricsGoOnOnTheSameSocket() throws {
+        let (daemon, path) = try startCopy(Daemon.poolSection(Self.pool), global: MetricsTests.global)
+        let metrics = Metrics(port: try daemon.port("metrics"))
+        #expect(try metrics.get("/ready").status == 200)
+        let socket = {
+            ProcessSnapshot(pid: daemon.master)?.descriptors.filter { $0.hasPrefix("socket:") } ?? []
+        }
+        let before = Set(socket())
+        try replace(path)
+        daemon.signal(SIGUSR2)
+        try waitForUpgrade(daemon)
+        #expect(try metrics.page()["fpmd_reloads_total{result=\"done\"}"] == 1)
+        #expect(!before.isDisjoint(with: socket()))
+        // Another reload keeps it again.
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/ready to handle connections/)
+        #expect(try metrics.page()["fpmd_reloads_total{result=\"done\"}"] == 2)
+    }
+
     @Test func newProgramGoesOnUnderTheSameNumber() throws {
         let (daemon, path) = try startCopy(Daemon.poolSection(Self.pool))
         let before = try daemon.waitForWorkers(2)

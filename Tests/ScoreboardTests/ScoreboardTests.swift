@@ -1,6 +1,7 @@
 import CScoreboard
 import Foundation
 import Scoreboard
+import StatusPage
 import Synchronization
 import Syscalls
 import SystemPackage
@@ -272,5 +273,53 @@ import Testing
         }
         #expect(stable >= 1000)
         #expect(letters.count >= 3, "the writer was at work")
+    }
+}
+
+/// Durations, and what is left of them when a slot is given away.
+@Suite struct HistogramTests {
+    @Test(arguments: [
+        (Int64.min, 0), (-1, 0), (0, 0), (1, 0), (128, 0), (129, 1), (256, 1), (257, 2), (1_048_576, 13),
+        (1_048_577, 14), (134_217_728, 20), (134_217_729, 21), (Int64.max, 21),
+    ])
+    func buckets(micros: Int64, bucket: Int) { #expect(Int(cscoreboard_bucket(micros)) == bucket) }
+
+    @Test func boundsAreThoseOfTheBuckets() {
+        for bucket in 0..<(DurationHistogram.bucketCount - 1) {
+            let bound = Int64(DurationHistogram.bound(ofBucket: bucket) ?? 0)
+            #expect(Int(cscoreboard_bucket(bound)) == bucket)
+            #expect(Int(cscoreboard_bucket(bound + 1)) == bucket + 1)
+        }
+        #expect(DurationHistogram.bucketCount == Int(CSCOREBOARD_BUCKETS))
+        #expect(WorkerExitCause.allCases.count <= Int(CSCOREBOARD_EXIT_CAUSES))
+    }
+
+    @Test func durationsOutliveTheirSlot() throws {
+        let board = try Scoreboard(slotCount: 2)
+        cscoreboard_record(&board.slot(0).pointee.service, 100)
+        cscoreboard_record(&board.slot(1).pointee.service, 1000)
+        board.clear(0)
+        cscoreboard_record(&board.slot(0).pointee.service, 100)
+        let service = board.totals().service
+        #expect(service.count == 3)
+        #expect(service.counts[0] == 2 && service.counts[3] == 1)
+        #expect(service.sumMicroseconds == 1200)
+    }
+
+    /// What a worker writes is clamped, not believed, and overflows nothing.
+    @Test func liesAreClamped() throws {
+        let board = try Scoreboard(slotCount: 2)
+        for bucket in 0..<UInt32(CSCOREBOARD_BUCKETS) {
+            cscoreboard_store(cscoreboard_count(&board.slot(0).pointee.service, bucket), .max)
+            cscoreboard_store(cscoreboard_count(&board.slot(1).pointee.service, bucket), .min)
+        }
+        board.slot(0).pointee.service.sum_us = .max
+        board.slot(1).pointee.service.sum_us = -5
+        for _ in 0..<3 { board.clear(0) }
+        let service = board.totals().service
+        #expect(service.counts.allSatisfy { $0 <= 1 << 54 })
+        cscoreboard_record(&board.slot(1).pointee.service, .max)
+        cscoreboard_record(&board.slot(1).pointee.service, .max)
+        _ = board.totals()
     }
 }
