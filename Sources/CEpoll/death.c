@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -63,6 +64,17 @@ static void on_death(int number, siginfo_t *info, void *context) {
     errno = saved;
 }
 
+static pid_t owner;
+
+/* PHP and what it links call exit(3) when they are out of memory. A fork of the script has this handler as well, and
+   no business with the connection. */
+static void on_exit_in_request(void) {
+    if (pending->descriptor < 0 || pending->has_begun || getpid() != owner) return;
+    pending->has_begun = true;
+    answer("Status: 500 Internal Server Error\r\nContent-type: text/html; charset=UTF-8\r\n\r\n"
+           "The script ended unexpectedly.\n");
+}
+
 int cepoll_answer_on_death(void) {
     static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM};
     /* A script that has used up its stack leaves none for a handler. */
@@ -74,7 +86,8 @@ int cepoll_answer_on_death(void) {
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
         if (sigaction(deadly[i], &action, NULL) < 0) return -1;
-    return 0;
+    owner = getpid();
+    return atexit(on_exit_in_request) == 0 ? 0 : -1;
 }
 
 int cepoll_script_token(uint64_t begin_ns) {

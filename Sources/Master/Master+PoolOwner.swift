@@ -36,10 +36,24 @@ extension Master: PoolOwner {
         if state == .serving { scheduleTick() }
     }
 
-    /// An equal share for each pool of what the master may have open, a reserve for itself left out.
+    /// An equal share for each pool of what the master may have open, less what it needs itself and what workers cost.
     var parkingQuota: Int {
-        let free = Int(clamping: fileLimit) - 128 - 16 * configuration.pools.count
-        return max(64, free / max(1, configuration.pools.count))
+        let limit = Int(clamping: fileLimit)
+        let count = max(1, configuration.pools.count)
+        let own = min(128, limit / 4) + min(16 * count, limit / 4)
+        var workers = 0
+        for pool in configuration.pools where workers < limit / 2 {
+            workers += pool.maxChildren * Pool.descriptorsPerWorker
+        }
+        return max(min(64, limit / 8), (limit - own - min(workers, limit / 2)) / count)
+    }
+
+    /// The kernel gives the lowest number that is free: this one says that only a reserve is left.
+    ///
+    /// It is for what workers give back, which is lost when there is no number for it.
+    var descriptorCeiling: CInt {
+        let limit = Int(clamping: fileLimit)
+        return CInt(clamping: limit - min(64, limit / 4))
     }
 
     func closeElsewhere(_ descriptor: CInt) {

@@ -102,6 +102,7 @@ extension Pool {
         guard state == .serving else { return }
         guard policy.running > 0 || settings.processManager != .ondemand else { return }
         refreshQueueFigures()
+        checkOverdue()
         let timeout = settings.processIdleTimeout
         let now = MonotonicTime.now
         var idleTooLong = 0

@@ -31,10 +31,7 @@ extension Pool {
                 try requestWorker(zygote, slot: slot, isRespawn: isRespawn)
             } catch {
                 freeSlots.put(slot)
-                owner.log.error(
-                    "[pool \(name)] cannot start a worker: \(describe(error)); tried again later",
-                    .pool(name)
-                )
+                reportUnstartableWorker(error)
                 for _ in wantedSpawns { policy.spawnFailed() }
                 wantedSpawns = []
                 return perform(policy.forkFailed(at: MonotonicTime.now.nanoseconds))
@@ -59,11 +56,15 @@ extension Pool {
         }
     }
 
+    /// What a worker costs the master: its channel, and the pipes of its output.
+    static let descriptorsPerWorker = 3
+
     func requestWorker(_ zygote: ZygoteLink, slot: Int, isRespawn: Bool) throws(Errno) {
         scoreboard.clear(slot)
         nextSerial += 1
         let serial = nextSerial
         let (mine, theirs) = try MessageSocket.pair()
+        guard mine.descriptor < owner.descriptorCeiling else { throw .tooManyOpenFiles }
         try mine.passCredentials()
         var output: WorkerOutput?
         var standardOutput: SharedDescriptor

@@ -24,10 +24,7 @@ extension Pool {
             case .descriptorsLost(let descriptors):
                 // The connection is lost; the worker did nothing wrong.
                 for descriptor in descriptors { owner.closeElsewhere(descriptor) }
-                owner.log.error(
-                    "[pool \(name)] a connection was lost: the master has no more file descriptors",
-                    .pool(name)
-                )
+                reportLostConnection()
             case .malformed(let descriptors):
                 for descriptor in descriptors { owner.closeElsewhere(descriptor) }
                 distrust(worker, "sent a malformed message")

@@ -76,8 +76,10 @@ extension Pool {
                 return
             }
             remove(worker)
-            owner.log.error("[pool \(name)] fork() failed: \(describe(error))", .pool(name))
+            reportForkFailure(error)
             perform(policy.forkFailed(at: MonotonicTime.now.nanoseconds))
+            // Those that could be forked serve, as in php-fpm.
+            becomeReadyIfStarted()
         case .unexpected(let descriptors):
             for descriptor in descriptors { owner.closeElsewhere(descriptor) }
             distrustZygote("sent something that is not a zygote's")
@@ -181,6 +183,8 @@ extension Pool {
             guard let self else { return }
             zygoteRetry = nil
             perform(policy.tick(PoolPolicy.Counts(idle: 0), at: MonotonicTime.now.nanoseconds))
+            // Workers that were wanted meanwhile count as under way: the policy asks for no others.
+            pumpSpawns()
             watch.recheck()
         }
     }

@@ -54,6 +54,9 @@ final class Pool {
     var traceLayout: TraceLayout?
     var lastOverflowReport = MonotonicTime(nanoseconds: 0)
     var lastAcceptReport = MonotonicTime(nanoseconds: 0)
+    var failedForks = RepeatedEvent(saidEvery: .seconds(30))
+    var unstartableWorkers = RepeatedEvent(saidEvery: .seconds(30))
+    var lostConnections = RepeatedEvent(saidEvery: .seconds(30))
     /// Ends the processes of a pool that drains, one harsher signal after the other.
     var escalation: Escalation?
     var zygoteDeadline: Reactor.Deadline?

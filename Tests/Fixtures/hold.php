@@ -2,8 +2,8 @@
 // Says that it has begun by making the file dir/started.NAME, and ends when dir/release appears.
 $dir = $_GET['dir'];
 touch($dir . '/started.' . $_GET['name']);
-$deadline = microtime(true) + 60;
-while (!file_exists($dir . '/release') && microtime(true) < $deadline) {
+$deadline = hrtime(true) + 60e9;
+while (!file_exists($dir . '/release') && hrtime(true) < $deadline) {
     clearstatcache();
     usleep(2000);
 }

@@ -233,7 +233,7 @@ typedef struct cepoll_pending {
 cepoll_pending *cepoll_pending_answer(void);
 /* Uses this memory for it from now on: the size of cepoll_pending, shared with who looks when the process has died. */
 void cepoll_share_pending_answer(void *memory);
-/* Worker: dying by SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT or SIGTERM it first answers the request it serves, if
+/* Worker: dying by SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM or exit(3) it first answers the request it serves, if
    nothing has been sent: 500; 504 after cepoll_terminate_late; 503 after another SIGTERM. It dies all the same. */
 int cepoll_answer_on_death(void);
 /* SIGTERM because a request took too long. */

@@ -1,0 +1,3 @@
+<?php
+// The wall clock.
+echo time();

@@ -1,0 +1,246 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension Daemon {
+    /// Whether a reload has begun that has not ended.
+    fileprivate var isReloading: Bool {
+        let last = log.lines.last {
+            $0.contains(/a reload follows|reloading: new generation|ready to handle connections/)
+        }
+        return last?.contains("ready to handle connections") != true
+    }
+}
+
+/// Processes that are killed or stopped at random while requests go on: only what ran in them is lost.
+///
+/// A few seconds each; with `FPMD_SOAK=MINUTES` in the environment so many minutes.
+@Suite(.daemons, .serialized)
+struct FaultTests {
+    /// How long each storm lasts.
+    static let span: Duration = {
+        guard let text = ProcessInfo.processInfo.environment["FPMD_SOAK"] else { return .seconds(1) }
+        return .seconds(60 * max(1, Int(text) ?? 1))
+    }()
+
+    enum Victim: String, CaseIterable, Sendable { case workers, zygotes, mixture }
+
+    private static let styles = [
+        "pm = static\npm.max_children = 4",
+        "pm = dynamic\npm.max_children = 6\npm.start_servers = 2\npm.min_spare_servers = 1\npm.max_spare_servers = 3",
+        "pm = ondemand\npm.max_children = 4",
+    ]
+
+    private static func zygotes(_ daemon: Daemon) -> [ProcessSnapshot] {
+        ProcessSnapshot.descendants(of: daemon.master)
+            .filter { $0.state != "Z" && $0.title.hasPrefix("fpmd: zygote of pool ") }
+    }
+
+    /// The pool is as it was: all workers, answers, no descriptor more.
+    private func expectRecovery(_ daemon: Daemon, workers: Int?) throws {
+        try wait(for: "an answer after the storm") {
+            (try? daemon.get("/hello.php", within: .seconds(5)))?.isComplete == true
+        }
+        if let workers { try daemon.waitForWorkers(workers) }
+        for _ in 1...20 { #expect(try daemon.get("/hello.php").text == "hello, world\n") }
+    }
+
+    @Test(.fpmdOnly("loses the connections of a dying worker"), arguments: Victim.allCases, styles)
+    func killedAtRandom(victim: Victim, style: String) throws {
+        let daemon = try Daemon.startPool(style)
+        daemon.allowLog(/exited on signal 9|zygote \d+ on signal 9|seems busy|server reached/)
+        daemon.allowLog(/its zygote on signal 9 \(SIGKILL\) while starting; next attempt in/)
+        #expect(try daemon.get("/hello.php").isComplete)
+        daemon.markDescriptors()
+        var kept = daemon.makeRequest("/hello.php")
+        kept.keepsConnection = true
+        let loads = [
+            Load(
+                daemon.makeRequest("/hello.php"),
+                to: try daemon.endpoint(),
+                expecting: "hello, world",
+                clients: 3
+            ),
+            Load(kept, to: try daemon.endpoint(), expecting: "hello, world", clients: 2),
+        ]
+        var generator = SystemRandomNumberGenerator()
+        var killed = 0
+        let deadline = Deadline(in: Self.span)
+        while !deadline.hasPassed {
+            let workers = victim == .zygotes ? [] : daemon.workers()
+            let zygotes = victim == .workers ? [] : Self.zygotes(daemon)
+            if let process = (workers + zygotes).randomElement(using: &generator) {
+                if workers.contains(process) { killed += 1 }
+                kill(process.pid, SIGKILL)
+            }
+            poll(nil, 0, Int32.random(in: 5...60, using: &generator))
+        }
+        for load in loads {
+            try load.waitForGood(20)
+            let totals = try load.stop()
+            #expect(totals.good > 20)
+            #expect(totals.unconnected == 0, "\(totals)")
+            #expect(totals.failed <= killed, "\(killed) killed: \(totals)")
+        }
+        try expectRecovery(daemon, workers: style.contains("static") ? 4 : nil)
+    }
+
+    /// Workers are wanted while zygotes die at their start: once they live, the pool is whole.
+    @Test(.fpmdOnly("has no zygote")) func zygotesThatDieWhileStarting() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
+        daemon.allowLog(/exited on signal 9|zygote (\d+ )?on signal 9|died before their first request/)
+        for worker in try daemon.waitForWorkers(2) { kill(worker.pid, SIGKILL) }
+        // Longer than the master's tick, which asks for workers as well.
+        let deadline = Deadline(in: .milliseconds(1500))
+        while !deadline.hasPassed {
+            for process in Self.zygotes(daemon) + daemon.workers() { kill(process.pid, SIGKILL) }
+            poll(nil, 0, 5)
+        }
+        try daemon.waitForWorkers(2)
+        try expectRecovery(daemon, workers: 2)
+    }
+
+    // MARK: A pool that is broken beside one that is not
+
+    /// Requests that kill their workers, as fast as they can; the other pool's clients see nothing of it.
+    @Test(.fpmdOnly("forks as often as workers die")) func crashingPoolBesideAHealthyOne() throws {
+        func pool(_ name: String) -> String {
+            "[\(name)]\nuser = www-data\nlisten = {{SOCKET:\(name)}}\npm = static\npm.max_children = 2\n"
+        }
+        let daemon = try Daemon.start(pool("healthy") + pool("broken"))
+        daemon.allowLog(/\[pool broken\] child \d+ exited on signal 11/)
+        let healthy = Load(
+            daemon.makeRequest("/hello.php"),
+            to: try daemon.endpoint("healthy"),
+            expecting: "hello, world",
+            clients: 1
+        )
+        try healthy.waitForGood(100)
+        healthy.reset()
+        try healthy.waitForGood(1000)
+        let before = healthy.totals
+        let broken = Load(
+            daemon.makeRequest("/die.php", query: "signal=11"),
+            to: try daemon.endpoint("broken"),
+            expecting: "nobody says this",
+            clients: 2
+        )
+        try wait(for: "workers to die") { daemon.log.count(of: /exited on signal 11/) > 16 }
+        healthy.reset()
+        let start = ContinuousClock.now
+        let deaths = daemon.log.count(of: /exited on signal 11/)
+        try healthy.waitForGood(1000)
+        let during = try healthy.stop()
+        let elapsed = ContinuousClock.now - start
+        let rate = Double(daemon.log.count(of: /exited on signal 11/) - deaths) / (elapsed / .seconds(1))
+        _ = try broken.stop()
+        #expect(before.failed == 0 && during.failed == 0, "\(before) \(during)")
+        #expect(rate < 40, "workers are replaced at 20 a second")
+        // A worker's start takes a processor for some milliseconds: the middle of the pack is what must not move.
+        let limit = max(before.quantile(0.5) * 4, .milliseconds(5))
+        #expect(
+            during.quantile(0.5) < limit,
+            "\(before.quantile(0.5)) before, \(during.quantile(0.5)) beside"
+        )
+        #expect(during.quantile(0.99) < max(before.quantile(0.99) * 10, .milliseconds(100)))
+    }
+
+    // MARK: Reloads
+
+    @Test(.fpmdOnly("loses requests while it reloads")) func hundredReloadsInASecond() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
+        daemon.markDescriptors()
+        let load = Load(
+            daemon.makeRequest("/hello.php"),
+            to: try daemon.endpoint(),
+            expecting: "hello, world",
+            clients: 2
+        )
+        for _ in 1...100 {
+            daemon.signal(SIGUSR2)
+            poll(nil, 0, 10)
+        }
+        try load.waitForGood(50)
+        let totals = try load.stop()
+        #expect(totals.failed == 0, "\(totals)")
+        // Those that came together are one, and the last of them is not lost.
+        try wait(for: "the reloads to end") { !daemon.isReloading }
+        try daemon.waitForWorkers(2)
+        try expectRecovery(daemon, workers: 2)
+    }
+
+    // MARK: Stopped processes
+
+    /// SIGSTOP, and SIGCONT when `body` is over.
+    private func stopping(_ process: Int32, _ body: () throws -> Void) throws {
+        kill(process, SIGSTOP)
+        defer { kill(process, SIGCONT) }
+        try wait(for: "process \(process) to stop") { ProcessSnapshot(pid: process)?.state == "T" }
+        try body()
+    }
+
+    @Test(.fpmdOnly("has no zygote")) func stoppedZygoteIsReplaced() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
+        daemon.allowLog(/exited on signal 9|zygote \d+ on signal 9/)
+        daemon.allowLog(/zygote \d+ has not forked a worker within 5 s: killed/)
+        let zygote = try #require(Self.zygotes(daemon).first)
+        let workers = try daemon.waitForWorkers(2)
+        daemon.markDescriptors()
+        try stopping(zygote.pid) {
+            kill(try #require(workers.first).pid, SIGKILL)
+            for _ in 1...10 { #expect(try daemon.get("/hello.php").isComplete) }
+            try daemon.waitForLog(/has not forked a worker within 5 s: killed/)
+            try wait(for: "a new worker of a new zygote") { daemon.workers().count == 2 }
+        }
+        #expect(try daemon.get("/hello.php").isComplete)
+        #expect(!Self.zygotes(daemon).contains(zygote))
+    }
+
+    @Test(.fpmdOnly("has no zygote")) func stoppedZygoteDoesNotHoldUpTheEnd() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
+        let zygote = try #require(Self.zygotes(daemon).first)
+        try stopping(zygote.pid) {
+            let status = try daemon.stop(SIGQUIT, within: .seconds(10))
+            #expect(status == .code(0))
+        }
+    }
+
+    @Test func stoppedWorkersDoNotHoldUpTheEnd() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
+        for worker in try daemon.waitForWorkers(2) { kill(worker.pid, SIGSTOP) }
+        #expect(try daemon.stop(SIGTERM, within: .seconds(10)) == .code(0))
+    }
+
+    @Test(.fpmdOnly("a stopped worker is waited for")) func stoppedWorkersDoNotHoldUpAReload() throws {
+        let daemon = try Daemon.startPool(
+            "pm = static\npm.max_children = 2",
+            .init(global: "process_control_timeout = 1")
+        )
+        let before = try daemon.waitForWorkers(2)
+        for worker in before { kill(worker.pid, SIGSTOP) }
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+        for _ in 1...10 { #expect(try daemon.get("/hello.php", within: .seconds(5)).isComplete) }
+        try wait(for: "the stopped workers to be killed") { Set(daemon.workers()).isDisjoint(with: before) }
+    }
+
+    /// Workers take connections themselves: who waits for the master is served later, nobody is lost.
+    @Test func stoppedMasterLosesNothing() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
+        let workers = try daemon.waitForWorkers(2)
+        var silent: [FastCGIConnection] = []
+        try stopping(daemon.master) {
+            for _ in 1...20 { #expect(try daemon.get("/hello.php").isComplete) }
+            kill(try #require(workers.first).pid, SIGKILL)
+            silent = try (1...8).map { _ in try daemon.connect() }
+            daemon.signal(SIGUSR2)
+        }
+        daemon.allowLog(/exited on signal 9/)
+        for connection in silent {
+            try connection.send(daemon.makeRequest("/hello.php"))
+            #expect(try connection.finalResponse().isComplete)
+        }
+        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+        try daemon.waitForWorkers(2)
+    }
+}
