@@ -143,6 +143,8 @@ final class ConnectionKeeper {
             return pool.owner.closeElsewhere(descriptor)
         }
         let connection = Connection(adopting: descriptor)
+        // Few descriptors are left: they are for connections that nobody else has.
+        guard descriptor < pool.owner.descriptorCeiling else { return cscoreboard_keep(slot, 0) }
         let after = cscoreboard_pending(slot)
         guard cscoreboard_load_time(&slot.pointee.accepted_ns) == begin,
             after.descriptor == pending.descriptor, after.request_id == pending.request_id, !after.begun

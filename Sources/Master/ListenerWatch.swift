@@ -198,6 +198,8 @@ final class ListenerWatch {
             }
             taken += 1
             pool.connections.enqueue(Connection(adopting: descriptor))
+            // The rest waits in the backlog: the reserve is for what workers give back.
+            if descriptor >= pool.owner.descriptorCeiling { break }
         }
         return taken
     }

@@ -97,6 +97,9 @@ final class Saturation {
                 break
             }
             pool.arrive(Connection(adopting: descriptor))
+            // The reserve is for what workers give back; the next look listens again.
+            if descriptor >= pool.owner.descriptorCeiling { registration = nil }
+            guard registration != nil else { break }
             guard isActive else { return }
         }
         pool.publishQueue()
