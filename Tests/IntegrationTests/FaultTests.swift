@@ -91,6 +91,7 @@ struct FaultTests {
     @Test(.fpmdOnly("has no zygote")) func zygotesThatDieWhileStarting() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
         daemon.allowLog(/exited on signal 9|zygote (\d+ )?on signal 9|died before their first request/)
+        daemon.allowLog(/cannot start a worker: Broken pipe/)
         for worker in try daemon.waitForWorkers(2) { kill(worker.pid, SIGKILL) }
         // Longer than the master's tick, which asks for workers as well.
         let deadline = Deadline(in: .milliseconds(1500))
