@@ -33,6 +33,8 @@ let package = Package(
     products: [
         .executable(name: "fpmd", targets: ["FPMd"]),
         .executable(name: "fpmd-php", targets: ["FPMdPHP"]),
+        // The same engine, for the distribution's own PHP program.
+        .library(name: "fpmd-php-engine", type: .dynamic, targets: ["EngineLibrary"]),
         .executable(name: "write-documents", targets: ["WriteDocuments"]),
         .executable(name: "fpmctl", targets: ["FPMCtl"]),
     ],
@@ -47,9 +49,9 @@ let package = Package(
         .target(name: "CScoreboard", cSettings: shim),
         .target(name: "CSystemd", cSettings: shim),
         .target(name: "CACL", cSettings: shim, linkerSettings: [.linkedLibrary("acl")]),
-        .target(
-            name: "CPHP", exclude: ["system-php"], cSettings: shim + phpHeaders,
-            linkerSettings: [.linkedLibrary("php8.2")]),
+        // Its PHP is that of the process: libphp in fpmd-php, the distribution's program around the library.
+        .target(name: "CPHP", exclude: ["system-php"], cSettings: shim + phpHeaders),
+        .target(name: "CEngineHost", cSettings: shim),
 
         // Pure: values in, values out.
         .target(name: "FastCGI", swiftSettings: pure),
@@ -91,7 +93,10 @@ let package = Package(
         .executableTarget(
             name: "FPMd", dependencies: ["Master", "Channel", "Configuration", "Logging", "Syscalls", "CEpoll", "CSystemd"], swiftSettings: strict),
         .executableTarget(
-            name: "FPMdPHP", dependencies: ["Zygote", "Syscalls", "CPHP", "CEpoll"], swiftSettings: strict),
+            name: "FPMdPHP", dependencies: ["Zygote", "Syscalls", "CPHP", "CEpoll"], swiftSettings: strict,
+            linkerSettings: [.linkedLibrary("php8.2")]),
+        .target(
+            name: "EngineLibrary", dependencies: ["Zygote", "CPHP", "CEngineHost"], swiftSettings: strict),
         .executableTarget(
             name: "FPMCtl", dependencies: ["Control", "Configuration", "CEpoll", arguments], swiftSettings: strict),
 

@@ -20,10 +20,26 @@ static void leave_out(const char *name)
     }
 }
 
+/* The PHP in this process is the kind whose headers this was compiled with. */
+static bool is_expected_build(void)
+{
+    const zend_module_entry *module = zend_hash_str_find_ptr(&module_registry, ZEND_STRL("standard"));
+
+    if (module && module->zend_api == ZEND_MODULE_API_NO && strcmp(module->build_id, ZEND_MODULE_BUILD_ID) == 0) {
+        return true;
+    }
+    fprintf(stderr, "fpmd: compiled for PHP's build \"%s\", this is \"%s\"\n", ZEND_MODULE_BUILD_ID,
+            module ? module->build_id : "unknown");
+    return false;
+}
+
 static int register_as_fpm(void)
 {
     int result = register_builtin();
 
+    if (result == SUCCESS && !is_expected_build()) {
+        return FAILURE;
+    }
     for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++) {
         leave_out(left_out[i]);
     }

@@ -114,6 +114,9 @@ void fpmd_soft_worker_init(void);
 /* ---- timer.c --------------------------------------------------------------------------------------- */
 
 void fpmd_timer_worker_init(void);
+/* When PHP begins to read the request, and when the script begins: other limits hold. */
+void fpmd_timer_request_begins(void);
+void fpmd_timer_execution_begins(void);
 /* After the request: nothing may fire between requests. */
 void fpmd_timer_request_end(void);
 

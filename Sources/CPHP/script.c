@@ -104,6 +104,7 @@ static void run(zend_file_handle *file)
     fpmd_sapi.host.executing(fpmd_sapi.host.context);
     EG(exit_status) = 0;
     enter_directory_of(ZSTR_VAL(file->filename));
+    fpmd_timer_execution_begins();
     php_execute_script(file);
     return_home();
 }

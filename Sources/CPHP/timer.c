@@ -1,18 +1,16 @@
 /*
  * max_execution_time and max_input_time without a system call per request.
  *
- * PHP sets ITIMER_PROF three times and SIGPROF's handler once in every request. Here one timer per worker
- * ticks on the process's CPU clock, so an idle worker is never woken, and its handler compares. PHP's two
- * functions are replaced by those below: the program's definition of an exported symbol wins over the
- * library's. Where it does not (a PHP linked into the program itself) nothing here is called, and PHP keeps
- * its own timer.
+ * PHP sets ITIMER_PROF three times in every request. Here one timer per worker ticks on the process's CPU clock,
+ * so an idle worker is never woken, and its handler compares. PHP arms its own timer only for limits other than 0:
+ * so the two settings are taken over as they are made, by their handlers in PHP's table of settings, and PHP itself
+ * sees "no limit". ini_get() and set_time_limit() work on the table, and show and do what they always did.
  *
  * The tick cannot interrupt a waiting system call of a single-threaded process: the kernel (5.9 and later)
  * raises CPU timer signals on the way back to user mode, after the call has its result.
  */
 #include "sapi.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -30,7 +28,13 @@ static volatile bool ticking;
 /* Written by the process, read by the handler on the same thread. A request's clock starts at the first tick
    it sees: a limit is late by up to one tick, never early. */
 static volatile int64_t limit_ns, started_ns;
-static bool checked;                /* PHP's own timer was found at rest after a request */
+static volatile zend_long limit_seconds;
+static volatile bool is_hard;       /* the limit is hard_timeout, after the other one was reached */
+
+/* The settings' values, and PHP's handlers for them. */
+static zend_long max_execution, max_input;
+static ZEND_INI_MH((*php_on_execution));
+static ZEND_INI_MH((*php_on_input));
 
 static int64_t cpu_now(void)
 {
@@ -44,6 +48,8 @@ static void set_limit(zend_long seconds)
     limit_ns = 0;
     atomic_signal_fence(memory_order_seq_cst);
     started_ns = NOT_STARTED;
+    is_hard = false;
+    limit_seconds = seconds;
     atomic_signal_fence(memory_order_seq_cst);
     limit_ns = seconds > 0 && seconds < 1000000000 ? seconds * SECOND_NS : 0;
 }
@@ -85,12 +91,18 @@ static void time_out(int64_t now)
     if (zend_atomic_bool_load_ex(&EG(timed_out))) {
         give_up();
     }
+    if (is_hard) {
+        limit_ns = 0;       /* PHP has ended the script in time; its shutdown functions have no limit */
+        return;
+    }
+    EG(timeout_seconds) = limit_seconds;    /* for the message */
     if (zend_on_timeout) {
         zend_on_timeout((int)EG(timeout_seconds));
     }
     zend_atomic_bool_store_ex(&EG(timed_out), true);
     zend_atomic_bool_store_ex(&EG(vm_interrupt), true);
     started_ns = now;
+    is_hard = true;
     limit_ns = EG(hard_timeout) > 0 ? EG(hard_timeout) * SECOND_NS : 0;
 }
 
@@ -116,82 +128,93 @@ static void on_tick(int signal_number)
     errno = saved;
 }
 
-void fpmd_timer_worker_init(void)
+/* PHP's handler reads the value; at this stage it arms no timer. */
+static ZEND_INI_MH(on_execution_time)
+{
+    int result = php_on_execution(entry, new_value, mh_arg1, mh_arg2, mh_arg3, ZEND_INI_STAGE_STARTUP);
+
+    max_execution = EG(timeout_seconds);
+    EG(timeout_seconds) = 0;
+    if (result == SUCCESS && stage != ZEND_INI_STAGE_DEACTIVATE) {
+        set_limit(max_execution);
+    }
+    return result;
+}
+
+static ZEND_INI_MH(on_input_time)
+{
+    int result = php_on_input(entry, new_value, mh_arg1, mh_arg2, mh_arg3, stage);
+
+    max_input = PG(max_input_time);
+    PG(max_input_time) = -1;
+    return result;
+}
+
+static bool start_ticking(void)
 {
     /* No program has a use for the last but one real-time signal; SIGPROF stays PHP's. */
     int number = SIGRTMAX - 1;
     struct sigaction action = { .sa_handler = on_tick, .sa_flags = SA_RESTART | SA_ONSTACK };
     struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = number };
     struct itimerspec period = { .it_value.tv_nsec = TICK_NS, .it_interval.tv_nsec = TICK_NS };
-
     sigset_t signals;
 
-    ticking = false;
-    checked = false;
-    set_limit(0);
     sigemptyset(&action.sa_mask);
     sigemptyset(&signals);
     sigaddset(&signals, number);
     if (sigaction(number, &action, NULL) != 0 || sigprocmask(SIG_UNBLOCK, &signals, NULL) != 0
         || timer_create(CLOCK_PROCESS_CPUTIME_ID, &event, &ticker) != 0) {
-        return;     /* PHP's own timer then */
+        return false;
     }
     if (timer_settime(ticker, 0, &period, NULL) != 0) {
         timer_delete(ticker);
-        return;
+        return false;
+    }
+    return true;
+}
+
+void fpmd_timer_worker_init(void)
+{
+    zend_ini_entry *execution = zend_hash_str_find_ptr(EG(ini_directives), ZEND_STRL("max_execution_time"));
+    zend_ini_entry *input = zend_hash_str_find_ptr(EG(ini_directives), ZEND_STRL("max_input_time"));
+
+    ticking = false;
+    set_limit(0);
+    if (!execution || !input || !execution->on_modify || !input->on_modify || !start_ticking()) {
+        return;     /* PHP's own timer then */
     }
     ticking = true;
-}
-
-/* PHP's own function, behind the one of the same name here. */
-static void *original(const char *name)
-{
-    void *function = dlsym(RTLD_NEXT, name);
-    if (!function) {
-        fprintf(stderr, "fpmd: %s: not found in libphp\n", name);
-        abort();
-    }
-    return function;
-}
-
-ZEND_API void zend_set_timeout(zend_long seconds, bool reset_signals)
-{
-    if (!ticking) {
-        ((void (*)(zend_long, bool))original("zend_set_timeout"))(seconds, reset_signals);
+    if (execution->on_modify == on_execution_time) {
         return;
     }
-    EG(timeout_seconds) = seconds;
-    set_limit(seconds);
-    zend_atomic_bool_store_ex(&EG(timed_out), false);
+    php_on_execution = execution->on_modify;
+    php_on_input = input->on_modify;
+    execution->on_modify = on_execution_time;
+    input->on_modify = on_input_time;
+    max_execution = EG(timeout_seconds);
+    max_input = PG(max_input_time);
+    EG(timeout_seconds) = 0;
+    PG(max_input_time) = -1;
 }
 
-ZEND_API void zend_unset_timeout(void)
+void fpmd_timer_request_begins(void)
 {
-    if (!ticking) {
-        ((void (*)(void))original("zend_unset_timeout"))();
-        return;
+    if (ticking) {
+        set_limit(max_input == -1 ? max_execution : max_input);
     }
-    set_limit(0);
-    zend_atomic_bool_store_ex(&EG(timed_out), false);
+}
+
+void fpmd_timer_execution_begins(void)
+{
+    if (ticking && max_input != -1) {
+        set_limit(max_execution);
+    }
 }
 
 void fpmd_timer_request_end(void)
 {
-    static const struct itimerval rest;
-    struct itimerval timer;
-
-    if (!ticking) {
-        return;
-    }
-    set_limit(0);
-    if (checked) {
-        return;
-    }
-    /* Once: a PHP of which only some calls arrive here would leave its own timer running. */
-    checked = true;
-    if (getitimer(ITIMER_PROF, &timer) == 0 && (timer.it_value.tv_sec || timer.it_value.tv_usec)) {
-        setitimer(ITIMER_PROF, &rest, NULL);
-        timer_delete(ticker);
-        ticking = false;
+    if (ticking) {
+        set_limit(0);
+        EG(timeout_seconds) = 0;
     }
 }

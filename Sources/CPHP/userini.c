@@ -115,7 +115,7 @@ static void activate_directory(const char *script)
     efree(directory);
 }
 
-int fpmd_activate(void)
+static int activate(void)
 {
     const char *script = SG(request_info).path_translated;
 
@@ -127,4 +127,12 @@ int fpmd_activate(void)
     }
     activate_directory(script);
     return SUCCESS;
+}
+
+int fpmd_activate(void)
+{
+    int result = activate();
+
+    fpmd_timer_request_begins();
+    return result;
 }

@@ -29,4 +29,11 @@ public enum EngineMode: String {
     /// For each further argument `c:NAME` (a constant) or `i:NAME` (a php.ini setting) print one line: `=` and
     /// the value, or `-` when there is none.
     case resolve = "--resolve"
+    /// Say whether the engine runs in its own program or in the distribution's; PHP is not started.
+    case probe = "--probe"
+
+    /// The answer to ``probe`` of the engine in the distribution's program.
+    public static let hostedAnswer = "hosted\n"
+    /// The answer to ``probe`` of the engine in its own program.
+    public static let ownAnswer = "own\n"
 }

@@ -1,4 +1,5 @@
 internal import CEpoll
+internal import Channel
 internal import Configuration
 internal import Glibc
 internal import Master
@@ -14,6 +15,13 @@ struct EngineQuery {
     ///
     /// As nobody when this process is root, because an extension's code never runs as root.
     func resolve(_ question: ByteString) -> ByteString? {
+        guard let bytes = output(program.arguments("--resolve", names: [question])) else { return nil }
+        guard bytes.first == UInt8(ascii: "="), bytes.last == UInt8(ascii: "\n") else { return nil }
+        return ByteString(bytes[1..<(bytes.count - 1)])
+    }
+
+    /// What the engine program prints for these arguments; nil when it cannot be started.
+    private func output(_ words: [ByteString]) -> [UInt8]? {
         var ends: [CInt] = [-1, -1]
         guard cepoll_blocking_pipe(&ends) == 0 else { return nil }
         let null = open("/dev/null", O_RDWR | O_CLOEXEC)
@@ -23,8 +31,9 @@ struct EngineQuery {
         }
         let user = getuid() == 0 ? getpwnam(Self.questionUser) : nil
         let process = try? spawnProgram(
-            program.path,
-            program.arguments("--resolve", names: [question]),
+            program.executed,
+            words,
+            host: program.host,
             descriptors: [null, ends[1], null],
             userID: user?.pointee.pw_uid ?? 0,
             groupID: user?.pointee.pw_gid ?? 0
@@ -41,17 +50,21 @@ struct EngineQuery {
         }
         var status: CInt = 0
         while waitpid(process.rawValue, &status, 0) < 0 && errno == EINTR {}
-        guard bytes.first == UInt8(ascii: "="), bytes.last == UInt8(ascii: "\n") else { return nil }
-        return ByteString(bytes[1..<(bytes.count - 1)])
+        return bytes
     }
 
     /// Becomes the engine in one of its modes; returns only if that is not possible.
     func become(_ mode: String) -> CInt {
-        var words: [UnsafeMutablePointer<CChar>?] = program.arguments(mode).map { strdup($0.description) }
-        words.append(nil)
-        execv(program.path, words)
-        let message = "cannot run \(program.path): \(String(cString: strerror(errno)))\n"
+        let error = program.become(mode)
+        let message = "cannot run \(program.executed): \(describe(error))\n"
         _ = write(STDERR_FILENO, message, message.utf8.count)
         return 70
+    }
+
+    /// Whether the engine answers from `host`: it is there, allowed to be loaded, and nothing is missing.
+    func isHosted(by host: EngineHost) -> Bool {
+        var hosted = program
+        hosted.host = host
+        return EngineQuery(program: hosted).output([ByteString(program.path), ByteString(EngineMode.probe.rawValue)]) == Array(EngineMode.hostedAnswer.utf8)
     }
 }

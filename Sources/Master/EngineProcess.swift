@@ -9,6 +9,10 @@ public import SystemPackage
 public struct EngineProgram {
     /// Its absolute path.
     public let path: String
+    /// The program that runs the engine in place of its own; nil: its own.
+    public var host: EngineHost?
+    /// What is executed, always with ``path`` as its first argument.
+    public var executed: String { host?.program ?? path }
     /// `-c`.
     public var iniPath: ByteString?
     /// `-n`.
@@ -31,6 +35,14 @@ public struct EngineProgram {
             return EngineProgram(path: candidate, executable: executable)
         }
         return nil
+    }
+
+    /// A host that may be there for this program, not tried yet.
+    ///
+    /// - Parameter choice: The environment's FPMD_PHP_HOST: an absolute path, or empty for none.
+    public func hostCandidate(choice: String?) -> EngineHost? {
+        guard let slash = path.lastIndex(of: "/") else { return nil }
+        return EngineHost.candidate(besideEngineIn: String(path[..<slash]), choice: choice)
     }
 
     private init(path: String, executable: ByteString) {
@@ -68,11 +80,24 @@ public struct EngineProgram {
     }
 }
 
+extension EngineProgram {
+    /// Becomes the engine in one of its modes; returns `Errno` only if that is not possible.
+    public func become(_ mode: String) -> Errno {
+        let environment = Environment(adding: host?.preload)
+        defer { environment.free() }
+        var words: [UnsafeMutablePointer<CChar>?] = arguments(mode).map { strdup($0.description) }
+        words.append(nil)
+        execve(executed, words, environment.pointers)
+        return currentErrno
+    }
+}
+
 /// Starts a program with the given descriptors as 0, 1, 2 and so on, and no others.
 ///
 /// - Parameters:
 ///   - path: The program.
 ///   - arguments: Its arguments, the first of them its name.
+///   - host: What the engine program is hosted by, if it is that and is hosted.
 ///   - descriptors: What it gets; the caller keeps its own.
 ///   - fileLimit: Soft RLIMIT_NOFILE of the new process; 0 inherits.
 ///   - userID: Identity of the new process; 0 inherits.
@@ -82,6 +107,7 @@ public struct EngineProgram {
 public func spawnProgram(
     _ path: String,
     _ arguments: [ByteString],
+    host: EngineHost? = nil,
     descriptors: [CInt],
     fileLimit: UInt64 = 0,
     userID: UInt32 = 0,
@@ -95,13 +121,14 @@ public func spawnProgram(
     }
     words.append(nil)
     defer { for word in words { word?.deallocate() } }
-    let environment = environ
+    let environment = Environment(adding: host?.preload)
+    defer { environment.free() }
     let pid = words.withUnsafeBufferPointer { words -> pid_t in
         guard let base = words.baseAddress else { return -1 }
         return cepoll_spawn(
             path,
             base,
-            environment,
+            environment.pointers,
             descriptors,
             descriptors.count,
             fileLimit,
@@ -111,4 +138,33 @@ public func spawnProgram(
     }
     if pid < 0 { throw currentErrno }
     return ProcessID(pid)
+}
+
+/// This process's environment, with LD_PRELOAD for a hosted engine.
+private struct Environment {
+    let pointers: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+    private let own: UnsafeMutablePointer<CChar>?
+
+    init(adding variable: String?) {
+        var count = 0
+        while environ[count] != nil { count += 1 }
+        pointers = .allocate(capacity: count + 2)
+        var used = 0
+        for index in 0..<count where variable == nil || !isPreload(environ[index]) {
+            pointers[used] = environ[index]
+            used += 1
+        }
+        own = variable.flatMap { strdup($0) }
+        pointers[used] = own
+        pointers[used + 1] = nil
+    }
+
+    func free() {
+        Glibc.free(own)
+        pointers.deallocate()
+    }
+}
+
+private func isPreload(_ variable: UnsafeMutablePointer<CChar>?) -> Bool {
+    variable.map { strncmp($0, "LD_PRELOAD=", 11) == 0 } ?? false
 }

@@ -40,7 +40,7 @@ extension Pool {
             limitZygoteStart()
         } catch {
             owner.zygoteFinishedStarting()
-            zygoteFailed("cannot start \(owner.program.path): \(describe(error))")
+            zygoteFailed("cannot start \(owner.program.executed): \(describe(error))")
         }
     }
 

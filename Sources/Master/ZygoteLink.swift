@@ -64,8 +64,9 @@ final class ZygoteLink {
         )
         let pipe = try makePipe()
         process = try spawnProgram(
-            program.path,
+            program.executed,
             [ByteString(program.path), ByteString(EngineMode.zygote.rawValue), paddedTitle(plan.pool)],
+            host: program.host,
             descriptors: [
                 null.rawValue, pipe.write.rawValue, pipe.write.rawValue, theirs.descriptor, file.rawValue,
                 pages.descriptor.rawValue, queue.descriptor, listener.descriptor.rawValue,

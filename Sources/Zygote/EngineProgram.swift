@@ -10,16 +10,33 @@ internal import Glibc
 /// names after `--`.
 public enum EngineProgram {
     /// Runs the mode that the arguments ask for; exits 64 for anything else.
-    public static func run() -> Never {
-        cepoll_prepare_title(CommandLine.argc, CommandLine.unsafeArgv)
-        var arguments = CommandLine.arguments.dropFirst()
+    ///
+    /// - Parameters:
+    ///   - count: As `main` got it.
+    ///   - vector: As `main` got it; the process's title is written over it.
+    ///   - isHosted: Whether this is the library in the distribution's program.
+    public static func run(
+        count: CInt = CommandLine.argc,
+        vector: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?> = CommandLine.unsafeArgv,
+        isHosted: Bool = false
+    ) -> Never {
+        let words = (0..<Int(max(0, count))).compactMap { vector[$0].map { String(cString: $0) } }
+        cepoll_prepare_title(count, vector)
+        var arguments = words.dropFirst()
         guard let word = arguments.popFirst(), let mode = EngineMode(rawValue: word) else {
             complain("fpmd-php is started by fpmd; run fpmd --help")
             exit(64)
         }
-        if case .zygote = mode { Zygote.run() }
+        switch mode {
+        case .zygote: Zygote.run()
+        case .probe:
+            let answer = isHosted ? EngineMode.hostedAnswer : EngineMode.ownAnswer
+            _ = Glibc.write(STDOUT_FILENO, answer, answer.utf8.count)
+            exit(0)
+        case .version, .modules, .info, .resolve: break
+        }
         var plan = ZygotePlan()
-        plan.executable = ByteString(CommandLine.arguments.first ?? "fpmd-php")
+        plan.executable = ByteString(words.first ?? "fpmd-php")
         var names: [String] = []
         while let argument = arguments.popFirst() {
             switch argument {
@@ -45,7 +62,7 @@ public enum EngineProgram {
         }
         start(plan)
         switch mode {
-        case .zygote: break
+        case .zygote, .probe: break
         case .version: fpmd_php_print_version()
         case .modules: fpmd_php_print_modules()
         case .info: fpmd_php_print_info()

@@ -28,6 +28,16 @@ static void test_time_limits(void)
     ERR_HAS("Maximum execution time of 2 seconds exceeded in ");
     BODY_IS("3022");
     CHECK(now() - start > 1.99 && now() - start < 2.5);
+    /* the second limit is for scripts that do not end in time: not for the shutdown functions of one that did */
+    fixture("late.php", "<?php register_shutdown_function(function () {"
+                        "$t = hrtime(true); while (hrtime(true) - $t < 13e8); echo 'late'; }); for (;;) $x = 1;");
+    request("late.php", "PHP_ADMIN_VALUE=hard_timeout=1", "PHP_VALUE=max_execution_time=1", NULL);
+    ERR_HAS("Maximum execution time of 1 second exceeded in ");
+    BODY_IS("late");
+    /* no limit, said by the script */
+    fixture("free.php", "<?php set_time_limit(0); $t = hrtime(true); while (hrtime(true) - $t < 13e8); echo 'free';");
+    request("free.php", "PHP_VALUE=max_execution_time=1", NULL);
+    BODY_IS("free");
     /* the limit is gone with its request: spending more over many requests is no reason */
     fixture("spend.php", "<?php $t = hrtime(true); while (hrtime(true) - $t < 3e8); echo 'spent';");
     for (int i = 0; i < 5; i++) {
