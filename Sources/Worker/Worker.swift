@@ -41,6 +41,7 @@ public final class Worker {
     private let memory: PrivateMemory?
     private var hasAnnounced = false
     private var isDraining = false
+    private var turns = TurnTaking()
 
     /// Runs the worker in the process that the zygote has just forked.
     ///
@@ -113,8 +114,22 @@ public final class Worker {
     }
 
     private func becomeIdle() {
-        cscoreboard_store_time(&processor.slot.pointee.idle_since_ns, MonotonicTime.now.nanoseconds)
+        let now = MonotonicTime.now.nanoseconds
+        cscoreboard_store_time(&processor.slot.pointee.idle_since_ns, now)
         processor.setStage(.accepting)
+        if turns.isDue(at: now) { giveWay(now) }
+    }
+
+    /// Lets others have the processor now, rather than in the middle of a request.
+    private func giveWay(_ now: UInt64) {
+        let pool = settings.scoreboard.pool
+        let count = cscoreboard_turn(pool)
+        sched_yield()
+        turns.returned(
+            since: now,
+            at: MonotonicTime.now.nanoseconds,
+            othersDid: cscoreboard_load(&pool.pointee.turns) != count
+        )
     }
 
     // MARK: - The loop
