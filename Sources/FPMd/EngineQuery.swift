@@ -65,6 +65,8 @@ struct EngineQuery {
     func isHosted(by host: EngineHost) -> Bool {
         var hosted = program
         hosted.host = host
-        return EngineQuery(program: hosted).output([ByteString(program.path), ByteString(EngineMode.probe.rawValue)]) == Array(EngineMode.hostedAnswer.utf8)
+        return EngineQuery(program: hosted).output([
+            ByteString(program.path), ByteString(EngineMode.probe.rawValue),
+        ]) == Array(EngineMode.hostedAnswer.utf8)
     }
 }

@@ -40,7 +40,8 @@ enum Program {
             return Status.software
         }
         let choice = getenv("FPMD_PHP_HOST").map { String(cString: $0) }
-        if let host = program.hostCandidate(choice: choice), EngineQuery(program: program).isHosted(by: host) {
+        if let host = program.hostCandidate(choice: choice), EngineQuery(program: program).isHosted(by: host)
+        {
             program.host = host
         }
         program.iniPath = arguments.iniPath
