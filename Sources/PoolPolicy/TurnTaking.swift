@@ -4,40 +4,39 @@
 /// slice is over: in the middle of a request, as a rule, whose client then waits for the slices of all others. A
 /// worker that gives way before that, between two requests, keeps nobody waiting: any other worker takes what comes.
 ///
-/// The kernel charges whoever yields with the rest of the slice. Among workers, which all do it, that evens out;
-/// beside another program that does not, it would cost them their share. So a worker that finds that no other worker
-/// ran in the meantime asks less and less often.
+/// A worker that nobody disturbs loses by it. So it only looks, now and then, whether the processor was taken away
+/// from it, and gives way for a while when that has happened.
 public struct TurnTaking {
     /// Shorter than the kernel's slice (0.7 ms on one processor, up to 2.8 ms on many) and its tick.
-    private static let shortest: UInt64 = 500_000
-    private static let longest: UInt64 = 64_000_000
-    /// Yielding takes less than this when nobody wanted the processor.
-    private static let alone: UInt64 = 100_000
+    static let interval: UInt64 = 500_000
+    /// Giving way this often in a row, before looking again whether somebody wants the processor.
+    static let most = 100
 
-    private var interval = shortest
     private var next: UInt64 = 0
+    private var interruptions = 0
+    private var turnsLeft = 0
 
     /// A worker that has just started.
     public init() {}
 
-    /// Whether it is time to give way.
+    /// Whether it is time to call ``givesWay(at:interruptions:)``.
     ///
     /// - Parameter now: Monotonic nanoseconds.
     public func isDue(at now: UInt64) -> Bool { now >= next }
 
-    /// The worker has given way and is back.
+    /// Whether to give way now.
     ///
     /// - Parameters:
-    ///   - begin: When it gave way, in monotonic nanoseconds.
-    ///   - end: When it came back.
-    ///   - othersDid: Another worker of the pool gave way meanwhile: it had run.
-    public mutating func returned(since begin: UInt64, at end: UInt64, othersDid: Bool) {
-        let wasAway = end > begin && end - begin > Self.alone
-        if wasAway, !othersDid {
-            interval = min(interval * 2, Self.longest)
-        } else if wasAway {
-            interval = Self.shortest
+    ///   - now: Monotonic nanoseconds.
+    ///   - interruptions: How often the kernel has taken the processor away (involuntary context switches).
+    public mutating func givesWay(at now: UInt64, interruptions: Int) -> Bool {
+        next = now &+ Self.interval
+        if interruptions != self.interruptions {
+            self.interruptions = interruptions
+            turnsLeft = Self.most
         }
-        next = end &+ interval
+        guard turnsLeft > 0 else { return false }
+        turnsLeft -= 1
+        return true
     }
 }

@@ -117,19 +117,10 @@ public final class Worker {
         let now = MonotonicTime.now.nanoseconds
         cscoreboard_store_time(&processor.slot.pointee.idle_since_ns, now)
         processor.setStage(.accepting)
-        if turns.isDue(at: now) { giveWay(now) }
-    }
-
-    /// Lets others have the processor now, rather than in the middle of a request.
-    private func giveWay(_ now: UInt64) {
-        let pool = settings.scoreboard.pool
-        let count = cscoreboard_turn(pool)
-        sched_yield()
-        turns.returned(
-            since: now,
-            at: MonotonicTime.now.nanoseconds,
-            othersDid: cscoreboard_load(&pool.pointee.turns) != count
-        )
+        // Rather here than in the middle of a request.
+        if turns.isDue(at: now), turns.givesWay(at: now, interruptions: Int(cepoll_interruptions())) {
+            cepoll_give_way()
+        }
     }
 
     // MARK: - The loop

@@ -155,10 +155,12 @@ package func run(
 }
 
 /// What every program started by a test finds in its environment.
+///
+/// With `FPMD_PHP_HOST=` the tests run PHP in fpmd-php rather than in the distribution's program.
 package let baseEnvironment = [
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/nonexistent",
     "LANG": "C",
-]
+].merging(ProcessInfo.processInfo.environment.filter { $0.key == "FPMD_PHP_HOST" }) { $1 }
 
 /// The text of a file, bytes that are not UTF-8 replaced; empty when it cannot be read.
 package func readText(_ path: String) -> String {

@@ -85,7 +85,6 @@ typedef struct cscoreboard_pool {
     int64_t exits[CSCOREBOARD_EXIT_CAUSES]; /* ends of workers, by cause */
     uint32_t keeper_asleep;         /* the master sets it, the worker that wakes it takes it away */
     uint32_t reserved_word;
-    int64_t turns;                  /* workers: how often one has given way to the others */
 } cscoreboard_pool;
 
 typedef struct cscoreboard_slot {
@@ -192,9 +191,6 @@ static inline bool cscoreboard_is_kept_now(const cscoreboard_slot *slot) {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return cscoreboard_is_kept(slot);
 }
-
-/* A worker gives way: how often any of them has. */
-static inline int64_t cscoreboard_turn(cscoreboard_pool *pool) { return __atomic_add_fetch(&pool->turns, 1, __ATOMIC_RELAXED); }
 
 static inline void cscoreboard_connection_taken(cscoreboard_pool *pool) { __atomic_add_fetch(&pool->taken, 1, __ATOMIC_RELAXED); }
 
