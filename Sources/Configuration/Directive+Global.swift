@@ -41,8 +41,8 @@ extension GlobalSettings {
             "metrics.allowed_clients", .text(\.metricsAllowedClients), "any",
             "Addresses that may connect there over TCP; comma list, blank denies everyone.", dump: .whenSet),
         row(
-            "control.socket", .text(\.controlSocket), "/run/fpmd/fpmd.sock where that directory exists",
-            "Unix socket for `fpmctl`; `off` for none.", dump: .whenSet),
+            "control.socket", .text(\.controlSocket), "/run/fpmd/fpmd.sock",
+            "Unix socket for `fpmctl`, made by default where its directory exists; `off` for none.", dump: .whenSet),
         row(
             "control.group", .text(\.controlGroup), "none",
             "Group whose members may use `fpmctl status`, `top` and `health`; all else is for root and the master's user.",

@@ -2,8 +2,29 @@ import ArgumentParser
 import Control
 import Glibc
 
-/// The command for operators: looks into a running fpmd and steers it.
 @main
+enum Entry {
+    static func main() { FPMCtl.main(optionsAfterCommand(Array(CommandLine.arguments.dropFirst()))) }
+
+    /// What every command takes may also stand before the command's name: it is put behind.
+    static func optionsAfterCommand(_ words: [String]) -> [String] {
+        var rest = words[...]
+        var moved: [String] = []
+        while let word = rest.first, word.hasPrefix("-") {
+            let length =
+                if word == "--json" || word.hasPrefix("--socket=") || word.hasPrefix("--timeout=") {
+                    1
+                } else if ["--socket", "-s", "--timeout"].contains(word), rest.count > 1 { 2 } else { 0 }
+            guard length > 0 else { return words }
+            moved += rest.prefix(length)
+            rest = rest.dropFirst(length)
+        }
+        guard let command = rest.first else { return words }
+        return [command] + moved + rest.dropFirst()
+    }
+}
+
+/// The command for operators: looks into a running fpmd and steers it.
 struct FPMCtl: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fpmctl",

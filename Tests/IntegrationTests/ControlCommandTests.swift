@@ -34,6 +34,9 @@ struct ControlCommandTests {
         #expect(error?["code"] as? String == "noPool")
         #expect(try daemon.ctl("trace", "1").status == .code(64))
         #expect(try daemon.ctl("frobnicate").status == .code(64))
+        // Options may stand on either side of the command.
+        let early = try run([Control.program, "--json", "--socket", daemon.controlSocket, "health", "live"])
+        #expect(early.status == .code(0) && early.output.contains(#""live": true"#))
         let nobody = try run([Control.program, "status", "--socket", daemon.directory + "/none.sock"])
         #expect(nobody.status == .code(69))
         #expect(

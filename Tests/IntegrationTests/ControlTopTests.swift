@@ -28,7 +28,18 @@ struct ControlTopTests {
             try tmux("new-session", "-d", "-x", "\(columns)", "-y", "\(rows)", shell)
         }
 
-        deinit { _ = try? tmux("kill-server") }
+        /// Server and shell become children of this process, as orphans do, and are reaped.
+        deinit {
+            let text = try? tmux("display-message", "-p", "#{pid} #{pane_pid}")
+            _ = try? tmux("kill-server")
+            for pid in (text ?? "").split(whereSeparator: \.isWhitespace).compactMap({ Int32($0) }) {
+                _ = try? TestSupport.wait(for: "process \(pid) of tmux", within: .seconds(5)) {
+                    var ignored: Int32 = 0
+                    waitpid(pid, &ignored, WNOHANG)
+                    return !FileManager.default.fileExists(atPath: "/proc/\(pid)")
+                }
+            }
+        }
 
         @discardableResult
         func tmux(_ arguments: String...) throws -> String {
