@@ -140,18 +140,3 @@ int cepoll_pipe(int ends[2]) {
     }
     return 0;
 }
-
-int cepoll_interruptions(void) {
-    struct rusage usage;
-    if (getrusage(RUSAGE_THREAD, &usage) < 0) return 0;
-    return (int)(usage.ru_nivcsw & 0x7fffffff);
-}
-
-void cepoll_give_way(void) {
-    struct timespec shortest = {.tv_nsec = 1};
-    /* The kernel may add the timer slack, 50 us by default; scripts keep theirs. */
-    int slack = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
-    if (slack > 0) (void)prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
-    (void)nanosleep(&shortest, NULL);
-    if (slack > 0) (void)prctl(PR_SET_TIMERSLACK, slack, 0, 0, 0);
-}

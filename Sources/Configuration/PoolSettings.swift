@@ -218,8 +218,9 @@ extension PoolSettings {
         (limitExtensionsText ?? ByteString()).bytes.split(whereSeparator: \.isBlank).map { ByteString($0) }
     }
 
-    /// How many workers beyond `pm.max_children` there may be for the moment in which they replace others that are about to
-    /// leave: a tenth, at least one. None where workers do not announce that they leave.
+    /// How many workers there may be beyond `pm.max_children` while they replace others that are about to leave.
+    ///
+    /// A tenth, at least one; none where workers do not announce that they leave.
     public var replacementOverlap: Int {
         maxRequests >= PoolSettings.leastAnnouncedRequests || maxMemory > 0 ? max(1, maxChildren / 10) : 0
     }

@@ -13,6 +13,7 @@ public enum JSONLine {
     ///   - level: Its severity, in small letters.
     ///   - message: The text; bytes that are no UTF-8 are shown as U+FFFD.
     ///   - context: Further fields.
+    /// - Returns: The line with its newline.
     public static func format(
         microseconds: Int64,
         level: LogLevel,

@@ -19,6 +19,7 @@ public struct EngineHost: Equatable {
     /// - Parameters:
     ///   - directory: Where the engine program is.
     ///   - choice: The program's path, empty for none; nil for the usual one.
+    /// - Returns: The host, not tried yet.
     static func candidate(besideEngineIn directory: String, choice: String?) -> EngineHost? {
         let program = choice ?? standardProgram
         guard program.hasPrefix("/"), access(program, X_OK) == 0 else { return nil }

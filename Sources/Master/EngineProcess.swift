@@ -40,6 +40,7 @@ public struct EngineProgram {
     /// A host that may be there for this program, not tried yet.
     ///
     /// - Parameter choice: The environment's FPMD_PHP_HOST: an absolute path, or empty for none.
+    /// - Returns: The host; nil if there is none beside this program.
     public func hostCandidate(choice: String?) -> EngineHost? {
         guard let slash = path.lastIndex(of: "/") else { return nil }
         return EngineHost.candidate(besideEngineIn: String(path[..<slash]), choice: choice)

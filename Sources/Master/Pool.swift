@@ -36,7 +36,9 @@ final class Pool {
     /// The pool's generation, which knows the number of its workers.
     private(set) var generation: Generation
     var accessLog: SharedDescriptor?
-    /// Workers share the reading end; the master keeps it to take connections back. Nil before the first zygote.
+    /// Workers share the reading end; the master keeps it to take connections back.
+    ///
+    /// Nil before the first zygote.
     var queueReader: MessageSocket?
     /// Nil until there has been one that waits.
     private(set) var madeConnections: WaitingConnections?
@@ -262,9 +264,10 @@ final class Pool {
     ///
     /// Connections that wait stay in `connections`.
     ///
-    /// - Parameter servesWaiting: Workers are to serve what waits before they leave (a graceful stop); otherwise a
-    ///   successor takes it over.
-    /// - Parameter acceptsWaiting: Also what has not been accepted; otherwise it is the next process's.
+    /// - Parameters:
+    ///   - servesWaiting: Workers are to serve what waits before they leave (a graceful stop); otherwise a successor
+    ///     takes it over.
+    ///   - acceptsWaiting: Also what has not been accepted; otherwise it is the next process's.
     func drain(servesWaiting: Bool = false, acceptsWaiting: Bool = true) {
         guard state != .draining else { return }
         state = .draining

@@ -40,6 +40,8 @@ final class UpgradeCheck {
     ///   - path: The program.
     ///   - arguments: The service's arguments, the first of them its name.
     ///   - state: A file with the state as it is now.
+    ///   - reactor: The master's loop.
+    ///   - log: Where it is said why the program is refused.
     ///   - answer: Called once, on the loop.
     /// - Throws: `Errno` of what could not be had.
     init(

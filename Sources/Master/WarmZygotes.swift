@@ -1,7 +1,9 @@
 internal import DequeModule
 
-/// Zygotes of ondemand pools that have no worker: kept, so that the next request waits only for a fork, but not more of
-/// them than `process.idle_zygotes`. Beyond that the one that has been without a worker for longest ends.
+/// Zygotes of ondemand pools that have no worker.
+///
+/// Kept, so that the next request waits only for a fork, but not more of them than `process.idle_zygotes`: beyond that
+/// the one that has been without a worker for longest ends.
 ///
 ///     a pool's last worker ends ──► kept ── a worker is wanted ──► in use
 ///                                    └── too many, and the oldest ──► told to end

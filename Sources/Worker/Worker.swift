@@ -4,7 +4,6 @@ internal import CScoreboard
 public import Channel
 internal import Configuration
 internal import Glibc
-internal import PoolPolicy
 internal import Scoreboard
 internal import Syscalls
 internal import SystemPackage
@@ -41,7 +40,6 @@ public final class Worker {
     private let memory: PrivateMemory?
     private var hasAnnounced = false
     private var isDraining = false
-    private var turns = TurnTaking()
 
     /// Runs the worker in the process that the zygote has just forked.
     ///
@@ -114,13 +112,8 @@ public final class Worker {
     }
 
     private func becomeIdle() {
-        let now = MonotonicTime.now.nanoseconds
-        cscoreboard_store_time(&processor.slot.pointee.idle_since_ns, now)
+        cscoreboard_store_time(&processor.slot.pointee.idle_since_ns, MonotonicTime.now.nanoseconds)
         processor.setStage(.accepting)
-        // Rather here than in the middle of a request.
-        if turns.isDue(at: now), turns.givesWay(at: now, interruptions: Int(cepoll_interruptions())) {
-            cepoll_give_way()
-        }
     }
 
     // MARK: - The loop

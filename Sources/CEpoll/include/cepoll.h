@@ -35,12 +35,6 @@ typedef struct cepoll_ready {
     uint32_t events;
 } cepoll_ready;
 
-/* How often the kernel has taken the processor away from this thread in favour of another. */
-int cepoll_interruptions(void);
-/* Sleeps for the shortest time there is, so that whoever waits for this processor gets it. Unlike sched_yield(2),
-   which since Linux 6.6 costs the caller the rest of its slice, and so its share beside other programs. */
-void cepoll_give_way(void);
-
 int cepoll_create(void);
 /* `exclusive` sets EPOLLEXCLUSIVE: of several waiting epoll instances only one is woken, the one that
    registered first among those that wait now. Such a registration cannot be modified, only removed. */
