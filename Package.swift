@@ -82,7 +82,7 @@ let package = Package(
         .target(
             name: "Worker",
             dependencies: [
-                "FastCGI", "StatusPage", "Configuration", "Scoreboard", "Channel", "Logging", "Syscalls", "CPHP", "CEpoll", "CScoreboard", system,
+                "FastCGI", "PoolPolicy", "StatusPage", "Configuration", "Scoreboard", "Channel", "Logging", "Syscalls", "CPHP", "CEpoll", "CScoreboard", system,
             ],
             swiftSettings: strict),
         .target(

@@ -4,6 +4,7 @@ internal import CScoreboard
 public import Channel
 internal import Configuration
 internal import Glibc
+internal import PoolPolicy
 internal import Scoreboard
 internal import Syscalls
 internal import SystemPackage
