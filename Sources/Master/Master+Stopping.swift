@@ -22,6 +22,7 @@ extension Master {
         tickDeadline = nil
         extendTimeout()
         let patience = configuration.global.processControlTimeout
+        let isPassedOn = graceful && patience > .zero && pools.contains { $0.listeners.contains { isKept($0) } }
         for pool in pools {
             pool.statusListener?.stop()
             pool.drain(
@@ -33,8 +34,18 @@ extension Master {
             for listener in pool.listeners where !isKept(listener) { listener.unlinkPath() }
         }
         use([])
-        for pool in drainingPools.values { pool.end(graceful ? .quit : .terminate, patience: patience) }
-        finishStopping()
+        guard isPassedOn else {
+            stopDeadline = nil
+            endPools(graceful ? .quit : .terminate)
+            return finishStopping()
+        }
+        // A connection that has been accepted and not spoken yet is nobody else's: workers stay for its request.
+        stopDeadline = reactor.after(.milliseconds(100)) { [weak self] in self?.endPools(.quit) }
+    }
+
+    private func endPools(_ first: Signal) {
+        let patience = configuration.global.processControlTimeout
+        for pool in drainingPools.values { pool.end(first, patience: patience) }
     }
 
     func finishStopping() {

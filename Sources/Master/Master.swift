@@ -72,6 +72,8 @@ public final class Master<Host: ConfigurationHost> {
     let storesListeners: Bool
     static var reapedAtOnce: Int { 128 }
     var reapDeadline: Reactor.Deadline?
+    /// When workers are told to leave after a stop has begun.
+    var stopDeadline: Reactor.Deadline?
     var reload: Reload?
     /// A new image of the program is asked whether it would take over.
     var upgrade: UpgradeCheck?

@@ -283,6 +283,8 @@ public final class Worker {
     private func handOn() {
         let board = settings.scoreboard
         let own = processor.slotIndex
+        // When the service stops and leaves its listener to another, whoever waits there is the other's.
+        guard cscoreboard_load_word(&board.pool.pointee.leaves_listener) == 0 else { return }
         guard (0..<min(board.slotCount, 256)).contains(where: { $0 != own && board.stage($0) == .accepting })
         else { return }
         let descriptor = cepoll_accept(settings.listener, nil)
