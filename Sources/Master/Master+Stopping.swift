@@ -22,7 +22,8 @@ extension Master {
         tickDeadline = nil
         extendTimeout()
         let patience = configuration.global.processControlTimeout
-        let isPassedOn = graceful && patience > .zero && pools.contains { $0.listeners.contains { isKept($0) } }
+        let isPassedOn =
+            graceful && patience > .zero && pools.contains { $0.listeners.contains { isKept($0) } }
         for pool in pools {
             pool.statusListener?.stop()
             pool.drain(
