@@ -18,10 +18,16 @@ internal import SystemPackage
 ///                                 └── cannot grow, and nothing moves ──► ``Saturation`` ──► settling
 ///
 /// Settling exists because "no worker sleeps" is usually over within microseconds under load. It also finds
-/// connections whose wake-up was lost with a worker that died or stopped between being woken and accepting.
+/// connections whose wake-up was lost with a worker that died or stopped between being woken and accepting: something
+/// waits, somebody seems to sleep, and nobody begins a request. While requests begin nothing is lost, for whoever begins
+/// one looks at the listener again.
 final class ListenerWatch {
     private static let firstPause = Duration.milliseconds(1)
     private static let longestPause = Duration.milliseconds(32)
+    /// While requests begin all the time, the master has no hurry to look.
+    private static let patientPause = Duration.milliseconds(8)
+    /// Nobody has begun a request for this long, and something waits.
+    private static let lostPatience = Duration.milliseconds(4)
     /// While it has been settling for less than this, a worker that seems idle counts as one that takes a connection.
     private static let idlePatience = Duration.milliseconds(16)
     /// Connections accepted at once on behalf of workers that do not exist yet.
@@ -119,8 +125,11 @@ final class ListenerWatch {
     }
 
     private func beginToSettle() {
-        seen = pool.pace()
-        pause = Self.firstPause
+        let pace = pool.pace()
+        // A pool that cannot grow and moves needs nothing of the master; it would be woken for nothing all the time.
+        let isMoving = pool.cannotGrow && pace.verdict(since: seen, workers: pool.policy.running) == .moving
+        seen = pace
+        pause = isMoving ? Self.patientPause : Self.firstPause
         settle(after: pause)
     }
 
@@ -150,9 +159,16 @@ final class ListenerWatch {
         guard hasConnections() || isQueued else { return arm() }
         let idle = pool.idleWorkers()
         if idle > 0, !isQueued {
-            // Somebody sleeps while something waits: a wake-up was lost. Bring it to them.
-            accept(idle)
-            return settle(after: Self.firstPause)
+            let pace = pool.pace()
+            if pace.begun != seen.begun {
+                // Who seems to sleep has been woken, and waits for a processor.
+                seen = pace
+            } else if pace.time - seen.time >= UInt64(Self.lostPatience.nanoseconds) {
+                accept(idle)
+                seen = pace
+                return settle(after: Self.firstPause)
+            }
+            return settleLonger()
         }
         growForBacklog()
         if idle == 0, pool.cannotGrow {
@@ -163,6 +179,10 @@ final class ListenerWatch {
             case .unclear, .moving: seen = pace
             }
         }
+        settleLonger()
+    }
+
+    private func settleLonger() {
         pause = min(pause * 2, Self.longestPause)
         settle(after: pause)
     }

@@ -43,6 +43,8 @@ final class WaitingConnections {
         var bodyLeft: Int?
         var registration: Reactor.Registration?
         var deadline: Reactor.Deadline?
+        /// Its place in the order; numbers of descriptors are used again and again.
+        var serial: UInt64 = 0
 
         init(
             _ descriptor: Connection,
@@ -65,7 +67,9 @@ final class WaitingConnections {
     private let reactor: Reactor
     private let queue: RequestQueue
     private var parked: [CInt: Parked] = [:]
-    private var order = Deque<CInt>()
+    /// As they came, also some that are gone: live are those whose serial number is still that of the descriptor's.
+    private var order = Deque<(number: CInt, serial: UInt64)>()
+    private var nextSerial: UInt64 = 0
     private var assembledBytes = 0
     private var table = ParameterTable()
     /// Called when something waits for a worker that did not before.
@@ -176,8 +180,10 @@ final class WaitingConnections {
         setDeadline(of: connection)
         parked[number] = connection
         assembledBytes += connection.bytes.count
-        order.append(number)
-        if order.count > 2 * parked.count + 64 { order.removeAll { parked[$0] == nil } }
+        nextSerial += 1
+        connection.serial = nextSerial
+        order.append((number, nextSerial))
+        if order.count > 2 * parked.count + 64 { order.removeAll { parked[$0.number]?.serial != $0.serial } }
     }
 
     private func setDeadline(of connection: Parked) {
@@ -317,9 +323,13 @@ final class WaitingConnections {
 
     // MARK: - Handing over
 
+    private var inOrder: [Parked] {
+        order.compactMap { place in parked[place.number].flatMap { $0.serial == place.serial ? $0 : nil } }
+    }
+
     /// All of them, in order, for the image of the program that takes over.
     var handedOver: [TakeoverState.Connection] {
-        order.compactMap { parked[$0] }.map { connection in
+        inOrder.map { connection in
             var state = TakeoverState.Connection()
             state.descriptor = Int(connection.descriptor.rawValue)
             state.flags = Int(connection.flags.rawValue)
@@ -349,17 +359,16 @@ final class WaitingConnections {
 
     /// Closes the connection that has been parked longest.
     private func closeOldest() {
-        while let number = order.popFirst() {
-            guard parked[number] != nil else { continue }
+        while let (number, serial) = order.popFirst() {
+            guard parked[number]?.serial == serial else { continue }
             return release(number)
         }
     }
 
     /// Gives everything to the pool's next generation.
     func move(to successor: WaitingConnections) {
-        for number in order {
-            guard let connection = parked[number] else { continue }
-            release(number)
+        for connection in inOrder {
+            release(connection.descriptor.rawValue)
             successor.watch(connection)
         }
         order.removeAll()

@@ -33,7 +33,7 @@ struct RequestReader {
     /// Body bytes found in the buffer and not taken yet: absolute positions.
     private var body = 0..<0
     private(set) var bodyIsComplete = true
-    private var hasBegun = false
+    private var firstBytes = FirstBytes()
 
     /// Reads until all parameters are there, and for a small body until that is there too.
     mutating func readHead(of client: Client, into table: inout ParameterTable) -> Result {
@@ -105,7 +105,9 @@ struct RequestReader {
         case .received: return nil
         case .closed: return .over
         case .nothing:
-            if isBetweenRequests && buffer.isEmpty { return .idle }
+            if isBetweenRequests && buffer.isEmpty {
+                return !client.isKeptAlive && !client.isWatched && awaitFirstBytes(of: client) ? nil : .idle
+            }
             // The master assembles no more than this either: what has grown so far is waited for here.
             let isLarge = buffer.count >= ReceiveBuffer.assemblyLimit
             let patience = isLarge ? Self.bodyTimeoutMilliseconds : Self.patienceMilliseconds
@@ -114,6 +116,18 @@ struct RequestReader {
             }
             return isLarge ? .over : .stalled
         }
+    }
+
+    /// A web server connects and sends at once, and is met between the two: true when its bytes have come.
+    private mutating func awaitFirstBytes(of client: Client) -> Bool {
+        guard firstBytes.areWorthWaiting() else { return false }
+        let haveCome = waitUntilReady(
+            client.descriptor,
+            for: UInt32(CEPOLL_IN),
+            milliseconds: FirstBytes.patienceMilliseconds
+        )
+        firstBytes.waited(haveCome: haveCome)
+        return haveCome
     }
 
     /// Waits for a body that fits the buffer; a larger one is left to ``readBody(of:into:)``.

@@ -188,10 +188,11 @@ struct ShortageTests {
         var options = Daemon.Options(global: "error_log = \(directory)/error.log\nlog_level = debug")
         options.mode = ["-F", "-R"]
         options.waitsUntilReady = false
-        // In a mount namespace of its own, which ends with the daemon.
+        // In a mount namespace of its own, which ends with the daemon. Larger than all that may wait for room (a mebibyte
+        // for each log), so that it is not full again at once.
         options.wrapper = [
             "unshare", "--mount", "sh", "-c",
-            "mount -t tmpfs -o size=64k,mode=755 tmpfs \(directory) && exec \"$@\"", "sh",
+            "mount -t tmpfs -o size=4m,mode=755 tmpfs \(directory) && exec \"$@\"", "sh",
         ]
         let daemon = try Daemon.startPool(
             "pm = static\npm.max_children = 2\ncatch_workers_output = yes\naccess.log = \(directory)/access.log",
@@ -206,6 +207,7 @@ struct ShortageTests {
         #expect(filler >= 0)
         let block = [UInt8](repeating: 0x20, count: 4096)
         while write(filler, block, block.count) > 0 {}
+        #expect(errno == ENOSPC)
         close(filler)
         let load = Load(
             daemon.makeRequest("/log.php"),
