@@ -1,15 +1,18 @@
-/* The last answer of a dying process. */
+/* The last answer of a dying process, and its last message. */
 #include "cepoll.h"
 #include <errno.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { STACK = 64 << 10, HEADER = 8, END = 16 };
+enum { STACK = 64 << 10, HEADER = 8, END = 16, NOTICE = 24, LONGEST_WAIT_NS = 200000000 };
 
 _Static_assert(sizeof(cepoll_pending) == 8 && offsetof(cepoll_pending, request_id) == 4 && offsetof(cepoll_pending, has_begun) == 6,
                "as in cscoreboard_slot");
@@ -42,10 +45,55 @@ static void answer(const char *text) {
     (void)ignored;
 }
 
+static pid_t owner;
+
+static struct {
+    int channel;
+    unsigned char bytes[NOTICE];
+    uint32_t *word;
+} notice = {.channel = -1};
+
+void cepoll_announce_death(int channel, const void *message, uint32_t *word) {
+    notice.channel = channel;
+    memcpy(notice.bytes, message, NOTICE);
+    notice.word = word;
+}
+
+/* Tells whoever looks after this process how it dies, and waits until its memory has been read; not for long. */
+static void announce(int number) {
+    if (notice.channel < 0) return;
+    /* The client has its answer: it need not wait with us. */
+    if (pending->descriptor >= 0) (void)shutdown(pending->descriptor, SHUT_WR);
+    const uint64_t value = (uint64_t)number;
+    memcpy(notice.bytes + NOTICE - sizeof value, &value, sizeof value);
+    __atomic_store_n(notice.word, 1, __ATOMIC_SEQ_CST);
+    int channel = notice.channel;
+    notice.channel = -1;
+    struct timespec until;
+    if (clock_gettime(CLOCK_MONOTONIC, &until) < 0) return;
+    until.tv_nsec += LONGEST_WAIT_NS;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    if (send(channel, notice.bytes, NOTICE, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return;
+    while (__atomic_load_n(notice.word, __ATOMIC_SEQ_CST) == 1)
+        if (syscall(SYS_futex, notice.word, FUTEX_WAIT_BITSET, 1, &until, NULL, FUTEX_BITSET_MATCH_ANY) < 0 &&
+            errno != EINTR && errno != EAGAIN)
+            return;
+}
+
+void cepoll_let_die(uint32_t *word) {
+    __atomic_store_n(word, 0, __ATOMIC_SEQ_CST);
+    (void)syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
 static void on_death(int number, siginfo_t *info, void *context) {
     (void)context;
     int saved = errno;
-    if (pending->descriptor >= 0 && !pending->has_begun) {
+    /* A fork of the script has this handler as well, and no business with the connection. */
+    const bool is_owner = getpid() == owner;
+    if (is_owner && pending->descriptor >= 0 && !pending->has_begun) {
         pending->has_begun = true;
         if (number != SIGTERM)
             answer("Status: 500 Internal Server Error\r\nContent-type: text/html; charset=UTF-8\r\n\r\n"
@@ -57,6 +105,7 @@ static void on_death(int number, siginfo_t *info, void *context) {
             answer("Status: 503 Service Unavailable\r\nContent-type: text/html; charset=UTF-8\r\n\r\n"
                    "The service is stopping.\n");
     }
+    if (is_owner && number != SIGTERM) announce(number);
     /* The same death as without this handler: by the same signal, with the same core. */
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigaction(number, &action, NULL);
@@ -64,19 +113,19 @@ static void on_death(int number, siginfo_t *info, void *context) {
     errno = saved;
 }
 
-static pid_t owner;
-
-/* PHP and what it links call exit(3) when they are out of memory. A fork of the script has this handler as well, and
-   no business with the connection. */
+/* PHP and what it links call exit(3) when they are out of memory. */
 static void on_exit_in_request(void) {
-    if (pending->descriptor < 0 || pending->has_begun || getpid() != owner) return;
-    pending->has_begun = true;
-    answer("Status: 500 Internal Server Error\r\nContent-type: text/html; charset=UTF-8\r\n\r\n"
-           "The script ended unexpectedly.\n");
+    if (pending->descriptor < 0 || getpid() != owner) return;
+    if (!pending->has_begun) {
+        pending->has_begun = true;
+        answer("Status: 500 Internal Server Error\r\nContent-type: text/html; charset=UTF-8\r\n\r\n"
+               "The script ended unexpectedly.\n");
+    }
+    announce(0);
 }
 
 int cepoll_answer_on_death(void) {
-    static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM};
+    static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGTERM};
     /* A script that has used up its stack leaves none for a handler. */
     void *memory = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return -1;

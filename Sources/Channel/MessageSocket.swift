@@ -39,6 +39,8 @@ public enum MessageKind: UInt8 {
     case busy = 37
     /// What came of ``opcache``: JSON in the payload; `value` is 0, or why there is none.
     case opcacheDone = 38
+    /// The worker dies in a request, by signal `value` (0: exit), and waits for a moment so that its memory can be read.
+    case crashed = 39
     // Master to worker, through the pool's queue.
     /// Serve this connection; bytes already read are the payload.
     case serve = 48
@@ -95,7 +97,8 @@ public struct Message: Equatable {
         self.value = value
     }
 
-    func store(in memory: UnsafeMutableRawBufferPointer) {
+    /// Writes the fixed part into memory of at least ``length`` bytes.
+    public func store(in memory: UnsafeMutableRawBufferPointer) {
         memory.storeBytes(of: kind.rawValue, toByteOffset: 0, as: UInt8.self)
         memory.storeBytes(of: flags.rawValue, toByteOffset: 1, as: UInt8.self)
         memory.storeBytes(of: 0, toByteOffset: 2, as: UInt16.self)

@@ -60,24 +60,6 @@ extension Pool {
         }
     }
 
-    /// Has the call stack of a worker written to the log; false when there is no way to.
-    func traceToLog(_ process: ProcessID) -> Bool {
-        guard let layout = traceLayout else { return false }
-        let handle = cepoll_pidfd(process.rawValue)
-        guard handle >= 0 else { return false }
-        defer { closeDescriptor(handle) }
-        let trace = WorkerTrace(process: process, handle: handle, layout: layout, depth: Self.loggedFrames)
-        let log = owner.log
-        let name = name
-        return owner.runElsewhere {
-            for line in trace.frames().lines {
-                log.notice("[pool \(name)] child \(process) is at \(ByteString(line))")
-            }
-        }
-    }
-
-    private static var loggedFrames: Int { 20 }
-
     func reportLimit() {
         // Counted here and only shown there: the page can be written by workers.
         limitReachedCount += 1

@@ -69,7 +69,9 @@ extension Pool {
         case .retiring where descriptors.isEmpty:
             workerRetires(worker, mustLeave: message.flags.contains(.mustLeave))
         case .opcacheDone where descriptors.isEmpty: workerCalls.returned(message, bytes)
-        case .workerReady, .busy, .retiring, .opcache, .opcacheDone, .spawn, .accessLog, .zygoteReady,
+        case .crashed where descriptors.isEmpty: workerCrashes(worker, signal: message.value)
+        case .workerReady, .busy, .retiring, .crashed, .opcache, .opcacheDone, .spawn, .accessLog,
+            .zygoteReady,
             .spawned, .spawnFailed, .serve:
             for descriptor in descriptors { owner.closeElsewhere(descriptor) }
             distrust(worker, "sent a message that is not a worker's")

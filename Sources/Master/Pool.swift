@@ -65,6 +65,7 @@ final class Pool {
     var mostQueued: Int64 = 0
     var queueFigures = QueueFigures()
     var exits = WorkerExits()
+    var crashTraces = Allowance(most: 5, period: .seconds(2))
     /// Status and ping, when the master answers them in place of a worker.
     lazy var ownPages = StatusAnswer(settings: settings, scoreboard: scoreboard)
     /// Parameters of the request that is looked at.

@@ -35,6 +35,8 @@ final class WorkerRecord {
     var wasAskedToLeave = false
     /// SIGTERM has been sent because of `request_terminate_timeout`.
     var ranOutOfTime = false
+    /// It has said that it dies.
+    var hasCrashed = false
     /// How many ticks of the master it has not been ready for.
     var ticksUnready = 0
 

@@ -18,6 +18,8 @@ struct WorkerTrace {
     let layout: TraceLayout
     /// Most frames shown.
     let depth: Int
+    /// Begins with where the script itself is, when it is not in one of PHP's own functions.
+    var showsPosition = false
 
     /// Lines of a trace without their newlines, innermost frame first.
     struct Frames {
@@ -35,12 +37,27 @@ struct WorkerTrace {
             frames = Frames()
             do throws(Unreadable) {
                 let innermost = try word(layout.currentFrame)
+                if showsPosition, let line = try position(innermost) { frames.lines.append(line) }
                 try walk(from: innermost, into: &frames.lines)
                 if try word(layout.currentFrame) == innermost { break }
             } catch { frames.failure = error.code }
         }
         // While the worker is there, its number has been nobody else's: another process's memory is not shown.
         return cepoll_pidfd_is_alive(handle) ? frames : Frames(failure: ESRCH)
+    }
+
+    /// `[ADDRESS] FILE:LINE` of a frame of user code.
+    private func position(_ frame: UInt64) throws(Unreadable) -> [UInt8]? {
+        guard frame != 0 else { return nil }
+        let function = try word(frame &+ layout.frameFunction)
+        guard function != 0, try byte(function &+ layout.functionType) & 1 == 0 else { return nil }
+        return try callingLine(frame).map { address(frame) + $0 }
+    }
+
+    /// `[0x0123456789abcdef] `.
+    private func address(_ frame: UInt64) -> [UInt8] {
+        let digits = String(frame, radix: 16)
+        return Array("[0x\(String(repeating: "0", count: max(0, 16 - digits.count)))\(digits)] ".utf8)
     }
 
     private func walk(from innermost: UInt64, into lines: inout [[UInt8]]) throws(Unreadable) {
@@ -55,10 +72,7 @@ struct WorkerTrace {
                 let caller = try callingLine(previous)
                 // The script itself: nobody called it.
                 if name == 0, caller == nil { return }
-                let digits = String(frame, radix: 16)
-                var line = Array(
-                    "[0x\(String(repeating: "0", count: max(0, 16 - digits.count)))\(digits)] ".utf8
-                )
+                var line = address(frame)
                 line += name == 0 ? Array("[INCLUDE_OR_EVAL]".utf8) : (try? text(name)) ?? Array("???".utf8)
                 line += Array("() ".utf8) + (caller ?? Array("unknown:0".utf8))
                 lines.append(line)

@@ -141,7 +141,7 @@ final class ZygoteLink {
                     )
                 )
             case .spawn, .accessLog, .opcache, .workerReady, .park, .linger, .deliver, .busy, .retiring,
-                .opcacheDone, .serve:
+                .crashed, .opcacheDone, .serve:
                 registration = nil
                 handler(.gone)
             }

@@ -92,6 +92,7 @@ public final class Worker {
         }
         processor.wakeKeeper = { _ = try? channel.send(Message(.busy)) }
         let page = processor.slot
+        announceDeath(page)
         page.pointee.pid = Int64(getpid())
         cscoreboard_store(&page.pointee.start_epoch, wallClockSeconds())
         try watch(control.rawValue, .control)
@@ -104,6 +105,15 @@ public final class Worker {
         }
         // After the message: the first worker's complaints follow the line that says that the service is ready.
         for problem in settings.allowedPeersProblems { log.write(.error, problem) }
+    }
+
+    /// Whoever dies in a request tells the master, which has its call stack read.
+    private func announceDeath(_ page: UnsafeMutablePointer<cscoreboard_slot>) {
+        withUnsafeTemporaryAllocation(byteCount: Message.length, alignment: 8) { memory in
+            Message(.crashed).store(in: memory)
+            guard let base = memory.baseAddress else { return }
+            cepoll_announce_death(channel.descriptor, base, cscoreboard_dying(page))
+        }
     }
 
     private func watch(_ descriptor: CInt, _ source: Source, exclusive: Bool = false) throws(Errno) {

@@ -111,6 +111,73 @@ struct DyingWorkerTests {
         try daemon.waitForLog(/is at \[0x[0-9a-f]{16}\] slow_function\(\) \/.*slow\.php:6/)
     }
 
+    @Test(arguments: [(11, "11 (SIGSEGV)"), (7, "7 (SIGBUS)"), (6, "6 (SIGABRT)")])
+    func crashLogsTheStack(_ signal: Int, _ name: String) throws {
+        let daemon = try Self.start()
+        daemon.allowLog(/exited on signal/)
+        daemon.allowLog(/crashed on signal/)
+        let answer = try daemon.begin("/crash.php", query: "signal=\(signal)").finalResponse()
+        #expect(answer.status == 500 && answer.isComplete)
+        try daemon.waitForLog(/exited on signal/)
+        let lines = daemon.log.lines
+        func line(_ text: String) -> Int? { lines.firstIndex { $0.contains(text) } }
+        let crash = try #require(
+            line("crash.php' (request: \"GET /crash.php?signal=\(signal)\") crashed on signal \(name)")
+        )
+        let innermost = try #require(line("] posix_kill() "))
+        let outer = try #require(line("] make() "))
+        let end = try #require(line("exited on signal"))
+        #expect(crash < innermost && innermost < outer && outer < end)
+        #expect(
+            lines[innermost].contains(
+                /NOTICE: \[pool www\] child \d+ is at \[0x[0-9a-f]{16}\] posix_kill\(\) \/.*crash\.php:9$/
+            )
+        )
+        #expect(lines[outer].contains(/is at \[0x[0-9a-f]{16}\] make\(\) \/.*crash\.php:13$/))
+    }
+
+    /// Between two calls the script's own position is what tells.
+    @Test func crashOfPlainCodeLogsItsLine() throws {
+        let daemon = try Self.start()
+        daemon.allowLog(/exited on signal|crashed on signal/)
+        let pid = try Self.worker(daemon)
+        let client = try daemon.begin("/crash.php", query: "loop=1&dir=\(daemon.scratch)")
+        _ = try daemon.waitForScratch("started")
+        kill(pid, SIGSEGV)
+        #expect(try client.finalResponse().status == 500)
+        try daemon.waitForLog(/is at \[0x[0-9a-f]{16}\] \/.*crash\.php:[67]$/)
+        try daemon.waitForLog(/is at \[0x[0-9a-f]{16}\] make\(\) \/.*crash\.php:13/)
+    }
+
+    /// The pool gets few helpers; everything else goes on as before.
+    @Test func manyCrashesLogFewStacks() throws {
+        let daemon = try Self.start()
+        daemon.allowLog(/exited on signal|crashed on signal/)
+        for _ in 1...12 {
+            #expect(try daemon.begin("/crash.php").finalResponse().status == 500)
+        }
+        try wait(for: "all ends in the log") {
+            daemon.log.lines.count { $0.contains("exited on signal 11") } == 12
+        }
+        let stacks = daemon.log.lines.count { $0.contains("posix_kill()") }
+        #expect(stacks >= 5 && stacks < 12)
+    }
+
+    /// A master that does not look holds the dying worker for a moment only.
+    @Test func crashBesideAStoppedMaster() throws {
+        let daemon = try Self.start()
+        daemon.allowLog(/exited on signal|crashed on signal|cannot be read/)
+        let pid = try Self.worker(daemon)
+        kill(daemon.master, SIGSTOP)
+        defer { kill(daemon.master, SIGCONT) }
+        #expect(try daemon.begin("/crash.php").finalResponse().status == 500)
+        try wait(for: "the worker to die") {
+            (try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8))?.contains(") Z ") == true
+        }
+        kill(daemon.master, SIGCONT)
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
     @Test(arguments: ["", "&sleep=1"]) func softTimeoutRunsShutdownFunctions(_ way: String) throws {
         let daemon = try Self.start("request_soft_timeout = 1")
         let pid = try Self.worker(daemon)

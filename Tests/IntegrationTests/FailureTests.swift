@@ -104,6 +104,7 @@ struct FailureTests {
     /// The worker dies, another takes its place.
     private func expectReplacement(_ daemon: Daemon, script: String, query: String, signal: String) throws {
         daemon.allowLog(try Regex("WARNING: \\[pool www\\] child \\d+ exited on signal \(signal)"))
+        daemon.allowLog(try Regex("crashed on signal \(signal)"))
         let connection = try daemon.begin(script, query: query)
         let response = try connection.finalResponse()
         try daemon.waitForLog(try Regex("WARNING: \\[pool www\\] child \\d+ exited on signal \(signal)"))

@@ -111,7 +111,7 @@ struct FaultTests {
             "[\(name)]\nuser = www-data\nlisten = {{SOCKET:\(name)}}\npm = static\npm.max_children = 2\n"
         }
         let daemon = try Daemon.start(pool("healthy") + pool("broken"))
-        daemon.allowLog(/\[pool broken\] child \d+ exited on signal 11/)
+        daemon.allowLog(/\[pool broken\] child \d+,? (.* crashed|exited) on signal 11/)
         let healthy = Load(
             daemon.makeRequest("/hello.php"),
             to: try daemon.endpoint("healthy"),

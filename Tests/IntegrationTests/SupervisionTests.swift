@@ -45,7 +45,7 @@ import Testing
         var options = Daemon.Options()
         options.global = "emergency_restart_threshold = 3\nemergency_restart_interval = 1m"
         let daemon = try Daemon.startPool(Self.pool, options)
-        daemon.allowLog(/exited on signal 11 \(SIGSEGV/)
+        daemon.allowLog(/(exited|crashed) on signal 11 \(SIGSEGV/)
         daemon.allowLog(/failed processes threshold \(3 in 60 sec\) is reached, initiating reload/)
         // Ends on other signals are none of it.
         daemon.allowLog(/exited on signal 9 \(SIGKILL/)

@@ -233,9 +233,14 @@ typedef struct cepoll_pending {
 cepoll_pending *cepoll_pending_answer(void);
 /* Uses this memory for it from now on: the size of cepoll_pending, shared with who looks when the process has died. */
 void cepoll_share_pending_answer(void *memory);
-/* Worker: dying by SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM or exit(3) it first answers the request it serves, if
+/* Worker: dying by SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGTERM or exit(3) it first answers the request it serves, if
    nothing has been sent: 500; 504 after cepoll_terminate_late; 503 after another SIGTERM. It dies all the same. */
 int cepoll_answer_on_death(void);
+/* Worker: dying by such a signal other than SIGTERM, or by exit(3) in a request, it then sends `message`, 24 bytes whose
+   last eight become the number of the signal (0: exit), on `channel`, and waits until cepoll_let_die, at most 200 ms:
+   its memory can be read meanwhile. `word` is shared with whoever calls that. */
+void cepoll_announce_death(int channel, const void *message, uint32_t *word);
+void cepoll_let_die(uint32_t *word);
 /* SIGTERM because a request took too long. */
 int cepoll_terminate_late(pid_t pid);
 /* The signal and value that end the script of a request, whose begin on the monotonic clock is known: CPHP's soft.c. */

@@ -102,7 +102,7 @@ typedef struct cscoreboard_slot {
     int64_t memory_peak;            /* bytes, of the last request */
     cscoreboard_histogram service;  /* of this worker's requests */
     uint32_t leaving;               /* cscoreboard_leaving */
-    uint32_t reserved;
+    uint32_t dying;                 /* the worker dies, and waits until its stack has been read and this is 0 */
     /* What the worker owes a client: has the layout of cepoll_pending. */
     int32_t pending_descriptor;
     uint16_t pending_request_id;
@@ -184,6 +184,7 @@ static inline cscoreboard_debt cscoreboard_pending(const cscoreboard_slot *slot)
                               *(const volatile uint8_t *)&slot->pending_begun != 0};
 }
 static inline void *cscoreboard_pending_memory(cscoreboard_slot *slot) { return &slot->pending_descriptor; }
+static inline uint32_t *cscoreboard_dying(cscoreboard_slot *slot) { return &slot->dying; }
 static inline void cscoreboard_keep(cscoreboard_slot *slot, uint64_t begin) { __atomic_store_n(&slot->kept_ns, begin, __ATOMIC_SEQ_CST); }
 /* After cscoreboard_request_ends, or with a fence of its own. */
 static inline bool cscoreboard_is_kept(const cscoreboard_slot *slot) { return __atomic_load_n(&slot->kept_ns, __ATOMIC_SEQ_CST) != 0; }

@@ -1,0 +1,84 @@
+internal import CEpoll
+internal import CScoreboard
+internal import Configuration
+internal import Glibc
+internal import Logging
+internal import Scoreboard
+internal import Syscalls
+internal import SystemPackage
+
+/// Call stacks of workers in the log: of those that are told to end, and of those that die.
+extension Pool {
+    private static var loggedFrames: Int { 20 }
+
+    /// Has the call stack of a worker written to the log; false when there is no way to.
+    ///
+    /// `then` runs in the helper process, after the last line.
+    func traceToLog(_ process: ProcessID, then: () -> Void = {}) -> Bool {
+        guard let layout = traceLayout else { return false }
+        let handle = cepoll_pidfd(process.rawValue)
+        guard handle >= 0 else { return false }
+        defer { closeDescriptor(handle) }
+        let trace = WorkerTrace(
+            process: process,
+            handle: handle,
+            layout: layout,
+            depth: Self.loggedFrames,
+            showsPosition: true
+        )
+        let log = owner.log
+        let name = name
+        return owner.runElsewhere {
+            let frames = trace.frames()
+            for line in frames.lines {
+                log.notice("[pool \(name)] child \(process) is at \(ByteString(line))")
+            }
+            if let code = frames.failure {
+                log.notice(
+                    "[pool \(name)] child \(process): its call stack cannot be read: \(describe(Errno(rawValue: code)))"
+                )
+            }
+            then()
+        }
+    }
+
+    /// A worker dies in a request, and waits for a moment until its call stack has been read.
+    ///
+    /// It could lie, and then holds nobody but itself: the helper reads what it likes to show, once in its life, and a
+    /// pool gets few helpers.
+    func workerCrashes(_ worker: WorkerRecord, signal: UInt64) {
+        guard let process = worker.process, !worker.hasCrashed else { return }
+        worker.hasCrashed = true
+        let slot = scoreboard.slot(worker.slot)
+        let isTraced =
+            isInRequest(worker) && crashTraces.take(at: MonotonicTime.now)
+            && reportCrash(process, slot, signal)
+        if !isTraced { cepoll_let_die(cscoreboard_dying(slot)) }
+    }
+
+    private func isInRequest(_ worker: WorkerRecord) -> Bool {
+        switch scoreboard.stage(worker.slot) {
+        case .free, .accepting, .reading: false
+        case .info, .executing, .ending, .finished: true
+        }
+    }
+
+    private func reportCrash(
+        _ process: ProcessID,
+        _ slot: UnsafeMutablePointer<cscoreboard_slot>,
+        _ signal: UInt64
+    ) -> Bool {
+        withUnsafeTemporaryAllocation(of: cscoreboard_slot.self, capacity: 1) { copy in
+            guard let copy = copy.baseAddress else { return }
+            _ = cscoreboard_copy(slot, copy)
+            let text = RequestText(copy)
+            let number = Signal(CInt(clamping: min(signal, 64)))
+            let how = signal == 0 ? "exits" : "crashed on signal \(number.rawValue) (\(number.name))"
+            owner.log.warning(
+                "[pool \(name)] child \(process), script '\(text.script)' (request: \"\(text.request)\") \(how)",
+                text.context(pool: name, worker: process)
+            )
+        }
+        return traceToLog(process) { cepoll_let_die(cscoreboard_dying(slot)) }
+    }
+}
