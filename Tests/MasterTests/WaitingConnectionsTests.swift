@@ -1,4 +1,5 @@
 import CEpoll
+import Channel
 import Foundation
 import Reactor
 import Syscalls
@@ -19,7 +20,7 @@ import Testing
     /// Parks a kept connection under a number that no other test uses.
     private func park(as number: CInt) throws -> Peers {
         let peers = try Peers()
-        try #require(dup3(peers.server, number, CInt(O_CLOEXEC)) == number)
+        try #require(cepoll_replace(peers.server, number) == number)
         closeDescriptor(peers.server)
         connections.park(Connection(adopting: number), flags: .keptAlive, acceptedTime: 1, bytes: [])
         return peers
