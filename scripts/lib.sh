@@ -43,26 +43,63 @@ return_ownership() {
     done
 }
 
+# From here on a command that fails without a word is named, with its place, before the script ends because of it.
+explain_failures() {
+    set -E
+    # Not in a command substitution, which is without -e: there the caller decides.
+    trap '[[ $- != *e* ]] || note "${BASH_SOURCE[0]:-shell}:$LINENO: exit status $?: $BASH_COMMAND"' ERR
+}
+
+# Runs a command again if it fails, as what is downloaded may be there a moment later. Usage: tries COUNT COMMAND...
+tries() {
+    local left=$1 pause=${FPMD_RETRY_PAUSE:-5}
+    shift
+    until "$@"; do
+        left=$((left - 1))
+        [ $left -gt 0 ] || return 1
+        note "$1 failed; once more in $pause s"
+        sleep "$pause"
+    done
+}
+
 # A gate is one command that must succeed. Exit status 77 says that its tool is not installed.
 gates_passed=0
 gates_failed=()
 gates_skipped=()
 
+gate_ends=()
+
 gate() {
-    local name=$1 status=0
+    local name=$1 status=0 log reader
     shift
     say "== $name"
+    log=$(mktemp)
+    # What a gate leaves running may hold the pipe open; nobody waits for that.
+    exec {gate_output}> >(exec tee "$log")
+    reader=$!
     # In its own shell: a gate that ends with `exit` ends alone.
-    ("$@") || status=$?
+    ("$@") >&"$gate_output" 2>&1 {gate_output}>&- || status=$?
+    exec {gate_output}>&-
+    within 5 reader_ended "$reader" || true
     case $status in
         0) gates_passed=$((gates_passed + 1)) ;;
         77) gates_skipped+=("$name") ;;
-        *) gates_failed+=("$name") ;;
+        *)
+            say "== $name: FAILED, exit status $status"
+            gates_failed+=("$name")
+            gate_ends+=("$(tail -n 25 "$log")")
+            ;;
     esac
+    rm -f "$log"
 }
+reader_ended() { ! kill -0 "$1" 2>/dev/null; }
 
-# Prints which gates failed or were skipped, then "N passed, N failed"; fails if any gate did.
+# Prints how each gate that failed ended, which failed or were skipped, then "N passed, N failed"; fails if any gate did.
 summary() {
+    local number
+    for number in "${!gates_failed[@]}"; do
+        printf '\n-- the end of: %s\n%s\n' "${gates_failed[number]}" "${gate_ends[number]}"
+    done
     say ""
     [ ${#gates_skipped[@]} = 0 ] || printf 'skipped: %s\n' "${gates_skipped[@]}"
     [ ${#gates_failed[@]} = 0 ] || printf 'FAILED: %s\n' "${gates_failed[@]}"
