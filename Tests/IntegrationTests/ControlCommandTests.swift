@@ -248,4 +248,21 @@ struct ControlCommandTests {
         #expect(try daemon.ctl("restart").status == .code(0))
         #expect(try daemon.get("/hello.php").text == "hello, world\n")
     }
+
+    /// No process of another pool is touched.
+    @Test func reloadOfOnePoolLeavesTheOthers() throws {
+        func pool(_ name: String) -> String {
+            "[\(name)]\nuser = www-data\nlisten = {{SOCKET:\(name)}}\npm = static\npm.max_children = 2\n"
+        }
+        let daemon = try Daemon.start(pool("one") + pool("two"), .init(global: Control.directive))
+        func pids(_ name: String) -> [Int32] { daemon.workers(pool: name).map(\.pid) }
+        try wait(for: "all workers") { pids("one").count == 2 && pids("two").count == 2 }
+        let (one, two) = (pids("one"), pids("two"))
+        for _ in 1...3 { #expect(try daemon.ctl("reload", "one").output == "pool one reloaded\n") }
+        try wait(for: "the old workers to leave") {
+            pids("one").count == 2 && Set(pids("one")).isDisjoint(with: one)
+        }
+        #expect(pids("two") == two)
+        #expect(try daemon.begin("/hello.php", from: "two").finalResponse().isComplete)
+    }
 }

@@ -105,6 +105,25 @@ struct FaultTests {
 
     // MARK: A pool that is broken beside one that is not
 
+    /// A worker writes garbage to its stderr as fast as the master takes it; everybody else is answered meanwhile.
+    @Test(.fpmdOnly("writes what it catches line by line, waiting for its log"))
+    func floodOfOutputSlowsNobody() throws {
+        func pool(_ name: String) -> String {
+            "[\(name)]\nuser = www-data\nlisten = {{SOCKET:\(name)}}\npm = static\npm.max_children = 1\ncatch_workers_output = yes\n"
+        }
+        let daemon = try Daemon.start(pool("quiet") + pool("loud"))
+        daemon.allowLog(/\[pool loud\]|said into|log line\(s\) lost/)
+        daemon.allowLog(/exited on signal/)
+        let loud = try daemon.begin("/flood.php", query: "dir=\(daemon.scratch)", from: "loud")
+        _ = try daemon.waitForScratch("flooding")
+        for _ in 1...50 {
+            #expect(try daemon.begin("/hello.php", from: "quiet").finalResponse().text == "hello, world\n")
+        }
+        #expect(!loud.isReadable(within: .zero), "it has flooded all the time")
+        try daemon.releaseHeld()
+        #expect(try loud.finalResponse().isComplete)
+    }
+
     /// Requests that kill their workers, as fast as they can; the other pool's clients see nothing of it.
     @Test(.fpmdOnly("forks as often as workers die")) func crashingPoolBesideAHealthyOne() throws {
         func pool(_ name: String) -> String {
