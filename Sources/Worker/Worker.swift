@@ -219,6 +219,11 @@ public final class Worker {
 
     // MARK: - Taking connections
 
+    /// Whether the service stops and another one gets the listener: whoever waits there is the other's.
+    private var leavesListener: Bool {
+        cscoreboard_load_word(&settings.scoreboard.pool.pointee.leaves_listener) != 0
+    }
+
     /// The next connection that the master has put into the pool's queue.
     private func takeFromQueue() -> Client? {
         guard let arrival = try? settings.queue.receive(into: message) else { return nil }
@@ -263,6 +268,11 @@ public final class Worker {
     }
 
     private func takeFromListener() -> Client? {
+        guard !leavesListener else {
+            // Nothing new until the signal to leave: what has been taken already has that time to be served.
+            _ = cepoll_remove(epoll.rawValue, settings.listener)
+            return nil
+        }
         var peer = cepoll_address()
         let descriptor =
             settings.plan.isTCP
@@ -293,8 +303,7 @@ public final class Worker {
     private func handOn() {
         let board = settings.scoreboard
         let own = processor.slotIndex
-        // When the service stops and leaves its listener to another, whoever waits there is the other's.
-        guard cscoreboard_load_word(&board.pool.pointee.leaves_listener) == 0 else { return }
+        guard !leavesListener else { return }
         guard (0..<min(board.slotCount, 256)).contains(where: { $0 != own && board.stage($0) == .accepting })
         else { return }
         let descriptor = cepoll_accept(settings.listener, nil)
@@ -474,7 +483,7 @@ public final class Worker {
     /// listener). The queue is served to its end: the master may have
     /// filled it for that.
     private func drain() -> CInt {
-        let leavesListener = cscoreboard_load_word(&settings.scoreboard.pool.pointee.leaves_listener) != 0
+        let leavesListener = leavesListener
         if leavesListener { serveHeld() }
         parkHeld()
         if !leavesListener, let client = takeFromListener() { park(client) }
