@@ -101,6 +101,7 @@ extension Master {
         systemd.reloadRefused(reason.description)
         reloadEnded(refusal: reason)
         scheduleTick()
+        restSoon()
         reloadAgain()
     }
 

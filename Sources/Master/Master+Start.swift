@@ -151,6 +151,7 @@ extension Master {
         case .sent, .absent: log.debug("have notify start to systemd")
         }
         scheduleSystemd()
+        restSoon()
     }
 }
 

@@ -1,3 +1,4 @@
+internal import CEpoll
 internal import Configuration
 internal import Logging
 internal import Reactor
@@ -20,5 +21,25 @@ extension Master {
             }
             if !activePools.isEmpty { scheduleTick() }
         }
+    }
+
+    /// How long the service has been calm when the master gives back what only a start or a reload needs.
+    private static var restPatience: Duration { .seconds(2) }
+
+    /// Once start or reload is over for a moment: free heap goes back, and so do the program's pages; those that
+    /// the calm service runs come back from the page cache, which is a quarter of them.
+    func restSoon() {
+        restDeadline = reactor.after(Self.restPatience) { [weak self] in
+            guard let self else { return }
+            restDeadline = nil
+            if state == .serving { rest() } else if state == .reloading { restSoon() }
+        }
+    }
+
+    private func rest() {
+        var memory = cepoll_memory()
+        cepoll_open_memory(&memory)
+        cepoll_release_memory(&memory)
+        cepoll_close_memory(&memory)
     }
 }

@@ -60,6 +60,7 @@ public final class Master<Host: ConfigurationHost> {
     let diagnosis: SharedDescriptor?
     var signalWatch: Reactor.Registration?
     var tickDeadline: Reactor.Deadline?
+    var restDeadline: Reactor.Deadline?
     /// Output of other processes is kept back no longer than this: it may say why nothing gets ready.
     static var longestHold: Duration { .seconds(5) }
     var holdDeadline: Reactor.Deadline?

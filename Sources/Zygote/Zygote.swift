@@ -27,6 +27,8 @@ public enum Zygote {
         guard let plan = readPlan() else { fail("the plan from the master cannot be read") }
         cepoll_set_title("fpmd: zygote of pool \(plan.pool)")
         applyLimits(plan)
+        var memory = cepoll_memory()
+        cepoll_open_memory(&memory)
         takeIdentity(plan)
         let processor = makeProcessor(plan)
         startPHP(plan, processor)
@@ -48,7 +50,7 @@ public enum Zygote {
         else {
             _exit(0)
         }
-        serve(plan, processor, channel)
+        serve(plan, processor, channel, memory)
     }
 
     // MARK: - Start
@@ -199,17 +201,30 @@ public enum Zygote {
 
     // MARK: - Forking
 
+    /// Milliseconds without an order after which the zygote gives back what it does not need while it waits.
+    ///
+    /// Workers have what they use of the programs anyway, and what only PHP's start used would be kept for nothing.
+    private static let restPatience: CInt = 1000
+
     /// Waits for spawn requests until the master closes the channel.
-    private static func serve(_ plan: ZygotePlan, _ processor: RequestProcessor, _ channel: MessageSocket)
+    private static func serve(
+        _ plan: ZygotePlan,
+        _ processor: RequestProcessor,
+        _ channel: MessageSocket,
+        _ memory: cepoll_memory
+    )
         -> Never
     {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Message.length, alignment: 16)
         while true {
+            if cepoll_poll_one(channel.descriptor, UInt32(CEPOLL_IN), restPatience) == 0 {
+                withUnsafePointer(to: memory) { _ = cepoll_release_memory($0) }
+            }
             guard let arrival = try? channel.receive(into: buffer, wait: true) else { _exit(70) }
             switch arrival {
             case .message(let request, _, let descriptors, _)
             where request.kind == .spawn && descriptors.count == 3:
-                spawn(plan, processor, channel, request, descriptors)
+                spawn(plan, processor, channel, memory, request, descriptors)
             case .message(let order, _, let descriptors, _) where order.kind == .accessLog:
                 if let file = descriptors.first { _ = cepoll_replace(file, ZygoteDescriptor.accessLog) }
                 for descriptor in descriptors { closeDescriptor(descriptor) }
@@ -228,6 +243,7 @@ public enum Zygote {
         _ plan: ZygotePlan,
         _ processor: RequestProcessor,
         _ channel: MessageSocket,
+        _ memory: cepoll_memory,
         _ request: Message,
         _ descriptors: [CInt]
     ) {
@@ -246,6 +262,8 @@ public enum Zygote {
         let pid = cepoll_fork_sibling()
         if pid == 0 {
             if plan.allowsTracing { cepoll_allow_tracing() }
+            var memory = memory
+            cepoll_close_memory(&memory)
             becomeWorker(processor, channel, Int(request.slot), descriptors)
         }
         let error = currentErrno

@@ -299,6 +299,16 @@ typedef struct cepoll_usage {
 } cepoll_usage;
 int cepoll_own_usage(cepoll_usage *usage);
 
+/* What the kernel says of this process's memory; -1 for what cannot be opened. Opened before the identity changes or the
+   root does, it can be read afterwards. A forked process must close its copy: it speaks of the parent. */
+typedef struct cepoll_memory { int maps, pagemap; } cepoll_memory;
+void cepoll_open_memory(cepoll_memory *memory);
+void cepoll_close_memory(cepoll_memory *memory);
+/* Gives back what is mapped or allocated and not in use: free heap, and pages of program files, which come back from the
+   page cache when they are needed. A page that somebody has written to stays: relocations, data, code that an
+   extension has changed. For a process with one thread. Returns the bytes of such pages. */
+size_t cepoll_release_memory(const cepoll_memory *memory);
+
 /* ---- command line: getopt_long(3) keeps its state in globals that Swift 6 does not touch ------------ */
 
 typedef struct cepoll_option {
