@@ -141,7 +141,9 @@ struct ShortageTests {
     @Test(.fpmdOnly("has no zygote")) func noMemoryForScripts() throws {
         let daemon = try Daemon.startPool(Self.shortLived)
         // PHP exits when it has no memory for its own message.
-        daemon.allowLog(/exited with code 1|script '.*' \(request: "GET \/memory.php"\) exits|child \d+ is at/)
+        daemon.allowLog(
+            /exited with code 1|script '.*' \(request: "GET \/memory.php"\) exits|child \d+ is at/
+        )
         let zygote = try settledZygote(daemon)
         try limit(zygote.pid, "--as=\(try addressSpace(zygote) + 40 << 20):")
         for _ in 1...5 {
