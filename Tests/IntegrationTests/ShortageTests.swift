@@ -51,17 +51,26 @@ struct ShortageTests {
 
     @Test(.fpmdOnly("has no zygote")) func moreWorkersThanDescriptors() throws {
         let daemon = try Daemon.startPool(
-            "pm = ondemand\npm.max_children = 50\ncatch_workers_output = yes",
+            """
+            pm = dynamic
+            pm.max_children = 50
+            pm.start_servers = 30
+            pm.min_spare_servers = 30
+            pm.max_spare_servers = 50
+            catch_workers_output = yes
+            """,
             .init(global: "rlimit_files = 64")
         )
         daemon.allowLog(
-            /cannot start a worker: Too many open files|accept\(\) failed|server reached max_children/
+            /cannot start a worker: Too many open files|accept\(\) failed|seems busy/
         )
+        #expect(daemon.log.count(of: /cannot start a worker: Too many open files/) == 1)
+        // No more than may wait in the master: one that is connected and has not sent is not dropped.
         let load = Load(
             daemon.makeRequest("/slow.php", query: "seconds=0"),
             to: try daemon.endpoint(),
             expecting: "slow",
-            clients: 40
+            clients: 6
         )
         try load.waitForGood(400)
         let totals = try load.stop()
