@@ -14,8 +14,8 @@ internal import SystemPackage
 ///        │                                   └── answered here, while the pool is saturated
 ///        └── closed, silent for too long, malformed ──► closed
 ///
-/// Bounded for each pool, so that one pool's clients cost the others nothing: a number of connections (its quota, and half
-/// of that again with those in the queue), a number of bytes; beyond either the pool's own oldest connection is closed.
+/// Bounded for each pool, so that one pool's clients cost the others nothing: a number of connections (its quota), a
+/// number of bytes; beyond either the pool's own oldest connection is closed.
 final class WaitingConnections {
     /// A request that arrives slowly is assembled up to here; then a worker gets what there is.
     private static let assemblyLimit = 128 << 10
@@ -85,11 +85,6 @@ final class WaitingConnections {
         self.reactor = reactor
         self.queue = queue
         self.quota = quota
-    }
-
-    /// Whether the master may accept another connection: a quarter of the quota is for what workers give back.
-    func hasRoom(besides others: Int) -> Bool {
-        parked.count + queue.count + others < max(1, quota - max(2, quota / 4))
     }
 
     /// Connections under watch.
@@ -169,7 +164,7 @@ final class WaitingConnections {
     }
 
     private func watch(_ connection: Parked) {
-        if parked.count >= quota || (parked.count + queue.count >= quota + quota / 2 && !parked.isEmpty) {
+        if parked.count + queue.count >= quota, !parked.isEmpty {
             closeOldest()
             onOverflow()
         }
