@@ -72,17 +72,21 @@ let package = Package(
         .target(
             name: "Logging", dependencies: ["Syscalls", "Configuration", "CEpoll", "CSystemd", deque], swiftSettings: strict),
 
+        .target(
+            name: "AccessLog", dependencies: ["Configuration", "FastCGI", "Logging", "Syscalls"], swiftSettings: strict),
+
         // The process roles.
         .target(
             name: "Master",
             dependencies: [
                 "Reactor", "Syscalls", "PoolPolicy", "Configuration", "Scoreboard", "Channel", "Logging", "FastCGI",
-                "HTTP", "StatusPage", "Control", "CSystemd", "CACL", "CEpoll", system, deque,
+                "HTTP", "StatusPage", "Control", "AccessLog", "CSystemd", "CACL", "CEpoll", system, deque,
             ], swiftSettings: strict),
         .target(
             name: "Worker",
             dependencies: [
-                "FastCGI", "PoolPolicy", "StatusPage", "Configuration", "Scoreboard", "Channel", "Logging", "Syscalls", "CPHP", "CEpoll", "CScoreboard", system,
+                "FastCGI", "PoolPolicy", "StatusPage", "Configuration", "Scoreboard", "Channel", "Logging", "AccessLog", "Syscalls",
+                "CPHP", "CEpoll", "CScoreboard", system,
             ],
             swiftSettings: strict),
         .target(
@@ -125,6 +129,9 @@ let package = Package(
         .testTarget(name: "ReactorTests", dependencies: ["Reactor", "CEpoll", "Syscalls", system], swiftSettings: strict),
         .testTarget(name: "ScoreboardTests", dependencies: ["Scoreboard", "StatusPage", "Syscalls", "CScoreboard", system], swiftSettings: strict),
         .testTarget(name: "ChannelTests", dependencies: ["Channel", "CEpoll", "Configuration", "Syscalls", system], swiftSettings: strict),
+        .testTarget(
+            name: "AccessLogTests", dependencies: ["AccessLog", "Configuration", "FastCGI", "Syscalls"],
+            swiftSettings: strict),
         .testTarget(name: "LoggingTests", dependencies: ["Logging", "Configuration", "Syscalls"], swiftSettings: strict),
         .testTarget(
             name: "MasterTests",

@@ -1,6 +1,6 @@
 internal import CEpoll
 internal import Glibc
-internal import Syscalls
+public import Syscalls
 
 /// One destination of log lines, written to without ever waiting for whoever reads it.
 ///
@@ -10,7 +10,7 @@ internal import Syscalls
 /// O_NONBLOCK is ours alone and not that of everybody who shares the open file; a socket is sent to with
 /// MSG_DONTWAIT. A destination that fails (full disk, reader gone) loses lines, never the service; the loss is counted
 /// and said once lines go out again.
-final class LogOutlet {
+public final class LogOutlet {
     private enum Way {
         /// write(2) does not wait: a regular file, or a descriptor that is non-blocking.
         case write
@@ -22,7 +22,8 @@ final class LogOutlet {
 
     private static let atomicPipeWrite = 4096
 
-    private(set) var descriptor: CInt
+    /// What is written to, borrowed; -1 while there is no connection.
+    public private(set) var descriptor: CInt
     private var owned: SharedDescriptor?
     private let way: Way
     /// Connects a socket anew whose other end has gone; nil for other destinations.
@@ -31,8 +32,16 @@ final class LogOutlet {
     /// A line was cut off by an error: the next one starts on a line of its own.
     private var hasLooseEnd = false
     private var isNoticeBlocked = false
-    /// The line that tells of `count` lost ones.
-    private let describeLoss: (_ count: Int) -> [UInt8]
+    /// How it is told that lines were lost.
+    private let telling: Telling
+
+    private enum Telling {
+        /// By a line in the same place.
+        case here((_ count: Int) -> [UInt8])
+        case elsewhere((_ count: Int) -> Void)
+    }
+    /// The last line that left the queue was taken by the destination.
+    private var isTaking = true
 
     /// Writes to `file`, which it shares.
     ///
@@ -40,8 +49,21 @@ final class LogOutlet {
     ///   - file: Borrowed if `keeping` is nil: it must stay open as long as this.
     ///   - keeping: Its owner.
     ///   - describeLoss: Makes the line that tells of lost ones.
-    init(_ file: CInt, keeping: SharedDescriptor?, describeLoss: @escaping (_ count: Int) -> [UInt8]) {
-        self.describeLoss = describeLoss
+    convenience init(
+        _ file: CInt,
+        keeping: SharedDescriptor?,
+        describeLoss: @escaping (_ count: Int) -> [UInt8]
+    ) {
+        self.init(file, keeping, .here(describeLoss))
+    }
+
+    /// Writes to `file`, which it shares; `tellLoss` is called with the number of lost lines once lines go out again.
+    public convenience init(_ file: SharedDescriptor, tellLoss: @escaping (_ count: Int) -> Void) {
+        self.init(file.rawValue, file, .elsewhere(tellLoss))
+    }
+
+    private init(_ file: CInt, _ keeping: SharedDescriptor?, _ telling: Telling) {
+        self.telling = telling
         reconnect = nil
         switch cepoll_kind(file) {
         case CEPOLL_KIND_FILE: (way, descriptor, owned) = (.write, file, keeping)
@@ -61,7 +83,7 @@ final class LogOutlet {
         connecting connect: @escaping () -> SharedDescriptor?,
         describeLoss: @escaping (_ count: Int) -> [UInt8]
     ) {
-        self.describeLoss = describeLoss
+        telling = .here(describeLoss)
         reconnect = connect
         way = .send
         owned = connect()
@@ -69,10 +91,10 @@ final class LogOutlet {
     }
 
     /// Lines wait for the destination, or the one that tells of lost ones does.
-    var isWaiting: Bool { !queue.isEmpty || isNoticeBlocked }
+    public var isWaiting: Bool { !queue.isEmpty || isNoticeBlocked }
 
     /// Writes one line with its newline, or keeps it until ``flush()``.
-    func write(_ line: [UInt8]) {
+    public func write(_ line: [UInt8]) {
         guard flush() else { return queue.append(line) }
         queue.append(hasLooseEnd ? [UInt8(ascii: "\n")] + line : line)
         hasLooseEnd = false
@@ -83,26 +105,35 @@ final class LogOutlet {
     ///
     /// - Returns: Whether nothing waits any more.
     @discardableResult
-    func flush() -> Bool {
+    public func flush() -> Bool {
         while true {
             while !queue.isEmpty {
                 switch attempt(queue.next) {
-                case .bytes(let count): queue.advance(count)
+                case .bytes(let count):
+                    queue.advance(count)
+                    isTaking = true
                 case .wouldBlock: return false
                 case .endOfStream:
                     hasLooseEnd = hasLooseEnd || queue.isInsideLine
                     queue.loseFirst()
+                    isTaking = false
                 }
             }
             // Told once lines go out again: where they still do not, the count goes on.
             guard queue.lost > 0 else { return true }
-            let notice = describeLoss(queue.lost)
+            guard case .here(let describe) = telling else { return tellElsewhere() }
+            let notice = describe(queue.lost)
             let transfer = attempt(notice[...])
             isNoticeBlocked = transfer == .wouldBlock
             guard case .bytes(let count) = transfer else { return !isNoticeBlocked }
             _ = queue.takeLost()
             if count < notice.count { queue.append(Array(notice[count...])) }
         }
+    }
+
+    private func tellElsewhere() -> Bool {
+        if isTaking, case .elsewhere(let tell) = telling { tell(queue.takeLost()) }
+        return true
     }
 
     /// One attempt, after an error of a socket one more on a new one; `endOfStream` stands for any failure.

@@ -1,4 +1,5 @@
 internal import CEpoll
+internal import Configuration
 
 /// A client's connection in the master.
 ///
@@ -9,4 +10,14 @@ final class Connection {
     init(adopting rawValue: CInt) { self.rawValue = rawValue }
 
     deinit { cepoll_close_connection(rawValue) }
+}
+
+/// The text of a peer's address, `-` for one that has none.
+func addressText(_ address: cepoll_address) -> ByteString {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
+        guard let base = buffer.baseAddress else { return "-" }
+        var copy = address
+        let length = cepoll_address_text(&copy, base, buffer.count)
+        return length > 0 ? ByteString(UnsafeRawBufferPointer(start: base, count: Int(length))) : "-"
+    }
 }

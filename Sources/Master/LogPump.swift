@@ -26,27 +26,36 @@ final class LogPump {
         deinit { registration = nil }
     }
 
-    private let log: Log
+    private let waiting: () -> [CInt]
+    private let flush: () -> Bool
     private let reactor: Reactor
     private var watches: [Watch] = []
     private var deadline: Reactor.Deadline?
 
-    init(log: Log, reactor: Reactor) {
-        self.log = log
-        self.reactor = reactor
+    /// For the log of the service.
+    convenience init(log: Log, reactor: Reactor) {
+        self.init(reactor: reactor, waiting: { log.waiting }, flush: { log.flush() })
         log.onWaiting = { [weak self] in self?.start() }
     }
 
-    private func start() {
+    /// For anything that lines wait for: `waiting` gives its descriptors, `flush` is true when nothing waits any more.
+    init(reactor: Reactor, waiting: @escaping () -> [CInt], flush: @escaping () -> Bool) {
+        self.reactor = reactor
+        self.waiting = waiting
+        self.flush = flush
+    }
+
+    /// Lines have begun to wait.
+    func start() {
         guard deadline == nil else { return }
-        watches = log.waiting.compactMap { number in
+        watches = waiting().compactMap { number in
             Watch(number, reactor) { [weak self] in self?.pump() }
         }
         deadline = reactor.after(Self.pause) { [weak self] in self?.pump() }
     }
 
     private func pump() {
-        if log.flush() {
+        if flush() {
             watches = []
             deadline = nil
         } else {

@@ -62,7 +62,8 @@ extension Pool {
         }
         if hasPages, let page = ownPages.ownResponse(to: &scratch.table, requestID: request.requestID) {
             refreshQueueFigures()
-            answer(waiting, request, with: page)
+            answer(waiting, request, with: page.records)
+            ownAccessLog?.write(page, waiting, scratch.table)
             return false
         }
         guard isFull else { return true }
@@ -162,14 +163,5 @@ extension Pool {
         mostQueued = max(mostQueued, waiting)
         cscoreboard_store(&page.pointee.max_listen_queue, mostQueued)
         publishQueue()
-    }
-
-    private func addressText(_ address: cepoll_address) -> ByteString {
-        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
-            guard let base = buffer.baseAddress else { return "-" }
-            var copy = address
-            let length = cepoll_address_text(&copy, base, buffer.count)
-            return length > 0 ? ByteString(UnsafeRawBufferPointer(start: base, count: Int(length))) : "-"
-        }
     }
 }

@@ -35,7 +35,9 @@ final class Pool {
     unowned let owner: any PoolOwner
     /// The pool's generation, which knows the number of its workers.
     private(set) var generation: Generation
-    var accessLog: SharedDescriptor?
+    var accessLog: SharedDescriptor? {
+        didSet { if madeAccessLog, let accessLog { ownAccessLog?.use(accessLog) } }
+    }
     /// Workers share the reading end; the master keeps it to take connections back.
     ///
     /// Nil before the first zygote.
@@ -68,6 +70,14 @@ final class Pool {
     var crashTraces = Allowance(most: 5, period: .seconds(2))
     /// Status and ping, when the master answers them in place of a worker.
     lazy var ownPages = StatusAnswer(settings: settings, scoreboard: scoreboard)
+    /// For the requests that the master answers; nil without an access log.
+    lazy var ownAccessLog: PoolAccessLog? = {
+        madeAccessLog = true
+        return accessLog.flatMap {
+            PoolAccessLog(settings: settings, file: $0, reactor: owner.reactor, log: owner.log)
+        }
+    }()
+    private var madeAccessLog = false
     /// Parameters of the request that is looked at.
     lazy var scratch = RequestScratch()
     /// Whom `listen.allowed_clients` allows; nil: everybody.

@@ -43,6 +43,18 @@ final class StatusAnswer {
         var status: StaticString?
         var headers: [ByteString]
         var body: [UInt8]
+        /// PHP adds the type only when it sends the headers: the access log does not see it.
+        var hasDefaultType = false
+    }
+
+    /// An answer on the pool's own address, and what the access log says of it.
+    struct OwnAnswer {
+        /// The records to send.
+        let records: [UInt8]
+        /// Lines of the response's head that its page has set, without their ends.
+        let headers: [ByteString]
+        /// The URI that was asked for.
+        let uri: [UInt8]
     }
 
     private static let expires: ByteString = "Expires: Thu, 01 Jan 1970 00:00:00 GMT"
@@ -51,12 +63,18 @@ final class StatusAnswer {
 
     /// The records that answer a request on `pm.status_listen`: 404 for what is neither status nor ping.
     func response(to table: inout ParameterTable, requestID: UInt16) -> [UInt8] {
-        render(page(for: &table) ?? notFound, table, requestID)
+        render(page(for: &table)?.page ?? notFound, table, requestID)
     }
 
-    /// The records that answer a request for status or ping on the pool's own address; nil for any other request.
-    func ownResponse(to table: inout ParameterTable, requestID: UInt16) -> [UInt8]? {
-        page(for: &table).map { render($0, table, requestID) }
+    /// The answer to a request for status or ping on the pool's own address; nil for any other request.
+    func ownResponse(to table: inout ParameterTable, requestID: UInt16) -> OwnAnswer? {
+        guard let (page, uri) = page(for: &table) else { return nil }
+        let poweredBy = facts.poweredBy.map { ["X-Powered-By: " + $0] } ?? []
+        return OwnAnswer(
+            records: render(page, table, requestID),
+            headers: poweredBy + page.headers,
+            uri: uri
+        )
     }
 
     private func render(_ page: Page, _ table: borrowing ParameterTable, _ requestID: UInt16) -> [UInt8] {
@@ -69,6 +87,7 @@ final class StatusAnswer {
         if let status = page.status { line("Status: \(status.description)") }
         if let poweredBy = facts.poweredBy { line("X-Powered-By: \(poweredBy)") }
         for header in page.headers { line(header) }
+        if page.hasDefaultType { line(defaultType) }
         bytes += [13, 10]
         bytes += page.body
         return framedResponse(bytes, requestID: requestID)
@@ -82,7 +101,7 @@ final class StatusAnswer {
         }
     }
 
-    private func page(for table: inout ParameterTable) -> Page? {
+    private func page(for table: inout ParameterTable) -> (page: Page, uri: [UInt8])? {
         let resolver = ScriptResolver(
             ScriptResolver.Settings(fixPathinfo: true, discardPath: false, documentRoot: [])
         )
@@ -92,19 +111,20 @@ final class StatusAnswer {
         else { return nil }
         let path = ByteString(table.bytes(of: uri))
         if let ping = settings.pingPath, !ping.isEmpty, path == ping {
-            return Page(
+            let pong = Page(
                 headers: [typed("text/plain"), Self.expires, Self.cacheControl],
                 body: (settings.pingResponse ?? "pong").bytes
             )
+            return (pong, path.bytes)
         }
         guard let status = settings.statusPath, !status.isEmpty, path == status else { return nil }
-        return statusPage(table)
+        return (statusPage(table), path.bytes)
     }
 
     private func statusPage(_ table: borrowing ParameterTable) -> Page {
         let method = table.value(of: "REQUEST_METHOD").map { table.bytes(of: $0) } ?? []
         if method == Array("HEAD".utf8) {
-            return Page(headers: [Self.expires, Self.cacheControl, defaultType], body: [])
+            return Page(headers: [Self.expires, Self.cacheControl], body: [], hasDefaultType: true)
         }
         let wanted =
             table.value(of: "QUERY_STRING").map { table.withBytes(of: $0) { StatusQuery($0) } }
@@ -124,7 +144,12 @@ final class StatusAnswer {
     }
 
     private var notFound: Page {
-        Page(status: "404 Not Found", headers: [defaultType], body: Array("File not found.\n".utf8))
+        Page(
+            status: "404 Not Found",
+            headers: [],
+            body: Array("File not found.\n".utf8),
+            hasDefaultType: true
+        )
     }
 
     /// The header that PHP makes of a text type: its own spelling, and the charset.

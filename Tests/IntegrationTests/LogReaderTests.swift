@@ -67,6 +67,40 @@ import Testing
         for line in access.split(separator: "\n") { #expect(line == "GET /hello.php") }
     }
 
+    /// The same for lines that the master writes, because all workers are busy.
+    @Test(.fpmdOnly("has no answers of the master")) func stalledAccessLogOfTheMaster() throws {
+        let directory = try TestContext.required().makeDirectory("fifo")
+        let reader = try Self.makeFIFO(directory + "/access")
+        defer { close(reader) }
+        let daemon = try Daemon.startPool(
+            "pm = static\npm.max_children = 1\nping.path = /ping\n"
+                + "access.log = \(directory)/access\naccess.format = \"%m %r %q\""
+        )
+        daemon.allowLog(/line\(s\) of the access log lost/)
+        let blocker = try daemon.hold("blocker")
+        try daemon.waitUntilStarted(["blocker"])
+        // More than two megabytes: more than the FIFO and the master's memory hold.
+        let query = String(repeating: "q", count: 511)
+        let connection = try daemon.connect()
+        for _ in 1...4500 {
+            var request = daemon.makeRequest("/ping", query: query)
+            request.keepsConnection = true
+            try connection.send(request)
+            #expect(try connection.readResponse().text == "pong")
+        }
+        var access = ""
+        try wait(for: "the count of lost lines") {
+            access += Self.drain(reader)
+            return daemon.log.count(of: /\[pool www\] \d+ line\(s\) of the access log lost/) > 0
+        }
+        try daemon.releaseHeld()
+        #expect(try blocker.finalResponse().isComplete)
+        // What is not lost is whole, and in order.
+        let lines = access.split(separator: "\n").filter { !$0.contains("hold.php") }
+        #expect(lines.count > 1000)
+        for line in lines { #expect(line == "GET /ping \(query)") }
+    }
+
     /// Standing in for a syslog daemon that is stopped: its socket is there, and nobody reads.
     @Test(.needsRoot, .fpmdOnly("stops until somebody reads")) func stalledSyslog() throws {
         let directory = try TestContext.required().makeDirectory("syslog")

@@ -64,6 +64,28 @@ struct QueueTests {
         #expect(try kept.finalResponse().text == "hello, world\n")
     }
 
+    /// The access log has the master's answers too, and follows a new file.
+    @Test func accessLogOfTheMastersAnswers() throws {
+        let daemon = try Self.start(
+            1,
+            "access.log = {{DIR}}/access.log\naccess.format = \"%R %m %r%Q%q %s %p\"",
+            listen: "127.0.0.1:{{PORT}}"
+        )
+        let path = daemon.directory + "/access.log"
+        let log = LogFile(path: path)
+        let blockers = try Self.block(daemon)
+        #expect(try daemon.get("/ping", query: "first").isComplete)
+        #expect(try log.waitForLines(1) == ["127.0.0.1 GET /ping?first 200 \(daemon.master)"])
+        try FileManager.default.moveItem(atPath: path, toPath: path + ".old")
+        daemon.signal(SIGUSR1)
+        try daemon.waitForLog(/access log file re-opened/)
+        #expect(try daemon.get("/ping", query: "second").isComplete)
+        #expect(try log.waitForLines(1) == ["127.0.0.1 GET /ping?second 200 \(daemon.master)"])
+        #expect(LogFile(path: path + ".old").lines.count == 1)
+        try daemon.releaseHeld()
+        for connection in blockers { #expect(try connection.finalResponse().isComplete) }
+    }
+
     @Test func requestsAreServedInOrder() throws {
         let daemon = try Self.start()
         let blockers = try Self.block(daemon)
