@@ -64,6 +64,7 @@ let package = Package(
 
         // The kernel.
         .target(name: "Syscalls", dependencies: ["CEpoll", system], swiftSettings: strict),
+        .target(name: "LocalSystem", dependencies: ["Configuration"], swiftSettings: strict),
         .target(name: "Reactor", dependencies: ["Syscalls", "CEpoll", system, heap], swiftSettings: strict),
         .target(
             name: "Scoreboard", dependencies: ["Syscalls", "StatusPage", "CScoreboard", "CEpoll", system],
@@ -95,14 +96,14 @@ let package = Package(
 
         // The programs.
         .executableTarget(
-            name: "FPMd", dependencies: ["Master", "Channel", "Configuration", "Logging", "Syscalls", "CEpoll", "CSystemd"], swiftSettings: strict),
+            name: "FPMd", dependencies: ["Master", "Channel", "Configuration", "LocalSystem", "Logging", "Syscalls", "CEpoll", "CSystemd"], swiftSettings: strict),
         .executableTarget(
             name: "FPMdPHP", dependencies: ["Zygote", "Syscalls", "CPHP", "CEpoll"], swiftSettings: strict,
             linkerSettings: [.linkedLibrary("php8.2")]),
         .target(
             name: "EngineLibrary", dependencies: ["Zygote", "CPHP", "CEngineHost"], swiftSettings: strict),
         .executableTarget(
-            name: "FPMCtl", dependencies: ["Control", "Configuration", "CEpoll", arguments], swiftSettings: strict),
+            name: "FPMCtl", dependencies: ["Control", "Configuration", "LocalSystem", "CEpoll", arguments], swiftSettings: strict),
 
         // Documents from the directive table; not installed. See scripts/generate.
         .executableTarget(
@@ -119,8 +120,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP"], swiftSettings: strict),
         .testTarget(
-            name: "ConfigurationTests", dependencies: ["Configuration", "DirectiveDocuments"], exclude: ["Corpus"], swiftSettings: strict),
+            name: "ConfigurationTests", dependencies: ["Configuration", "DirectiveDocuments", "LocalSystem"], exclude: ["Corpus"], swiftSettings: strict),
         .testTarget(name: "ControlTests", dependencies: ["Control"], swiftSettings: strict),
+        .testTarget(name: "FPMCtlTests", dependencies: ["FPMCtl", "Control", "Configuration"], swiftSettings: strict),
         .testTarget(name: "PoolPolicyTests", dependencies: ["PoolPolicy", "Configuration"], swiftSettings: strict),
         .executableTarget(
             name: "SyscallsHelper", dependencies: ["Syscalls", "CEpoll"], path: "Tests/SyscallsHelper", swiftSettings: strict),

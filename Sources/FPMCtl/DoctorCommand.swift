@@ -8,8 +8,9 @@ struct Doctor: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Read a configuration and look at the machine: what is wrong, and which pm values fit.",
         discussion: """
-            Looks at the files, sockets and their permissions, PHP and its extensions, opcache, limits, and the memory that \
-            workers take; the more of it as root, and while the service runs. Nothing is changed.
+            Looks at the files, sockets and their permissions, PHP and its extensions, opcache, the service's limits \
+            (LimitNOFILE, LimitNPROC, TasksMax, MemoryMax, MemoryHigh), AppArmor, swap, and the memory that workers take; \
+            the more of it as root, and while the service runs. Nothing is changed.
 
             Exit status: 0 nothing is wrong (warnings and advice may be printed); 1 a problem was found; 78 the \
             configuration does not load.
@@ -39,13 +40,17 @@ struct Doctor: ParsableCommand {
         options.allowsRoot = true
         let outcome = load(ByteString(path), options: options, host: DoctorHost(engine: engine))
         guard let configuration = outcome.configuration else {
-            let lines = outcome.diagnostics.filter { $0.level >= .warning }
+            // Nothing was to be initialized here.
+            let lines = outcome.diagnostics.filter {
+                $0.level >= .warning && !$0.message.description.hasPrefix("FPM initialization failed")
+            }
+            let isMissing = access(path, F_OK) != 0
             let findings = lines.map { line in
                 Finding(
                     severity: line.level >= .error ? .problem : .warning,
                     pool: "",
                     text: plain(line.message.description),
-                    remedy: line.hint?.description ?? ""
+                    remedy: line.hint?.description ?? (isMissing ? "name the file with -y" : "")
                 )
             }
             show(findings, path)
@@ -53,7 +58,7 @@ struct Doctor: ParsableCommand {
         }
         var examination = Examination(
             configuration: configuration,
-            machine: Machine(),
+            machine: Machine(masterID: running?["master"]?["pid"]?.count),
             engine: engine,
             running: running,
             webUsers: webUser.map { [$0] } ?? ["www-data", "nginx", "apache", "http", "caddy"]

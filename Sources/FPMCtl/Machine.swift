@@ -1,82 +1,84 @@
 import Glibc
 
-/// What the machine or container offers.
+/// What the machine or container offers to the service.
 struct Machine {
+    let files: HostFiles
     /// Bytes of memory: the machine's, or the control group's limit if that is less.
     let memory: Int
     /// Whether a control group sets it.
     let isLimited: Bool
-    /// Bytes that are free or can be made free.
-    let available: Int
+    /// Bytes from which on the kernel slows the service down; nil without.
+    let memoryHigh: Int?
+    /// Bytes of swap that the service may use.
+    let swap: Int
+    /// Bytes of the machine's swap that are in use, by whatever.
+    let swapUsed: Int
+    /// vm.swappiness.
+    let swappiness: Int
     let processors: Int
     /// What net.core.somaxconn is.
     let longestBacklog: Int
     /// The most open files a process of root may have.
     let fileLimit: Int
+    /// The running master; nil where none runs, or not on this machine.
+    let master: MasterProcess?
 
-    init() {
-        let info = Self.fields("/proc/meminfo")
-        let total = (info["MemTotal"] ?? 0) * 1024
-        let limit = Self.groupLimit()
-        isLimited = limit.map { $0 < total } ?? false
-        memory = isLimited ? limit ?? total : total
-        available = min((info["MemAvailable"] ?? 0) * 1024, memory)
-        processors = max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN)))
-        longestBacklog = fileText("/proc/sys/net/core/somaxconn").flatMap { Int($0) } ?? 4096
-        fileLimit = fileText("/proc/sys/fs/nr_open").flatMap { Int($0) } ?? 1_048_576
-    }
-
-    /// The smallest memory limit of this process's control group and those above it.
-    private static func groupLimit() -> Int? {
-        let lines = (fileText("/proc/self/cgroup") ?? "").split(separator: "\n")
-        guard let line = lines.first(where: { $0.hasPrefix("0::") }) else {
-            return fileText("/sys/fs/cgroup/memory/memory.limit_in_bytes").flatMap { Int($0) }
-        }
-        var parts = line.dropFirst(3).split(separator: "/").map(String.init)
-        var limits: [Int] = []
-        while true {
-            let path = "/sys/fs/cgroup/" + (parts + ["memory.max"]).joined(separator: "/")
-            if let limit = fileText(path).flatMap({ Int($0) }) { limits.append(limit) }
-            if parts.isEmpty { return limits.min() }
-            parts.removeLast()
-        }
-    }
-
-    /// `Name: 123 kB` lines.
-    static func fields(_ path: String) -> [String: Int] {
-        var fields: [String: Int] = [:]
-        for line in (fileText(path) ?? "").split(separator: "\n") {
-            let parts = line.split(separator: ":", maxSplits: 1)
-            guard parts.count == 2, let number = parts[1].split(separator: " ").first.flatMap({ Int($0) })
-            else {
-                continue
-            }
-            fields[String(parts[0])] = number
-        }
-        return fields
-    }
-
-    /// Bytes that a process adds to the machine's use: its share of shared pages counted (PSS).
+    /// Reads what the machine says.
     ///
-    /// Nil without permission.
-    static func proportionalSize(of process: Int) -> Int? {
-        let fields = fields("/proc/\(process)/smaps_rollup")
-        return fields["Pss"].map { $0 * 1024 }
+    /// - Parameters:
+    ///   - files: The machine's files.
+    ///   - masterID: The running master, if it is known. Without one the limits are those of this process.
+    ///   - processors: How many there are.
+    init(
+        files: HostFiles = .real,
+        masterID: Int? = nil,
+        processors: Int = sysconf(CInt(_SC_NPROCESSORS_ONLN))
+    ) {
+        self.files = files
+        master = masterID.flatMap { MasterProcess($0, files) }
+        let group = master?.group ?? ControlGroup(of: "self", files)
+        let info = files.fields("/proc/meminfo")
+        func bytes(_ name: String) -> Int { (info[name] ?? 0) * 1024 }
+        let total = bytes("MemTotal")
+        isLimited = group.memory.map { $0 < total } ?? false
+        let most = isLimited ? group.memory ?? total : total
+        memory = most
+        memoryHigh = group.memoryHigh.flatMap { $0 < most ? $0 : nil }
+        swap = min(bytes("SwapTotal"), group.swap ?? .max)
+        swapUsed = max(0, bytes("SwapTotal") - bytes("SwapFree"))
+        swappiness = files.number("/proc/sys/vm/swappiness") ?? 60
+        self.processors = max(1, processors)
+        longestBacklog = files.number("/proc/sys/net/core/somaxconn") ?? 4096
+        fileLimit = files.number("/proc/sys/fs/nr_open") ?? 1_048_576
     }
+}
 
-    /// Worker processes of a pool, of fpmd or php-fpm: by their titles.
-    static func workers(of pool: String) -> [Int] {
-        guard let directory = opendir("/proc") else { return [] }
-        defer { closedir(directory) }
-        var found: [Int] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            guard let pid = Int(name), let bytes = fileBytes("/proc/\(pid)/cmdline") else { continue }
-            let title = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            if title == "php-fpm: pool \(pool)" { found.append(pid) }
+/// The running master as the kernel sees it.
+struct MasterProcess {
+    let process: Int
+    let group: ControlGroup
+    /// The most open files; nil: unlimited, or unknown.
+    let openFiles: Int?
+    /// The most processes of each user; nil: unlimited, or unknown.
+    let processes: Int?
+    /// Its AppArmor profile and mode, such as `fpmd (enforce)`; nil when the kernel does not say.
+    let confinement: String?
+
+    /// Nil when the process is no master on this machine: the one that answers may be in another container.
+    init?(_ process: Int, _ files: HostFiles) {
+        let name = files.text("/proc/\(process)/comm") ?? ""
+        guard process > 0, name.hasPrefix("fpmd") || name.hasPrefix("php-fpm") else { return nil }
+        self.process = process
+        group = ControlGroup(of: "\(process)", files)
+        let limits = (files.text("/proc/\(process)/limits") ?? "").split(separator: "\n")
+        func soft(_ name: String) -> Int? {
+            guard let line = limits.first(where: { $0.hasPrefix(name) }) else { return nil }
+            return line.dropFirst(name.count).split(separator: " ").first.flatMap { Int($0) }
         }
-        return found
+        openFiles = soft("Max open files")
+        processes = soft("Max processes")
+        confinement =
+            files.text("/proc/\(process)/attr/apparmor/current")
+            ?? files.text("/proc/\(process)/attr/current")
     }
 }
