@@ -15,16 +15,17 @@ static void allow_api(void)
     }
 }
 
+/* False, and `result` undefined, when there is no such function. */
 static bool call(fpmd_opcache_action action, const char *file, zval *result)
 {
     static const char *const names[] = {
         [FPMD_OPCACHE_STATUS] = "opcache_get_status",
         [FPMD_OPCACHE_RESET] = "opcache_reset",
         [FPMD_OPCACHE_INVALIDATE] = "opcache_invalidate",
+        [FPMD_OPCACHE_SCRIPTS] = "opcache_get_status",
     };
     zval name, arguments[2];
     uint32_t count = 0;
-    bool called;
 
     ZVAL_STRING(&name, names[action]);
     if (!zend_is_callable(&name, 0, NULL)) {
@@ -33,21 +34,26 @@ static bool call(fpmd_opcache_action action, const char *file, zval *result)
     }
     if (action == FPMD_OPCACHE_STATUS) {
         ZVAL_FALSE(&arguments[count++]);        /* without the list of scripts */
+    } else if (action == FPMD_OPCACHE_SCRIPTS) {
+        ZVAL_TRUE(&arguments[count++]);
     } else if (action == FPMD_OPCACHE_INVALIDATE) {
         ZVAL_STRING(&arguments[count++], file);
         ZVAL_TRUE(&arguments[count++]);         /* whatever the file's time says */
     }
-    called = call_user_function(NULL, NULL, &name, result, count, arguments) == SUCCESS && !EG(exception);
+    if (call_user_function(NULL, NULL, &name, result, count, arguments) != SUCCESS || EG(exception)) {
+        zval_ptr_dtor(result);
+        ZVAL_UNDEF(result);
+    }
     while (count > 0) {
         zval_ptr_dtor(&arguments[--count]);
     }
     zval_ptr_dtor(&name);
-    return called;
+    return true;
 }
 
 ssize_t fpmd_php_opcache(fpmd_opcache_action action, const char *file, char *buffer, size_t capacity)
 {
-    volatile ssize_t length = -1;
+    volatile ssize_t length = -2;
     volatile bool started = false;
 
     zend_first_try {
@@ -63,9 +69,19 @@ ssize_t fpmd_php_opcache(fpmd_opcache_action action, const char *file, char *buf
             SG(request_info).no_headers = 1;
             php_output_start_default();         /* nobody would read a warning */
             allow_api();
-            if (call(action, file, &result)
-                && php_json_encode(&text, &result, PHP_JSON_PARTIAL_OUTPUT_ON_ERROR) == SUCCESS && text.s
-                && ZSTR_LEN(text.s) <= capacity) {
+            if (action == FPMD_OPCACHE_SCRIPTS) {
+                fpmd_opcache_scripts_memory();
+            }
+            if (!call(action, file, &result)) {
+                length = -1;
+            } else if (Z_TYPE(result) != IS_UNDEF) {
+                if (action == FPMD_OPCACHE_SCRIPTS) {
+                    fpmd_opcache_scripts(&result, file, capacity, &text);
+                } else {
+                    php_json_encode(&text, &result, PHP_JSON_PARTIAL_OUTPUT_ON_ERROR);
+                }
+            }
+            if (text.s && ZSTR_LEN(text.s) <= capacity) {
                 memcpy(buffer, ZSTR_VAL(text.s), ZSTR_LEN(text.s));
                 length = (ssize_t)ZSTR_LEN(text.s);
             }

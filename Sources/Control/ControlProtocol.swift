@@ -41,9 +41,9 @@ public struct ControlRequest: Equatable, Sendable {
     public var process: Int32?
     /// A number of workers.
     public var count: Int?
-    /// What `opcache` is to do: `status`, `reset`, `invalidate`.
+    /// What `opcache` is to do: `status`, `scripts`, `reset`, `invalidate`.
     public var action: String?
-    /// A file to invalidate.
+    /// A file to invalidate; the script after which the list of `scripts` goes on.
     public var file: String?
     /// Whether `status` shows each worker.
     public var showsWorkers = false

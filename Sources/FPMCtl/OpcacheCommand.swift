@@ -1,5 +1,6 @@
 import ArgumentParser
 import Control
+import Glibc
 
 /// The command `fpmctl opcache`.
 struct Opcache: ParsableCommand {
@@ -8,6 +9,10 @@ struct Opcache: ParsableCommand {
         discussion: """
             Done by one of the pool's workers between two requests, whatever opcache.restrict_api says; the workers of a \
             pool share one opcache. A worker whose request takes longer than 10 s is not waited for.
+
+            status --scripts lists the cached scripts: hits, memory, how long ago each was used, and path; the 100 with the \
+            most hits, or as --sort and --limit say. What is left out is said. With --json result has scripts (with PHP's \
+            names), scripts_total and scripts_cut.
             """
     )
 
@@ -24,7 +29,18 @@ struct Opcache: ParsableCommand {
     @Argument(help: "The file to invalidate.", completion: .file())
     var file: String?
 
+    @Flag(name: .long, help: "With status: list the cached scripts.")
+    var scripts = false
+
+    @Option(name: .long, help: "With --scripts: hits, memory, used (last) or path.")
+    var sort: OpcacheScriptList.Order = .hits
+
+    @Option(name: .long, help: "With --scripts: list so many at most; 0 for all.")
+    var limit = 100
+
     func validate() throws {
+        if scripts, action != .status { throw ValidationError("--scripts goes with status.") }
+        if limit < 0 { throw ValidationError("--limit takes 0 or more.") }
         guard (action == .invalidate) == (file != nil) else {
             throw ValidationError(action == .invalidate ? "Which file?" : "Only invalidate takes a file.")
         }
@@ -36,10 +52,13 @@ struct Opcache: ParsableCommand {
         request.action = action.rawValue
         request.file = file
         let answer = try common.ask(request, patience: 25)
-        if common.json { return printJSON(answer) }
+        let list = scripts && answer["result"]?.isTrue("opcache_enabled") == true ? try scriptList() : nil
+        if common.json { return printJSON(list.map { answer.adding($0.json, to: "result") } ?? answer) }
         let result = answer["result"] ?? .null
         switch action {
-        case .status: show(result)
+        case .status:
+            show(result)
+            if let list { put("\n" + list.lines(now: time(nil)).joined(separator: "\n") + "\n") }
         case .reset:
             put(result.flag == true ? "pool \(pool): the opcache is emptied with the next request\n" : "")
             if result.flag != true { throw refused("PHP has not reset the opcache: is opcache.enable off?") }
@@ -49,6 +68,21 @@ struct Opcache: ParsableCommand {
                     ? "pool \(pool): \(file ?? "") is compiled anew when it is used next\n" : ""
             )
             if result.flag != true { throw refused("\(file ?? "") is not in the opcache of pool \(pool)") }
+        }
+    }
+
+    private func scriptList() throws -> OpcacheScriptList {
+        do {
+            let (all, total) = try OpcacheScriptList.gather { after in
+                var request = ControlRequest(.opcache)
+                request.pool = pool
+                request.action = "scripts"
+                request.file = after
+                return try common.ask(request, patience: 25)["result"] ?? .null
+            }
+            return OpcacheScriptList(all, total: total, order: sort, limit: limit)
+        } catch let failure as ClientFailure {
+            throw common.fail(failure)
         }
     }
 

@@ -69,13 +69,16 @@ func tenths(_ value: Double) -> String {
     return "\(value < 0 && scaled > 0 ? "-" : "")\(scaled / 10).\(scaled % 10)"
 }
 
-/// Text from elsewhere, fit for a terminal: control characters become dots.
+/// Text from elsewhere, fit for a terminal: control characters become dots, and so do those that are not seen, or turn the
+/// direction of writing.
 func plain(_ text: String) -> String {
-    String(
-        String.UnicodeScalarView(
-            text.unicodeScalars.map { $0.value < 0x20 || (0x7f...0x9f).contains($0.value) ? "." : $0 }
-        )
-    )
+    func isUnfit(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator: true
+        default: false
+        }
+    }
+    return String(String.UnicodeScalarView(text.unicodeScalars.map { isUnfit($0) ? "." : $0 }))
 }
 
 extension JSON {
@@ -85,4 +88,9 @@ extension JSON {
     func words(_ name: String) -> String { plain(self[name]?.text ?? "") }
     /// A member's truth.
     func isTrue(_ name: String) -> Bool { self[name]?.flag ?? false }
+
+    /// This object, with more members in one of its own members that is an object.
+    func adding(_ more: [Member], to name: String) -> JSON {
+        .object(members.map { $0.name == name ? Member(name, .object($0.value.members + more)) : $0 })
+    }
 }

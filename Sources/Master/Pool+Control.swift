@@ -95,7 +95,7 @@ extension Pool {
     /// What may be done with the opcache; the raw value is the message's flags.
     enum OpcacheAction: UInt8, CaseIterable {
         case status = 1
-        case reset, invalidate
+        case reset, invalidate, scripts
 
         /// Its name in requests.
         init?(name: String) {

@@ -5,23 +5,28 @@ internal import Syscalls
 /// What the operator asks of the opcache, which the pool's workers share.
 extension Worker {
     private static let longestAnswer = 128 << 10
+    private static let actions = [
+        FPMD_OPCACHE_STATUS, FPMD_OPCACHE_RESET, FPMD_OPCACHE_INVALIDATE, FPMD_OPCACHE_SCRIPTS,
+    ]
 
     /// Does what the message says, between two requests, and sends back what PHP said.
     func answerOpcache(_ order: Message, _ file: UnsafeRawBufferPointer) {
         let action = fpmd_opcache_action(rawValue: UInt32(order.flags.rawValue))
-        guard [FPMD_OPCACHE_STATUS, FPMD_OPCACHE_RESET, FPMD_OPCACHE_INVALIDATE].contains(action) else {
+        guard Self.actions.contains(action) else {
             return
         }
         var path = file.map { CChar(bitPattern: $0) }
         path.append(0)
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: Self.longestAnswer) { buffer in
             guard let base = buffer.baseAddress else { return }
-            let length = fpmd_php_opcache(action, path, base, buffer.count)
+            let room =
+                action == FPMD_OPCACHE_SCRIPTS ? Int(FPMD_OPCACHE_SCRIPTS_CAPACITY) : buffer.count
+            let length = fpmd_php_opcache(action, path, base, room)
             let answer = Message(
                 .opcacheDone,
                 slot: order.slot,
                 serial: order.serial,
-                value: length < 0 ? 1 : 0
+                value: UInt64(max(0, -length))
             )
             let bytes = UnsafeRawBufferPointer(start: base, count: max(0, length))
             // A master that takes no message now gives up waiting by itself.

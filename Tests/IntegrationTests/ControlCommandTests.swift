@@ -194,43 +194,6 @@ struct ControlCommandTests {
         #expect(try daemon.ctl("health", "live").status == .code(69))
     }
 
-    @Test func opcacheIsSeenAndEmptied() throws {
-        let daemon = try Daemon.startPool(
-            "pm = static\npm.max_children = 1\nphp_admin_value[opcache.restrict_api] = /nowhere",
-            Daemon.Options(
-                global: Control.directive,
-                ini: .neutral(
-                    "opcache.enable = 1\nopcache.validate_timestamps = 0\nopcache.file_update_protection = 0"
-                )
-            )
-        )
-        #expect(try daemon.get("/hello.php").isComplete)
-        #expect(try daemon.ctl("opcache", "status", "www").output.contains(/scripts +1 +\d+ +keys at most/))
-        let script = daemon.documentRoot + "/hello.php"
-        try "<?php echo 'changed';".write(toFile: script, atomically: true, encoding: .utf8)
-        #expect(try daemon.get("/hello.php").text == "hello, world\n")
-        #expect(try daemon.ctl("opcache", "invalidate", "www", script).status == .code(0))
-        #expect(try daemon.get("/hello.php").text == "changed")
-        try "<?php echo 'again';".write(toFile: script, atomically: true, encoding: .utf8)
-        #expect(try daemon.get("/hello.php").text == "changed")
-        #expect(try daemon.ctlJSON("opcache", "reset", "www")["result"] as? Bool == true)
-        try wait(for: "the script to be compiled anew") { try daemon.get("/hello.php").text == "again" }
-        #expect(try daemon.ctl("opcache", "invalidate", "www").status == .code(64))
-    }
-
-    @Test func opcacheOfAPoolWithoutWorkers() throws {
-        let daemon = try Control.start("pm = ondemand\npm.max_children = 2\n")
-        let status = try daemon.ctlJSON("opcache", "status", "www")["result"] as? [String: Any]
-        #expect(status?["opcache_enabled"] as? Bool == true)
-    }
-
-    @Test func opcacheThatIsNotThere() throws {
-        let daemon = try Control.start(Self.two + "php_admin_value[disable_functions] = opcache_get_status\n")
-        let result = try daemon.ctl("opcache", "status", "www")
-        #expect(result.status == .code(78))
-        #expect(result.errors.contains("PHP has no opcache functions there"))
-    }
-
     @Test func restartKeepsProcessConnectionsAndRequests() throws {
         let daemon = try Control.start(Self.two)
         let before = Set(daemon.workers().map(\.pid))

@@ -224,11 +224,20 @@ const char *_Nullable fpmd_php_response_header(const char *name, size_t name_len
 /* ---- opcache, for the operator -------------------------------------------------------------------- */
 
 typedef enum fpmd_opcache_action {
-    FPMD_OPCACHE_STATUS = 1, FPMD_OPCACHE_RESET = 2, FPMD_OPCACHE_INVALIDATE = 3
+    FPMD_OPCACHE_STATUS = 1, FPMD_OPCACHE_RESET = 2, FPMD_OPCACHE_INVALIDATE = 3, FPMD_OPCACHE_SCRIPTS = 4
 } fpmd_opcache_action;
 
-/* Does it in this worker, between two requests; `file` is for INVALIDATE. The answer is what PHP's function returned,
-   as JSON: its length, or -1 when there is no such function, or no room. */
+/* Bytes that an answer to FPMD_OPCACHE_SCRIPTS never exceeds, so that its reader is done with it at once. */
+#define FPMD_OPCACHE_SCRIPTS_CAPACITY (32 << 10)
+
+/* Does it in this worker, between two requests; `file` is for INVALIDATE, and for SCRIPTS. The answer is what PHP's
+   function returned, as JSON: its length, or -1 when there is no such function, or -2 when PHP failed or there is no
+   room.
+
+   SCRIPTS lists the cached scripts whose paths come after `file`, in the order of their paths' JSON texts, as many as
+   there is room for: {"total":N,"more":BOOL,"scripts":[{"full_path":S,"hits":N,"memory_consumption":N,
+   "last_used_timestamp":N,"timestamp":N},...]}. `more` says whether others come after them; `timestamp` is absent where
+   PHP does not look at files' times. */
 ssize_t fpmd_php_opcache(fpmd_opcache_action action, const char *file, char *buffer, size_t capacity);
 
 /* ---- traces of slow requests ---------------------------------------------------------------------- */

@@ -1,0 +1,79 @@
+internal import Configuration
+internal import Control
+internal import Logging
+internal import Reactor
+internal import Syscalls
+
+/// What `fpmctl opcache` asks: one of the pool's workers does it between two requests.
+extension Master {
+    func opcache(_ request: ControlRequest, _ reply: @escaping (ControlAnswer) -> Void) {
+        guard let action = request.action.flatMap({ Pool.OpcacheAction(name: $0) }) else {
+            return reply(.refused(.value, "opcache does status, scripts, reset and invalidate"))
+        }
+        if action == .invalidate, request.file?.hasPrefix("/") != true {
+            return reply(.refused(.value, "invalidate needs an absolute path"))
+        }
+        switch controlPool(request) {
+        case .failure(let failure): reply(failure.answer)
+        case .success(let pool):
+            if action != .status, action != .scripts {
+                log.notice("[pool \(pool.name)] opcache \(action.name), asked for on the control socket")
+            }
+            ask(pool, action, request.file, until: MonotonicTime.now + .seconds(10), reply)
+        }
+    }
+
+    /// Asks a worker; one is started, and waited for, in an ondemand pool that has none.
+    private func ask(
+        _ pool: Pool,
+        _ action: Pool.OpcacheAction,
+        _ file: String?,
+        until deadline: MonotonicTime,
+        _ reply: @escaping (ControlAnswer) -> Void
+    ) {
+        let name = pool.name
+        let isAsked = pool.callOpcache(action, file: file, patience: .seconds(10)) { outcome in
+            switch outcome {
+            case .returned(let value):
+                guard let result = action == .scripts ? OpcacheScripts(value)?.json : value else {
+                    return reply(.refused(.failed, "pool \(name): the worker's answer makes no sense"))
+                }
+                reply(
+                    .done([
+                        "pool": .string(name.description), "action": .string(action.name), "result": result,
+                    ])
+                )
+            case .failed(2):
+                reply(
+                    .refused(
+                        .failed,
+                        "pool \(name): PHP could not answer (the pool's log may say why: out of memory?)"
+                    )
+                )
+            case .failed:
+                reply(
+                    .refused(
+                        .failed,
+                        "pool \(name): PHP has no opcache functions there: opcache is not loaded or enabled, or disable_functions names them"
+                    )
+                )
+            case .nonsense: reply(.refused(.failed, "pool \(name): the worker's answer makes no sense"))
+            case .timeout:
+                reply(.refused(.timeout, "pool \(name): the worker has not finished its request within 10 s"))
+            }
+        }
+        guard !isAsked else { return }
+        guard !pool.isHeld, pool.state == .serving, MonotonicTime.now < deadline else {
+            return reply(.refused(.noWorker, "pool \(name) has no worker that could be asked"))
+        }
+        _ = pool.grow(depth: 1)
+        controlRetries.append(
+            reactor.after(.milliseconds(50)) { [weak self, weak pool] in
+                guard let self else { return }
+                controlRetries.removeFirst()
+                guard let pool else { return reply(.refused(.noWorker, "pool \(name) has been replaced")) }
+                ask(pool, action, file, until: deadline, reply)
+            }
+        )
+    }
+}
