@@ -17,6 +17,7 @@ enum ClientFailure: Error {
     var exitCode: ExitCode {
         switch self {
         case .connect(EACCES), .connect(EPERM): Status64.permission
+        case .connect(ENAMETOOLONG): Status64.usage
         case .connect: Status64.unavailable
         case .silent: Status64.temporary
         case .closed: Status64.io
@@ -40,6 +41,11 @@ enum ClientFailure: Error {
         switch self {
         case .connect(ENOENT):
             "there is no control socket \(path): fpmd is not running, or has another control.socket (use --socket or FPMD_CONTROL)"
+        case .connect(ENAMETOOLONG):
+            "a socket's path has 1 to 107 bytes, this one has \(path.utf8.count)\(path.isEmpty ? "" : ": \(plain(path))")"
+        case .connect(ECONNREFUSED) where fileKind(path) != S_IFSOCK:
+            "\(plain(path)) is no socket: what is wanted is the master's control.socket"
+        case .connect(EPROTOTYPE): "\(plain(path)) is another kind of socket, not the master's control.socket"
         case .connect(ECONNREFUSED):
             "nobody listens on \(path): the fpmd that made it has ended without removing it"
         case .connect(EACCES), .connect(EPERM):
@@ -49,8 +55,22 @@ enum ClientFailure: Error {
         case .silent(let seconds):
             "the master has not answered within \(format(seconds)) s on \(path): it hangs, or what was asked takes longer (--timeout)"
         case .closed:
-            "the master closed the connection on \(path): it has ended, or does not speak this protocol"
+            "the connection on \(path) was closed without an answer: the master has ended, or this is not its control.socket (but a pool's listen?)"
         case .nonsense: "what answers on \(path) is not a master of this version"
+        }
+    }
+
+    /// The same in a few words, for a line of the screen.
+    var brief: String {
+        switch self {
+        case .connect(ENOENT): "there is no control socket: fpmd is not running"
+        case .connect(ECONNREFUSED): "nobody listens on the control socket: fpmd has ended"
+        case .connect(EACCES), .connect(EPERM): "no permission for the control socket"
+        case .connect(EAGAIN): "the control socket takes no more connections: the master hangs"
+        case .connect(let code): "cannot connect: \(String(cString: strerror(code)))"
+        case .silent(let seconds): "the master has not answered for \(format(seconds)) s"
+        case .closed: "the master has closed the connection"
+        case .nonsense: "what answers is not a master of this version"
         }
     }
 
@@ -74,6 +94,9 @@ final class ControlClient {
 
     deinit { close(descriptor) }
 
+    /// The connection, to be polled; borrow it.
+    var rawDescriptor: CInt { descriptor }
+
     /// Sends a request and waits for its answer.
     ///
     /// - Parameters:
@@ -83,6 +106,33 @@ final class ControlClient {
     /// - Throws: ``ClientFailure``
     func ask(_ request: ControlRequest, patience: Double) throws -> ControlAnswer {
         let deadline = cepoll_monotonic_ns() + UInt64(patience * 1e9)
+        try transmit(request, until: deadline, patience)
+        while true {
+            if let answer = try nextAnswer() { return answer }
+            if try !receive() { try wait(POLLIN, until: deadline, patience) }
+        }
+    }
+
+    /// Sends a request whose answer is taken with ``answer()``.
+    ///
+    /// - Throws: ``ClientFailure``; waits for a moment at most.
+    func begin(_ request: ControlRequest) throws {
+        try transmit(request, until: cepoll_monotonic_ns() + 100_000_000, 0.1)
+    }
+
+    /// What has come so far; nil if that is no whole answer.
+    ///
+    /// Never waits.
+    ///
+    /// - Throws: ``ClientFailure``
+    func answer() throws -> ControlAnswer? {
+        while true {
+            if let answer = try nextAnswer() { return answer }
+            if try !receive() { return nil }
+        }
+    }
+
+    private func transmit(_ request: ControlRequest, until deadline: UInt64, _ patience: Double) throws {
         let bytes = request.encoded
         var sent = 0
         while sent < bytes.count {
@@ -98,24 +148,27 @@ final class ControlClient {
                 break
             }
         }
-        while true {
-            if let end = input.firstIndex(of: UInt8(ascii: "\n")) {
-                let line = Array(input[..<end])
-                input.removeFirst(end + 1)
-                guard let answer = ControlAnswer(decoding: line) else { throw ClientFailure.nonsense }
-                return answer
-            }
-            try receive(until: deadline, patience)
-        }
     }
 
-    private func receive(until deadline: UInt64, _ patience: Double) throws {
+    private func nextAnswer() throws -> ControlAnswer? {
+        guard let end = input.firstIndex(of: UInt8(ascii: "\n")) else { return nil }
+        let line = Array(input[..<end])
+        input.removeFirst(end + 1)
+        guard let answer = ControlAnswer(decoding: line) else { throw ClientFailure.nonsense }
+        return answer
+    }
+
+    /// Takes what has come; false if there is nothing.
+    private func receive() throws -> Bool {
         guard input.count < ControlProtocol.longestAnswer else { throw ClientFailure.nonsense }
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         let count = chunk.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
-        if count > 0 { return input += chunk[0..<count] }
-        if count < 0 && errno == EAGAIN { return try wait(POLLIN, until: deadline, patience) }
-        if count < 0 && errno == EINTR { return }
+        if count > 0 {
+            input += chunk[0..<count]
+            return true
+        }
+        if count < 0 && errno == EAGAIN { return false }
+        if count < 0 && errno == EINTR { return true }
         throw ClientFailure.closed
     }
 

@@ -9,18 +9,22 @@ final class Terminal {
     enum Event: Equatable {
         case key(Character)
         case resized
+        /// The descriptor that was to be watched can be read.
+        case readable
         /// A signal that ends the program, or the terminal's end.
         case end(CInt)
         case timeout
     }
 
     private static let ending = [SIGTERM, SIGINT, SIGHUP, SIGQUIT]
-    private static let enter = "\u{1b}[?1049h\u{1b}[?25l\u{1b}[2J"
-    private static let leave = "\u{1b}[0m\u{1b}[?25h\u{1b}[?1049l"
+    // Without wrapping: a line that was made for a wider window is cut, and moves nothing.
+    private static let enter = "\u{1b}[?1049h\u{1b}[?25l\u{1b}[?7l\u{1b}[2J"
+    private static let leave = "\u{1b}[0m\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l"
 
     private var original = termios()
     private let signals: CInt
     private var isRaw = false
+    private var keys = KeyReader()
 
     /// Takes the terminal; nil if standard input and output are none.
     init?() {
@@ -72,24 +76,34 @@ final class Terminal {
         put("\u{1b}[H" + lines.map { $0 + "\u{1b}[0m\u{1b}[K" }.joined(separator: "\r\n") + "\u{1b}[J")
     }
 
-    /// Waits for something to happen.
-    func next(milliseconds: Int) -> Event {
+    /// Waits for something to happen: to the terminal, or on `other`, if that is a descriptor.
+    func next(milliseconds: Int, watching other: CInt = -1) -> Event {
+        if let key = keys.next() { return event(of: key) }
         var items = [
             pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0),
             pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: other, events: Int16(POLLIN), revents: 0),
         ]
-        let count = poll(&items, 2, CInt(clamping: milliseconds))
+        let count = poll(&items, 3, CInt(clamping: milliseconds))
         if count < 0 { return errno == EINTR ? .timeout : .end(SIGHUP) }
         if items[1].revents != 0 { return heard(cepoll_signalfd_read(signals)) }
-        guard items[0].revents != 0 else { return .timeout }
-        var byte: UInt8 = 0
-        guard read(STDIN_FILENO, &byte, 1) == 1 else { return .end(SIGHUP) }
-        // Ctrl-C, Ctrl-\ and Ctrl-Z are bytes now.
+        if items[0].revents != 0 {
+            var bytes = [UInt8](repeating: 0, count: 64)
+            let count = read(STDIN_FILENO, &bytes, bytes.count)
+            guard count > 0 else { return .end(SIGHUP) }
+            keys.take(bytes[0..<count])
+            return keys.next().map(event) ?? .resized
+        }
+        return items[2].revents != 0 ? .readable : .timeout
+    }
+
+    /// Ctrl-C, Ctrl-\ and Ctrl-Z are bytes now.
+    private func event(of byte: UInt8) -> Event {
         switch byte {
-        case 3: return .end(SIGINT)
-        case 28: return .end(SIGQUIT)
-        case 26: return suspend()
-        default: return .key(Character(Unicode.Scalar(byte)))
+        case 3: .end(SIGINT)
+        case 28: .end(SIGQUIT)
+        case 26: suspend()
+        default: .key(Character(Unicode.Scalar(byte)))
         }
     }
 

@@ -83,6 +83,12 @@ struct TopModel {
         }
         totals = Self.appending(total, to: totals, isFirst: span == 0)
         used = newUsed
+        // Pools that a reload has removed are forgotten.
+        let names = Set(pools.map { $0.words("name") })
+        accepted = accepted.filter { names.contains($0.key) }
+        rates = rates.filter { names.contains($0.key) }
+        history = history.filter { names.contains($0.key) }
+        if let filter, !names.contains(filter) { self.filter = nil }
     }
 
     private static func appending(_ value: Double, to list: [Double], isFirst: Bool) -> [Double] {
@@ -90,8 +96,8 @@ struct TopModel {
     }
 
     /// The next pool, or all again.
-    mutating func nextFilter() {
-        let names = pools.map { $0.words("name") }
+    mutating func nextFilter(backwards: Bool = false) {
+        let names = backwards ? pools.map { $0.words("name") }.reversed() : pools.map { $0.words("name") }
         guard let current = filter, let index = names.firstIndex(of: current) else {
             filter = names.first
             return
@@ -107,8 +113,8 @@ struct TopModel {
 
     // MARK: - The screen
 
-    /// The screen's lines, at most `rows`, each at most `columns` wide.
-    func lines(columns: Int, rows: Int) -> [String] {
+    /// The screen's lines, at most `rows`, each at most `columns` wide; `now` in seconds, as in ``update(_:at:)``.
+    func lines(columns: Int, rows: Int, now: Double) -> [String] {
         let master = status["master"] ?? .null
         var lines: [String] = []
         let rate = totals.last ?? 0
@@ -118,7 +124,8 @@ struct TopModel {
         head += sparkline(totals, width: max(0, min(40, columns - head.count - 1)))
         lines.append(cut(head, columns))
         if let problem {
-            lines.append("\u{1b}[31m" + cut(problem, columns))
+            let age = time > 0 ? " (shown: \(ageText(Int(max(0, now - time)))) ago)" : ""
+            lines.append("\u{1b}[31m" + cut(problem, columns - age.count) + cut(age, columns))
         } else {
             lines.append("")
         }
@@ -126,9 +133,13 @@ struct TopModel {
         // Workers get at least half of the screen.
         let mostPools = max(1, min(shown.count, rows / 2 - 3))
         lines += heading(poolHeading, columns)
-        for pool in shown.prefix(mostPools) { lines.append(poolLine(pool, columns)) }
+        let visible = shown.count > mostPools ? Array(busiestFirst(shown).prefix(mostPools)) : shown
+        for pool in visible { lines.append(poolLine(pool, columns)) }
         if shown.count > mostPools {
-            lines.append(cut("… \(shown.count - mostPools) more pools (p shows one)", columns))
+            let dots = hasBlocks ? "…" : "..."
+            lines.append(
+                cut("\(dots) \(shown.count - mostPools) more pools, less busy (p, P show one)", columns)
+            )
         }
         lines.append("")
         lines += heading(workerHeading, columns)
@@ -140,6 +151,16 @@ struct TopModel {
             "q quit  s sort: \(order.name)  p pool: \(filter ?? "all")  space \(isPaused ? "go on" : "pause")"
         lines.append("\u{1b}[7m" + padded(keys, columns))
         return Array(lines.suffix(rows))
+    }
+
+    private func busiestFirst(_ pools: [JSON]) -> [JSON] {
+        func key(_ pool: JSON) -> (Int, Int, Double) {
+            (pool.number("listen_queue"), pool.number("active"), rates[pool.words("name")]?.requests ?? 0)
+        }
+        return pools.sorted { one, other in
+            let (left, right) = (key(one), key(other))
+            return left != right ? left > right : one.words("name") < other.words("name")
+        }
     }
 
     private func heading(_ text: String, _ columns: Int) -> [String] { ["\u{1b}[7m" + padded(text, columns)] }
@@ -164,7 +185,7 @@ struct TopModel {
     }
 
     private var workerHeading: String {
-        right("PID", 8) + " " + left("POOL", 11) + left("STATE", 9) + right("TIME", 6) + right("MEM", 6)
+        right("PID", 8) + " " + left("POOL", 11) + left("STATE", 9) + right("TIME", 7) + right("MEM", 6)
             + right("CPU%", 6) + right("REQS", 8) + "  REQUEST"
     }
 
@@ -174,7 +195,7 @@ struct TopModel {
         let state = life == "ready" ? worker.words("stage") : life
         let isIdle = state == "Idle"
         var line = right("\(worker.number("pid"))", 8) + " " + left(entry.pool, 11) + left(state, 9)
-        line += right(isIdle ? "-" : durationText(worker.number("duration_us")), 6)
+        line += right(isIdle ? "-" : durationText(worker.number("duration_us")), 7)
         line += right(bytesText(worker.number("memory")), 6)
         line +=
             right(tenths(workerLoad[worker.number("pid")] ?? 0), 6) + right("\(worker.number("requests"))", 8)

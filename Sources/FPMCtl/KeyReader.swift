@@ -1,0 +1,36 @@
+/// Finds the keys in what a terminal sends: arrow and function keys are several bytes, none of which is a key of its own.
+///
+///     key        one byte
+///     ESC [ … z  a sequence: everything up to a byte from @ to ~
+///     ESC O z    a function key
+struct KeyReader {
+    private enum State { case key, escape, sequence, functionKey }
+
+    private var bytes: [UInt8] = []
+    private var state = State.key
+
+    /// Takes bytes as they came from one read(2).
+    ///
+    /// Terminals send a sequence at once: an escape at the end of what has come is the key of that name, and means nothing.
+    mutating func take(_ more: some Sequence<UInt8>) {
+        for byte in more {
+            switch (state, byte) {
+            case (_, 3), (_, 28), (_, 26):
+                // Whatever came before: these end or suspend the program.
+                bytes.append(byte)
+                state = .key
+            case (_, 0x1b): state = .escape
+            case (.key, _): bytes.append(byte)
+            case (.escape, UInt8(ascii: "[")): state = .sequence
+            case (.escape, UInt8(ascii: "O")): state = .functionKey
+            case (.escape, _), (.functionKey, _): state = .key
+            case (.sequence, 0x40...0x7e): state = .key
+            case (.sequence, _): break
+            }
+        }
+        if state == .escape { state = .key }
+    }
+
+    /// The next key; nil when there is none.
+    mutating func next() -> UInt8? { bytes.isEmpty ? nil : bytes.removeFirst() }
+}
