@@ -4,7 +4,38 @@ import Glibc
 
 @main
 enum Entry {
-    static func main() { FPMCtl.main(optionsAfterCommand(Array(CommandLine.arguments.dropFirst()))) }
+    static func main() {
+        let words = optionsAfterCommand(Array(CommandLine.arguments.dropFirst()))
+        do {
+            var command = try FPMCtl.parseAsRoot(words)
+            try command.run()
+        } catch {
+            // What a command has to say it has said; help and version are no mistakes.
+            if error is ExitCode || FPMCtl.exitCode(for: error) == .success { FPMCtl.exit(withError: error) }
+            complain(usageMessage(FPMCtl.message(for: error), words))
+            exit(Status64.usage.rawValue)
+        }
+    }
+
+    /// One line that says what is wrong with these arguments, and where to read on.
+    ///
+    /// - Parameters:
+    ///   - message: What the parser says.
+    ///   - words: The arguments.
+    /// - Returns: The line, without an end.
+    static func usageMessage(_ message: String, _ words: [String]) -> String {
+        let names = FPMCtl.configuration.subcommands.map {
+            $0.configuration.commandName ?? "\($0)".lowercased()
+        }
+        if let word = words.first, !word.hasPrefix("-"), !names.contains(word), word != "help" {
+            let hint = nearestName(to: word, among: names).map { "; did you mean '\($0)'?" } ?? ""
+            return "there is no command '\(plain(word))'\(hint) (fpmctl --help lists them)"
+        }
+        var line = message.split(whereSeparator: \.isNewline).joined(separator: " ")
+        if line.last == "." { line.removeLast() }
+        let command = words.first.flatMap { names.contains($0) ? " \($0)" : nil } ?? ""
+        return "\(plain(line)) (see fpmctl\(command) --help)"
+    }
 
     /// What every command takes may also stand before the command's name: it is put behind.
     static func optionsAfterCommand(_ words: [String]) -> [String] {
@@ -62,13 +93,13 @@ enum Status64 {
 
 /// What every command takes.
 struct CommonOptions: ParsableArguments {
-    @Option(name: [.short, .long], help: "Path of the control socket.")
+    @Option(name: [.short, .long], help: ArgumentHelp("Path of the control socket.", valueName: "path"))
     var socket: String?
 
     @Flag(name: .long, help: "Print the answer as JSON.")
     var json = false
 
-    @Option(name: .long, help: "Seconds to wait for an answer.")
+    @Option(name: .long, help: ArgumentHelp("Seconds to wait for an answer.", valueName: "seconds"))
     var timeout: Double?
 
     func validate() throws {
