@@ -21,8 +21,9 @@ extension Master {
             }
         }
         var left = request.showsWorkers ? Self.mostShownWorkers : 0
+        let leaving = Dictionary(grouping: drainingPools.values, by: \.name)
         let list = shown.map { pool -> JSON in
-            let value = status(of: pool, workers: left)
+            let value = status(of: pool, workers: left, leaving: leaving)
             left = max(0, left - pool.workers.count)
             return value
         }
@@ -45,16 +46,11 @@ extension Master {
         ]
     }
 
-    private func status(of pool: Pool, workers most: Int) -> JSON {
-        pool.refreshQueueFigures()
+    private func status(of pool: Pool, workers most: Int, leaving: [ByteString: [Pool]]) -> JSON {
         let board = pool.scoreboard
-        let counts = board.counts()
-        let page = board.pool
-        func figure(_ field: UnsafePointer<Int64>) -> JSON { JSON(max(0, cscoreboard_load(field))) }
-        let figures = board.poolStatus(pool: [], processManager: [])
-        let oldest = cscoreboard_load_time(&page.pointee.queue_oldest_ns)
-        let waited =
-            oldest == 0 ? .zero : MonotonicTime.now - MonotonicTime(nanoseconds: oldest)
+        // The same that the metrics and the dashboard show.
+        let known = figures(of: pool, withWorkers: false, leaving: leaving[pool.name] ?? [])
+        let (figures, totals) = (known.status, known.totals)
         var members: [JSON.Member] = [
             JSON.Member("name", .string(pool.name.description)),
             JSON.Member("state", .string(stateWord(pool))),
@@ -66,19 +62,20 @@ extension Master {
             JSON.Member("scale_limit", JSON(pool.scaleBounds.upperBound)),
             JSON.Member("running", JSON(pool.runningWorkers)),
             JSON.Member("starting", JSON(pool.policy.starting)),
-            JSON.Member("idle", JSON(counts.idle)), JSON.Member("active", JSON(counts.active)),
+            JSON.Member("idle", JSON(figures.idleProcesses)),
+            JSON.Member("active", JSON(figures.activeProcesses)),
             JSON.Member("accepted", JSON(figures.acceptedConnections)),
             JSON.Member("max_active", JSON(figures.maxActiveProcesses)),
-            JSON.Member("max_children_reached", JSON(pool.limitReachedCount)),
-            JSON.Member("slow_requests", JSON(pool.slowRequestCount)),
+            JSON.Member("max_children_reached", JSON(figures.maxChildrenReached)),
+            JSON.Member("slow_requests", JSON(figures.slowRequests)),
             JSON.Member("listen_queue", JSON(figures.listenQueue)),
             JSON.Member("max_listen_queue", JSON(figures.maxListenQueue)),
             JSON.Member("listen_queue_length", JSON(figures.listenQueueLength)),
-            JSON.Member("queued", figure(&page.pointee.queue_depth)),
-            JSON.Member("oldest_queued_us", JSON(waited.nanoseconds / 1000)),
-            JSON.Member("rejected", figure(&page.pointee.queue_rejected)),
-            JSON.Member("expired", figure(&page.pointee.queue_expired)),
-            JSON.Member("abandoned", figure(&page.pointee.queue_abandoned)),
+            JSON.Member("queued", JSON(known.queue.depth)),
+            JSON.Member("oldest_queued_us", JSON(known.queue.oldestWaitMicroseconds)),
+            JSON.Member("rejected", JSON(totals.rejected)),
+            JSON.Member("expired", JSON(totals.expired)),
+            JSON.Member("abandoned", JSON(totals.abandoned)),
             JSON.Member("parked", JSON(pool.parkedCount)),
             JSON.Member("uptime", JSON(figures.start.secondsSince)),
         ]

@@ -33,7 +33,8 @@ extension Master {
         return shownPools.map { figures(of: $0, withWorkers: true, leaving: leaving[$0.name] ?? []) }
     }
 
-    private func figures(of pool: Pool, withWorkers: Bool, leaving: [Pool]) -> PoolFigures {
+    /// The same; `leaving` are the pools of that name that drain.
+    func figures(of pool: Pool, withWorkers: Bool, leaving: [Pool]) -> PoolFigures {
         if pool.hasProcesses { pool.refreshQueueFigures() }
         var figures = pool.figures(withWorkers: withWorkers)
         for other in leaving where other !== pool {
