@@ -5,39 +5,6 @@ internal import Reactor
 internal import Syscalls
 internal import SystemPackage
 
-/// What an HTTP client is answered.
-struct HTTPAnswer {
-    /// Status and phrase.
-    var status: StaticString
-    var contentType: StaticString
-    /// Further header fields.
-    var fields: [StaticString] = []
-    /// The body, piece by piece: each is made when the one before has been sent.
-    ///
-    /// Nil ends it.
-    var pieces: () -> [UInt8]?
-
-    /// An answer whose body is there.
-    init(_ status: StaticString, _ contentType: StaticString, body: [UInt8]) {
-        self.status = status
-        self.contentType = contentType
-        var rest: [UInt8]? = body.isEmpty ? nil : body
-        pieces = { rest.take() }
-    }
-
-    /// An answer whose body is made as it is sent.
-    init(_ status: StaticString, _ contentType: StaticString, pieces: @escaping () -> [UInt8]?) {
-        self.status = status
-        self.contentType = contentType
-        self.pieces = pieces
-    }
-
-    /// A line of text.
-    static func text(_ status: StaticString, _ line: String) -> HTTPAnswer {
-        HTTPAnswer(status, "text/plain; charset=utf-8", body: Array((line + "\n").utf8))
-    }
-}
-
 /// One connection to the metrics listener.
 ///
 ///     receiving ── request ──► sending ── kept alive ──► receiving (idle)
@@ -46,7 +13,7 @@ struct HTTPAnswer {
 ///         └── silent, closed ──► ended
 ///
 /// Bounded: the parser's limit of unread input, one piece of an answer, and a deadline in each state.
-final class HTTPConnection {
+final class HTTPConnection: ListenerConnection {
     /// A request must be complete after this time.
     private static let requestPatience = Duration.seconds(5)
     /// A connection that is kept alive may be idle for so long.
@@ -56,14 +23,13 @@ final class HTTPConnection {
     /// After the last answer the client may send for so long, so that it sees the answer and not a reset.
     private static let lingerPatience = Duration.seconds(2)
     private static let lingerLimit = 256 << 10
-    /// Bytes sent in one turn of the loop.
-    private static let turnLimit = 256 << 10
 
     private enum State { case receiving, sending, lingering, ended }
 
     private let descriptor: SharedDescriptor
     private let answer: (HTTPRequest) -> HTTPAnswer
     private let reactor: Reactor
+    private let share: TurnShare
     private let onEnd: () -> Void
     private var registration: Reactor.Registration?
     private var deadline: Reactor.Deadline?
@@ -74,7 +40,10 @@ final class HTTPConnection {
     private var examined = 0
     private var output: [UInt8] = []
     private var sent = 0
-    private var pieces: () -> [UInt8]? = { nil }
+    /// Makes the rest of an answer; nil if there is none.
+    private var pieces: (() -> HTTPAnswer.Piece)?
+    /// Waits not for the client, but for the loop's next turn.
+    private var awaitsTurn = false
     private var isChunked = false
     private var keepsConnection = false
     private var lingered = 0
@@ -83,11 +52,13 @@ final class HTTPConnection {
     init(
         _ descriptor: SharedDescriptor,
         reactor: Reactor,
+        share: TurnShare,
         answer: @escaping (HTTPRequest) -> HTTPAnswer,
         onEnd: @escaping () -> Void
     ) {
         self.descriptor = descriptor
         self.reactor = reactor
+        self.share = share
         self.answer = answer
         self.onEnd = onEnd
     }
@@ -119,6 +90,8 @@ final class HTTPConnection {
     }
 
     private func timeIsUp() {
+        // That is not the client's fault.
+        if awaitsTurn { return limit(to: Self.answerPatience) }
         guard state == .receiving, !input.isEmpty else { return end() }
         refuse(.timeout)
         send()
@@ -138,7 +111,8 @@ final class HTTPConnection {
 
     private func proceed() {
         switch state {
-        case .receiving: receive()
+        case .receiving:
+            if awaitsTurn { takeRequests() } else { receive() }
         case .sending:
             send()
             // Requests sent ahead are in the input already.
@@ -171,6 +145,8 @@ final class HTTPConnection {
 
     /// Answers what has come, up to an answer that the client does not take at once.
     private func takeRequests() {
+        awaitsTurn = false
+        var isFirst = true
         while state == .receiving {
             let bytes = input
             examined = bytes.count
@@ -178,6 +154,12 @@ final class HTTPConnection {
             case .needMore: return watch(for: .readable)
             case .refused(let refusal): refuse(refusal)
             case .request(let request, let consumed):
+                // What has been sent ahead waits for its turn.
+                guard isFirst || share.takeStep() else {
+                    awaitsTurn = true
+                    return watch(for: .writable)
+                }
+                isFirst = false
                 input.removeFirst(consumed)
                 examined = 0
                 prepare(answer(request), for: request)
@@ -208,18 +190,29 @@ final class HTTPConnection {
         input = []
         keepsConnection = false
         isChunked = false
-        pieces = { nil }
+        pieces = nil
         startSending(head.bytes(at: wallClockSeconds()) + body)
     }
 
     // MARK: - Out
 
+    /// Makes head and beginning of an answer, with its length if it has but one piece.
     private func prepare(_ answer: HTTPAnswer, for request: HTTPRequest) {
         keepsConnection = request.keepsConnection
-        let first = answer.pieces()
-        let second = first == nil ? nil : answer.pieces()
-        var body = HTTPResponseHead.Body.length(first?.count ?? 0)
-        if second != nil { body = request.minorVersion == 0 ? .untilClosed : .chunked }
+        var begun: [[UInt8]] = []
+        var body: HTTPResponseHead.Body = request.minorVersion == 0 ? .untilClosed : .chunked
+        pieces = answer.pieces
+        loop: while begun.count < 2, answer.isMade || share.takeStep() {
+            switch answer.pieces() {
+            case .bytes(let piece): begun.append(piece)
+            case .later: break loop
+            case .broken: return end()
+            case .over:
+                body = .length(begun.first?.count ?? 0)
+                pieces = nil
+                break loop
+            }
+        }
         var head = HTTPResponseHead(
             answer.status,
             contentType: answer.contentType,
@@ -230,12 +223,10 @@ final class HTTPConnection {
         keepsConnection = head.keepsConnection
         isChunked = body == .chunked && !request.isHead
         var bytes = head.bytes(at: wallClockSeconds())
-        pieces = { nil }
-        if !request.isHead {
-            for piece in [first, second] {
-                if let piece { bytes += isChunked ? HTTPResponseHead.chunk(piece) : piece }
-            }
-            if second != nil { pieces = answer.pieces } else if isChunked { isChunked = false }
+        if request.isHead {
+            pieces = nil
+        } else {
+            for piece in begun { bytes += isChunked ? HTTPResponseHead.chunk(piece) : piece }
         }
         startSending(bytes)
     }
@@ -247,19 +238,27 @@ final class HTTPConnection {
         limit(to: Self.answerPatience)
     }
 
-    /// Sends as much as the client takes, within a turn's share.
+    /// Sends as much as the client takes, within the turn's share.
     private func send() {
-        var share = Self.turnLimit
+        awaitsTurn = false
         while state == .sending {
-            if sent == output.count, !refill() { return answered() }
-            guard share > 0 else { return watch(for: .writable) }
+            if sent == output.count {
+                switch refill() {
+                case .bytes: break
+                case .later:
+                    // The client can take more, so the loop comes back in its next turn.
+                    awaitsTurn = true
+                    return watch(for: .writable)
+                case .over: return answered()
+                case .broken: return end()
+                }
+            }
             let transfer = output.withUnsafeBytes { bytes in
                 try? Syscalls.send(descriptor.rawValue, UnsafeRawBufferPointer(rebasing: bytes[sent...]))
             }
             switch transfer {
             case .bytes(let count):
                 sent += count
-                share -= count
                 limit(to: Self.answerPatience)
             case .wouldBlock: return watch(for: .writable)
             case .endOfStream, nil: return end()
@@ -267,20 +266,26 @@ final class HTTPConnection {
         }
     }
 
-    /// False: nothing is left to send.
-    private func refill() -> Bool {
+    /// Makes what is sent next; `bytes` stand in the output.
+    private func refill() -> HTTPAnswer.Piece {
         sent = 0
         output = []
-        while let piece = pieces() {
-            guard !piece.isEmpty else { continue }
-            output = isChunked ? HTTPResponseHead.chunk(piece) : piece
-            return true
+        while let pieces {
+            guard share.takeStep() else { return .later }
+            switch pieces() {
+            case .bytes(let piece):
+                guard !piece.isEmpty else { continue }
+                output = isChunked ? HTTPResponseHead.chunk(piece) : piece
+                return .bytes([])
+            case .later: return .later
+            case .broken: return .broken
+            case .over: self.pieces = nil
+            }
         }
-        pieces = { nil }
-        guard isChunked else { return false }
+        guard isChunked else { return .over }
         isChunked = false
         output = HTTPResponseHead.lastChunk
-        return true
+        return .bytes([])
     }
 
     private func answered() {

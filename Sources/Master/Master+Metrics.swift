@@ -28,11 +28,6 @@ extension Master {
         )
     }
 
-    private func figuresOfAllPools() -> [PoolFigures] {
-        let leaving = Dictionary(grouping: drainingPools.values, by: \.name)
-        return shownPools.map { figures(of: $0, withWorkers: true, leaving: leaving[$0.name] ?? []) }
-    }
-
     /// The same; `leaving` are the pools of that name that drain.
     func figures(of pool: Pool, withWorkers: Bool, leaving: [Pool]) -> PoolFigures {
         if pool.hasProcesses { pool.refreshQueueFigures() }
@@ -121,7 +116,12 @@ extension Master {
     // MARK: - Answers
 
     /// The pools that serve; those that finish, while the service stops.
-    private var shownPools: [Pool] { pools.isEmpty ? Array(drainingPools.values) : pools }
+    private var shownPools: [Pool] { pools.isEmpty ? Array(lastPools.values) : pools }
+
+    /// Those that finish, one of each name: two generations may do so at a time.
+    private var lastPools: [ByteString: Pool] {
+        Dictionary(drainingPools.values.map { ($0.name, $0) }) { first, _ in first }
+    }
 
     private func answer(_ request: HTTPRequest) -> HTTPAnswer {
         switch String(decoding: request.path, as: UTF8.self) {
@@ -139,9 +139,13 @@ extension Master {
         let query = StatusQuery(request.query.span)
         var shown = shownPools
         if shown.count > Dashboard.poolLimit {
-            let busiest = shown.map { pool in (pool, pool.scoreboard.counts()) }
+            // Of those that have something to do; of the rest the first ones.
+            let busiest = activePools.values.filter { pool(named: $0.name) === $0 }
+                .map { pool in (pool, pool.scoreboard.counts()) }
                 .sorted { ($0.1.active, $0.1.total) > ($1.1.active, $1.1.total) }
-            shown = busiest.prefix(Dashboard.poolLimit).map(\.0)
+                .prefix(Dashboard.poolLimit).map(\.0)
+            let idle = shown.lazy.filter { self.activePools[ObjectIdentifier($0)] == nil }
+            shown = busiest + idle.prefix(Dashboard.poolLimit - busiest.count)
         }
         let dashboard = Dashboard(
             poolCount: shownPools.count,
@@ -154,15 +158,15 @@ extension Master {
         var parts = (shown.isEmpty ? [tail] : []) + [isData ? dashboard.dataHead : dashboard.head]
         var rest = shown[...]
         var isFirst = true
-        let pieces = { [weak self] () -> [UInt8]? in
-            if let part = parts.popLast() { return part }
-            guard let self, let pool = rest.popFirst() else { return nil }
+        let pieces = { [weak self] () -> HTTPAnswer.Piece in
+            if let part = parts.popLast() { return .bytes(part) }
+            guard let self, let pool = rest.popFirst() else { return .over }
             // Each when its turn comes: many workers of many pools are not described at once.
             let page = statusPage(of: pool)
             let separator = isFirst || !isData ? [] : [UInt8(ascii: ",")]
             isFirst = false
             if rest.isEmpty { parts = [tail] }
-            return separator + (isData ? dashboard.figures(page) : dashboard.section(page))
+            return .bytes(separator + (isData ? dashboard.figures(page) : dashboard.section(page)))
         }
         if isData { return HTTPAnswer("200 OK", "application/json", pieces: pieces) }
         var answer = HTTPAnswer("200 OK", "text/html; charset=utf-8", pieces: pieces)
@@ -185,11 +189,29 @@ extension Master {
 
     private func metricsAnswer(_ request: HTTPRequest) -> HTTPAnswer {
         let format = request.acceptsOpenMetrics ? MetricsExposition.Format.openMetrics : .text
-        var exposition = MetricsExposition(
-            service: serviceFigures(),
-            pools: figuresOfAllPools(),
-            format: format
-        )
-        return HTTPAnswer("200 OK", format.contentType) { exposition.next() }
+        let scrape = Scrape(shownPools.map(\.name))
+        scrapes.begin(scrape)
+        return HTTPAnswer("200 OK", format.contentType) { [weak self] in
+            guard let self, !scrape.isDropped else { return .broken }
+            guard scrape.exposition != nil || ask(for: scrape) else { return .later }
+            if scrape.exposition == nil { scrape.write(serviceFigures(), format) }
+            return scrape.exposition?.next().map { .bytes($0) } ?? .over
+        }
     }
+
+    /// Asks more pools for their figures, as many as a step is for; true when there are no more.
+    private func ask(for scrape: Scrape) -> Bool {
+        let start = MonotonicTime.now
+        let leaving = Dictionary(grouping: drainingPools.values, by: \.name)
+        let last = pools.isEmpty ? lastPools : [:]
+        while let name = scrape.names.popLast() {
+            guard let pool = pool(named: name) ?? last[name] else { continue }
+            scrape.add(figures(of: pool, withWorkers: true, leaving: leaving[name] ?? []))
+            if MonotonicTime.now - start > Self.step { return scrape.names.isEmpty }
+        }
+        return true
+    }
+
+    /// How long an answer that is made in steps may take the loop at a time.
+    private static var step: Duration { .microseconds(250) }
 }

@@ -83,6 +83,7 @@ public final class Master<Host: ConfigurationHost> {
     var reloadsAgain = false
     var emergency: EmergencyRestart?
     var metrics: MetricsListener?
+    let scrapes = Scrapes()
     /// What adds up of pools' former generations, whose processes have ended.
     var formerTotals: [ByteString: PoolTotals] = [:]
     var reloadsDone = 0

@@ -11,7 +11,7 @@ internal import SystemPackage
 ///
 /// Bounded: ``inputLimit`` bytes of unread input, ``parameterLimit`` of parameters, ``bodyLimit`` of body that is
 /// thrown away, and one answer.
-final class StatusConnection {
+final class StatusConnection: ListenerConnection {
     private static let inputLimit = 16 << 10
     private static let parameterLimit = 64 << 10
     private static let parameterCount = 512
@@ -49,6 +49,9 @@ final class StatusConnection {
         self.reactor = reactor
         self.onEnd = onEnd
     }
+
+    /// Whether it waits for its next request.
+    var isIdle: Bool { requestID == nil && input.isEmpty && output.isEmpty }
 
     /// Waits for a request.
     func begin() throws(Errno) {

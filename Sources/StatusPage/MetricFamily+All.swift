@@ -46,10 +46,8 @@ extension MetricFamily {
             name: name,
             kind: kind,
             help: help,
-            samples: .pool(hasURI: true) { pool, writer in
-                for (position, worker) in pool.workers.enumerated() {
-                    writer.sample("", ("child", Array(String(position).utf8)), value: value(worker))
-                }
+            samples: .worker { position, worker, writer in
+                writer.sample("", ("child", Array(String(position).utf8)), value: value(worker))
             }
         )
     }
@@ -169,16 +167,14 @@ extension MetricFamily {
                 name: "phpfpm_process_state",
                 kind: .gauge,
                 help: "What a worker is doing.",
-                samples: .pool(hasURI: true) { pool, writer in
-                    for (position, worker) in pool.workers.enumerated() {
-                        for state in states {
-                            writer.sample(
-                                "",
-                                ("child", Array(String(position).utf8)),
-                                ("state", Array(static: state.text)),
-                                value: .flag(state == worker.state)
-                            )
-                        }
+                samples: .worker { position, worker, writer in
+                    for state in states {
+                        writer.sample(
+                            "",
+                            ("child", Array(String(position).utf8)),
+                            ("state", Array(static: state.text)),
+                            value: .flag(state == worker.state)
+                        )
                     }
                 }
             ),

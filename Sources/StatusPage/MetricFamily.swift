@@ -18,6 +18,8 @@ struct MetricFamily {
         case service((ServiceFigures, inout SampleWriter) -> Void)
         /// For each pool, with the labels `pool` and, for php-fpm_exporter's families, `scrape_uri`.
         case pool(hasURI: Bool, (PoolFigures, inout SampleWriter) -> Void)
+        /// For each worker of each pool, which is known by its place, with both labels.
+        case worker((Int, WorkerFigures, inout SampleWriter) -> Void)
     }
 
     var name: StaticString

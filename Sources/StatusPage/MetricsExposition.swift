@@ -27,6 +27,8 @@ public struct MetricsExposition {
     private let format: Format
     private var families = MetricFamily.all[...]
     private var nextPool = 0
+    /// Of the workers of that pool.
+    private var nextWorker = 0
     private var isOver = false
 
     /// The page of these figures.
@@ -55,7 +57,7 @@ public struct MetricsExposition {
     /// One family, or of a pool family as much as fits.
     private mutating func write(_ family: MetricFamily, _ writer: inout SampleWriter) {
         writer.name = family.name
-        if nextPool == 0 { family.appendHead(to: &writer.page, format) }
+        if nextPool == 0, nextWorker == 0 { family.appendHead(to: &writer.page, format) }
         switch family.samples {
         case .service(let samples):
             writer.labels = []
@@ -63,18 +65,35 @@ public struct MetricsExposition {
         case .pool(let hasURI, let samples):
             while nextPool < pools.count {
                 guard writer.page.count < Self.pieceSize else { return }
-                let pool = pools[nextPool]
+                writer.label(pools[nextPool], hasURI: hasURI)
+                samples(pools[nextPool], &writer)
                 nextPool += 1
-                writer.labels = []
-                writer.labels.appendLabel("pool", pool.status.pool)
-                if hasURI {
-                    writer.labels.append(",")
-                    writer.labels.appendLabel("scrape_uri", pool.scrapeURI)
+            }
+        case .worker(let samples):
+            while nextPool < pools.count {
+                let workers = pools[nextPool].workers
+                if !workers.isEmpty { writer.label(pools[nextPool], hasURI: true) }
+                while nextWorker < workers.count {
+                    guard writer.page.count < Self.pieceSize else { return }
+                    samples(nextWorker, workers[nextWorker], &writer)
+                    nextWorker += 1
                 }
-                samples(pool, &writer)
+                nextWorker = 0
+                nextPool += 1
             }
         }
         nextPool = 0
         families = families.dropFirst()
+    }
+}
+
+extension SampleWriter {
+    /// Takes the labels of a pool.
+    fileprivate mutating func label(_ pool: PoolFigures, hasURI: Bool) {
+        labels = []
+        labels.appendLabel("pool", pool.status.pool)
+        guard hasURI else { return }
+        labels.append(",")
+        labels.appendLabel("scrape_uri", pool.scrapeURI)
     }
 }

@@ -1,0 +1,76 @@
+internal import Configuration
+internal import StatusPage
+
+/// One answer to a scrape: first the figures of all pools are taken, then they are written, both in steps.
+///
+/// It knows pools by their names: one that goes meanwhile is not in the answer, one that is replaced is there with
+/// all that its generations have counted.
+final class Scrape {
+    /// Those that are still to be asked, the next one last.
+    var names: [ByteString]
+    /// What is known of those before.
+    var figures: [PoolFigures] = []
+    /// Writes them; once all have been asked.
+    var exposition: MetricsExposition?
+    /// It has been given up, for others.
+    fileprivate(set) var isDropped = false
+
+    fileprivate var weight: Int { names.count + figures.count + workers + 1 }
+    fileprivate var workers = 0
+
+    /// A scrape of the pools of these names, each of which stands there once.
+    init(_ names: [ByteString]) {
+        self.names = names.reversed()
+        figures.reserveCapacity(names.count)
+    }
+
+    /// Takes the figures of one pool.
+    func add(_ pool: PoolFigures) {
+        figures.append(pool)
+        workers += pool.workers.count
+    }
+
+    /// Begins to write.
+    func write(_ service: ServiceFigures, _ format: MetricsExposition.Format) {
+        exposition = MetricsExposition(service: service, pools: figures, format: format)
+    }
+
+    fileprivate func drop() {
+        isDropped = true
+        names = []
+        figures = []
+        exposition = nil
+    }
+}
+
+/// The scrapes that are being answered.
+///
+/// Each holds the figures of all pools until its client has read the last line. Together they hold a bounded number
+/// of them: when a new scrape comes and there are too many, the oldest ones are given up. So one is always possible,
+/// and clients that do not read keep nobody out.
+final class Scrapes {
+    /// Pools and workers in all scrapes; each takes some hundred bytes.
+    static let limit = 50_000
+
+    private struct Entry { weak var scrape: Scrape? }
+    /// The oldest first.
+    private var entries: [Entry] = []
+
+    /// Makes room for another one and keeps it in mind.
+    func begin(_ scrape: Scrape) {
+        entries.removeAll { $0.scrape?.isDropped ?? true }
+        var held = entries.reduce(scrape.weight) { $0 + ($1.scrape?.weight ?? 0) }
+        for entry in entries where held > Self.limit {
+            guard let old = entry.scrape else { continue }
+            held -= old.weight
+            old.drop()
+        }
+        entries.append(Entry(scrape: scrape))
+    }
+}
+
+@available(*, unavailable)
+extension Scrape: Sendable {}
+
+@available(*, unavailable)
+extension Scrapes: Sendable {}
