@@ -7,13 +7,14 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
+#include <time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -69,23 +70,67 @@ int cepoll_accept(int listener, cepoll_address *peer) {
     }
 }
 
-void cepoll_close_connection(int socket) {
-    struct linger none = {0};
-    (void)setsockopt(socket, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-    close(socket);
-}
+/* ---- what somebody hostile could make wait ---- */
 
 static void on_alarm(int number) { (void)number; }
 
-int cepoll_accept_bounded(int listener) {
-    struct sigaction action = {.sa_handler = on_alarm};     /* no SA_RESTART: accept4 returns EINTR */
-    struct itimerval patience = {.it_value = {.tv_usec = 5000}, .it_interval = {.tv_usec = 5000}}, off = {0};
+/* Of this thread: the signal must reach whoever waits. A fork has none of it. */
+static __thread struct {
+    pid_t owner;
+    timer_t timer;
+} alarm_clock;
+
+static void set_alarm(long ns) {
+    struct itimerspec patience = {.it_value = {.tv_nsec = ns}, .it_interval = {.tv_nsec = ns}};
+    if (alarm_clock.owner == getpid()) timer_settime(alarm_clock.timer, 0, &patience, NULL);
+}
+
+void cepoll_bound_waiting(unsigned us) {
+    struct sigaction action = {.sa_handler = on_alarm};     /* no SA_RESTART: what waits ends with EINTR */
     sigemptyset(&action.sa_mask);
     sigaction(SIGALRM, &action, NULL);
-    setitimer(ITIMER_REAL, &patience, NULL);
-    int descriptor = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), saved = errno;
-    setitimer(ITIMER_REAL, &off, NULL);
-    errno = descriptor < 0 && saved == EINTR ? EAGAIN : saved;
+    if (alarm_clock.owner != getpid()) {
+        struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
+        event._sigev_un._tid = gettid();
+        if (timer_create(CLOCK_MONOTONIC, &event, &alarm_clock.timer) == 0) alarm_clock.owner = getpid();
+    }
+    set_alarm(us * 1000L);
+}
+
+void cepoll_unbound_waiting(void) {
+    int saved = errno;
+    set_alarm(0);
+    errno = saved;
+}
+
+enum { CLOSING_US = 1000, ACCEPTING_US = 5000 };
+
+void cepoll_close_connection(int socket) {
+    struct linger none = {0};
+    (void)setsockopt(socket, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    cepoll_close_bounded(socket);
+}
+
+void cepoll_close_bounded(int descriptor) {
+    cepoll_bound_waiting(CLOSING_US);
+    close(descriptor);
+    cepoll_unbound_waiting();
+}
+
+ssize_t cepoll_receive_bounded(int socket, void *buffer, size_t capacity) {
+    ssize_t count;
+    cepoll_bound_waiting(CLOSING_US);
+    do count = recv(socket, buffer, capacity, MSG_DONTWAIT);
+    while (count < 0 && errno == EINTR);
+    cepoll_unbound_waiting();
+    return count;
+}
+
+int cepoll_accept_bounded(int listener) {
+    cepoll_bound_waiting(ACCEPTING_US);
+    int descriptor = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    cepoll_unbound_waiting();
+    if (descriptor < 0 && errno == EINTR) errno = EAGAIN;
     return descriptor;
 }
 

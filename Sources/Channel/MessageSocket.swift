@@ -122,12 +122,22 @@ public final class MessageSocket {
     /// Longest payload of a message, in bytes.
     public static let maximumPayload = 160 << 10
 
-    private let socket: SharedDescriptor
     /// The descriptor, for polling; borrow it.
-    public var descriptor: CInt { socket.rawValue }
+    public let descriptor: CInt
+    /// The other end is hostile: what it sends must not make this process wait.
+    ///
+    /// Sockets that linger would, when their message is cut off, thrown away, or closed unread. Uses SIGALRM.
+    public var isBounded = false
 
     /// Takes ownership of one end.
-    public init(adopting descriptor: CInt) { socket = SharedDescriptor(adopting: descriptor) }
+    public init(adopting descriptor: CInt) {
+        precondition(descriptor >= 0, "a descriptor is not negative")
+        self.descriptor = descriptor
+    }
+
+    deinit {
+        if isBounded { cepoll_close_bounded(descriptor) } else { closeDescriptor(descriptor) }
+    }
 
     /// Creates a connected pair.
     ///
@@ -212,7 +222,10 @@ public final class MessageSocket {
     {
         guard let base = buffer.baseAddress else { return .malformed([]) }
         var received = cepoll_received()
-        guard cepoll_receive_message(descriptor, base, buffer.count, wait, &received) == 0 else {
+        if isBounded { cepoll_bound_waiting(1000) }
+        let result = cepoll_receive_message(descriptor, base, buffer.count, wait, &received)
+        if isBounded { cepoll_unbound_waiting() }
+        guard result == 0 else {
             switch currentErrno {
             case .wouldBlock: return .wouldBlock
             case .connectionReset: return .closed
@@ -228,8 +241,11 @@ public final class MessageSocket {
                 )
             }
         }
-        if received.descriptors_lost { return .descriptorsLost(descriptors) }
-        guard !received.truncated,
+        // More than any message of ours has: the sender's fault, not for want of numbers.
+        let most = Int(CEPOLL_MAX_DESCRIPTORS)
+        let isFlood = descriptors.count > most || (received.descriptors_lost && descriptors.count == most)
+        if received.descriptors_lost, !isFlood { return .descriptorsLost(descriptors) }
+        guard !isFlood, !received.truncated,
             let message = Message(UnsafeRawBufferPointer(start: base, count: received.length))
         else { return .malformed(descriptors) }
         let payload = received.length - Message.length

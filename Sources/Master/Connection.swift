@@ -1,16 +1,33 @@
 internal import CEpoll
 internal import Configuration
+internal import Syscalls
+internal import SystemPackage
 
 /// A client's connection in the master.
 ///
-/// Whoever shares the open file could make close(2) wait (SO_LINGER): the master never does.
+/// Whoever shares the open file could make close(2) wait (SO_LINGER), and whoever can send to it could put a socket
+/// into it that does so when it is received, or closed unread: the master never waits for either.
 final class Connection {
     let rawValue: CInt
 
     init(adopting rawValue: CInt) { self.rawValue = rawValue }
 
     deinit { cepoll_close_connection(rawValue) }
+
+    /// `recv(2)` without blocking.
+    func receive(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Transfer {
+        guard let base = buffer.baseAddress else { return .bytes(0) }
+        let count = cepoll_receive_bounded(rawValue, base, buffer.count)
+        if count > 0 { return .bytes(count) }
+        if count == 0 { return .endOfStream }
+        let error = currentErrno
+        if error == .wouldBlock { return .wouldBlock }
+        throw error
+    }
 }
+
+@available(*, unavailable)
+extension Connection: Sendable {}
 
 /// The text of a peer's address, `-` for one that has none.
 func addressText(_ address: cepoll_address) -> ByteString {

@@ -21,16 +21,16 @@ protocol ListenerConnection: AnyObject {
 /// Whoever connects is a stranger: connections are few, and each has deadlines and a bounded memory of its own. When
 /// all places are taken, one that is idle, or else the one that has been there longest, makes room for the new one,
 /// so that silent clients cannot keep others out.
-final class ConnectionListener<Connection: ListenerConnection> {
+final class ConnectionListener<Served: ListenerConnection> {
     let listener: Listener
     /// Who may connect; nil for everyone, and on a Unix socket.
     var allowed: AllowedPeers?
     private let reactor: Reactor
     private let complain: (ByteString) -> Void
-    private let make: (SharedDescriptor, @escaping () -> Void) -> Connection
+    private let make: (Connection, @escaping () -> Void) -> Served
     private var watch: Reactor.Registration?
     private var retry: Reactor.Deadline?
-    private var connections: [CInt: Connection] = [:]
+    private var connections: [CInt: Served] = [:]
     /// The oldest first.
     private var order: [CInt] = []
     private var lastAcceptReport: MonotonicTime?
@@ -54,7 +54,7 @@ final class ConnectionListener<Connection: ListenerConnection> {
         listener: Listener,
         reactor: Reactor,
         complain: @escaping (ByteString) -> Void,
-        make: @escaping (SharedDescriptor, @escaping () -> Void) -> Connection
+        make: @escaping (Connection, @escaping () -> Void) -> Served
     ) {
         self.listener = listener
         self.reactor = reactor
@@ -122,7 +122,7 @@ final class ConnectionListener<Connection: ListenerConnection> {
     }
 
     private func take(_ descriptor: CInt, _ peer: cepoll_address) {
-        let owned = SharedDescriptor(adopting: descriptor)
+        let owned = Connection(adopting: descriptor)
         if let allowed, !allowed.allows(peer) { return }
         if order.count >= maximumConnections {
             end(order.first { connections[$0]?.isIdle ?? true } ?? order[0])

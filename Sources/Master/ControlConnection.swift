@@ -21,7 +21,7 @@ final class ControlConnection {
     /// An answer must have been taken after this time.
     private static let answerPatience = Duration.seconds(30)
 
-    private let descriptor: SharedDescriptor
+    private let descriptor: Connection
     private let peer: ControlPeer
     private let reactor: Reactor
     private let onRequest: (ControlRequest, @escaping (ControlAnswer) -> Void) -> Void
@@ -47,7 +47,7 @@ final class ControlConnection {
     ///   - onRefusal: Is told of what is refused, and why.
     ///   - onEnd: Called when there is nothing more to do; is to drop this.
     init(
-        _ descriptor: SharedDescriptor,
+        _ descriptor: Connection,
         peer: ControlPeer,
         reactor: Reactor,
         onRequest: @escaping (ControlRequest, @escaping (ControlAnswer) -> Void) -> Void,
@@ -100,7 +100,7 @@ final class ControlConnection {
             buffer -> Transfer? in
             let room = ControlProtocol.longestRequest - input.count
             let window = UnsafeMutableRawBufferPointer(rebasing: buffer[0..<room])
-            let transfer = try? Syscalls.receive(descriptor.rawValue, into: window)
+            let transfer = try? descriptor.receive(into: window)
             if case .bytes(let count)? = transfer {
                 if input.isEmpty { limit(to: Self.requestPatience) }
                 input.append(contentsOf: UnsafeRawBufferPointer(rebasing: window[0..<count]))

@@ -123,11 +123,11 @@ final class ControlSocket {
                 }
                 return
             }
-            take(SharedDescriptor(adopting: accepted))
+            take(Connection(adopting: accepted))
         }
     }
 
-    private func take(_ descriptor: SharedDescriptor) {
+    private func take(_ descriptor: Connection) {
         let number = descriptor.rawValue
         let peer = identify(number)
         guard makeRoom() else {

@@ -26,7 +26,7 @@ final class HTTPConnection: ListenerConnection {
 
     private enum State { case receiving, sending, lingering, ended }
 
-    private let descriptor: SharedDescriptor
+    private let descriptor: Connection
     private let answer: (HTTPRequest) -> HTTPAnswer
     private let reactor: Reactor
     private let share: TurnShare
@@ -50,7 +50,7 @@ final class HTTPConnection: ListenerConnection {
 
     /// Takes a non-blocking connection; `onEnd` is called once when there is nothing more to do, and is to drop this.
     init(
-        _ descriptor: SharedDescriptor,
+        _ descriptor: Connection,
         reactor: Reactor,
         share: TurnShare,
         answer: @escaping (HTTPRequest) -> HTTPAnswer,
@@ -127,7 +127,7 @@ final class HTTPConnection: ListenerConnection {
     private func receive() {
         let room = HTTPRequestParser.requestLimit + 1024 - input.count
         withUnsafeTemporaryAllocation(byteCount: max(1, room), alignment: 8) { buffer in
-            switch try? Syscalls.receive(descriptor.rawValue, into: buffer) {
+            switch try? descriptor.receive(into: buffer) {
             case .bytes(let count):
                 if input.isEmpty { limit(to: Self.requestPatience) }
                 let bytes = UnsafeRawBufferPointer(rebasing: buffer[0..<count])
@@ -303,7 +303,7 @@ final class HTTPConnection: ListenerConnection {
     /// Reads what the client still sends, and throws it away.
     private func linger() {
         withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 8) { buffer in
-            switch try? Syscalls.receive(descriptor.rawValue, into: buffer) {
+            switch try? descriptor.receive(into: buffer) {
             case .bytes(let count):
                 lingered += count
                 if lingered > Self.lingerLimit { end() }

@@ -58,7 +58,7 @@ extension Master: PoolOwner {
 
     func closeElsewhere(_ descriptor: CInt) {
         let pid = cepoll_close_elsewhere(descriptor)
-        if pid > 0 { children[ProcessID(pid)] = .helper } else { closeDescriptor(descriptor) }
+        if pid > 0 { children[ProcessID(pid)] = .helper } else { cepoll_close_bounded(descriptor) }
     }
 
     func runElsewhere(_ task: () -> Void) -> Bool {

@@ -21,7 +21,11 @@ extension Pool {
             case .ready, .leaving: continue
             case .requested:
                 worker.ticksUnready += 1
-                isZygoteSilent = isZygoteSilent || worker.ticksUnready > Self.answerPatience
+                if worker.isUnnamed {
+                    if worker.ticksUnready > Self.startPatience { unnamedWorkerIsGone(worker) }
+                } else {
+                    isZygoteSilent = isZygoteSilent || worker.ticksUnready > Self.answerPatience
+                }
             case .starting(let process):
                 worker.ticksUnready += 1
                 if worker.ticksUnready > Self.startPatience { giveUp(worker, process) }

@@ -64,6 +64,7 @@ extension Pool {
         nextSerial += 1
         let serial = nextSerial
         let (mine, theirs) = try MessageSocket.pair()
+        mine.isBounded = true
         guard mine.descriptor < owner.descriptorCeiling else { throw .tooManyOpenFiles }
         try mine.passCredentials()
         var output: WorkerOutput?

@@ -89,8 +89,11 @@ extension Pool {
         mostQueued = Int64(former.mostQueued)
         if let shared = former.shared {
             let reader = MessageSocket(adopting: CInt(shared.queueReader))
+            let writer = MessageSocket(adopting: CInt(shared.queueWriter))
+            writer.isBounded = true
+            reader.isBounded = true
             queueReader = reader
-            queue.attach(MessageSocket(adopting: CInt(shared.queueWriter)), reader: reader)
+            queue.attach(writer, reader: reader)
         }
         let used = Set(former.workers.map(\.slot))
         freeSlots.take { used.contains($0) }
@@ -106,6 +109,8 @@ extension Pool {
             }
             owner.register(ProcessID(Int32(zygote.process)), as: .zygote(self))
             zygoteWasAdopted()
+        } else {
+            for worker in workers.values { worker.isUnnamed = true }
         }
         isReady = true
         state = .serving
@@ -129,11 +134,13 @@ extension Pool {
             }
             output = catcher
         }
+        let channel = MessageSocket(adopting: CInt(former.channel))
+        channel.isBounded = true
         let worker = WorkerRecord(
             slot: slot,
             serial: Int64(former.serial),
             isRespawn: former.isRespawn,
-            channel: MessageSocket(adopting: CInt(former.channel)),
+            channel: channel,
             output: output
         )
         let process = ProcessID(Int32(former.process))

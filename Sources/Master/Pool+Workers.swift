@@ -17,26 +17,41 @@ extension Pool {
             guard let arrival = try? worker.channel.receive(into: buffer) else {
                 return worker.registration = nil
             }
-            switch arrival {
-            case .wouldBlock: return
-            // The kernel reports its death; a worker that breaks the protocol is one that must go.
-            case .closed: worker.registration = nil
-            case .descriptorsLost(let descriptors):
-                // The connection is lost; the worker did nothing wrong.
-                for descriptor in descriptors { owner.closeElsewhere(descriptor) }
-                reportLostConnection()
-            case .malformed(let descriptors):
-                for descriptor in descriptors { owner.closeElsewhere(descriptor) }
-                distrust(worker, "sent a malformed message")
-            case .message(let message, let payload, let descriptors, let sender):
-                handle(
-                    message,
-                    descriptors,
-                    sender,
-                    Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload])),
-                    worker
-                )
-            }
+            take(arrival, buffer, worker)
+        }
+    }
+
+    /// The connection is lost for want of a number; if it was one, the worker did nothing wrong.
+    private func loseConnection(_ descriptors: [CInt], _ worker: WorkerRecord) {
+        guard descriptors.allSatisfy({ cepoll_is_stream_socket($0) }) else {
+            return refuse(descriptors, worker, "gave back something that is not a connection")
+        }
+        for descriptor in descriptors { cepoll_close_connection(descriptor) }
+        reportLostConnection()
+    }
+
+    /// Closing an arbitrary file may wait for a file server that answers to the worker's user.
+    private func refuse(_ descriptors: [CInt], _ worker: WorkerRecord, _ reason: ByteString) {
+        for descriptor in descriptors { owner.closeElsewhere(descriptor) }
+        distrust(worker, reason)
+    }
+
+    private func take(
+        _ arrival: MessageSocket.Arrival,
+        _ buffer: UnsafeMutableRawBufferPointer,
+        _ worker: WorkerRecord
+    ) {
+        switch arrival {
+        case .wouldBlock: return
+        // The kernel reports its death; a worker that breaks the protocol is one that must go.
+        case .closed:
+            worker.registration = nil
+            if worker.isUnnamed, case .requested = worker.state { unnamedWorkerIsGone(worker) }
+        case .descriptorsLost(let descriptors): loseConnection(descriptors, worker)
+        case .malformed(let descriptors): refuse(descriptors, worker, "sent a malformed message")
+        case .message(let message, let payload, let descriptors, let sender):
+            let bytes = Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))
+            handle(message, descriptors, sender, bytes, worker)
         }
     }
 
@@ -56,7 +71,8 @@ extension Pool {
             (listener.pool ?? self).connections.park(
                 descriptor,
                 flags: message.flags,
-                acceptedTime: message.value,
+                // Its word: a moment that has not come yet would never grow old.
+                acceptedTime: max(1, min(message.value, MonotonicTime.now.nanoseconds)),
                 bytes: bytes
             )
         case .linger:
@@ -73,8 +89,7 @@ extension Pool {
         case .workerReady, .busy, .retiring, .crashed, .opcache, .opcacheDone, .spawn, .accessLog,
             .zygoteReady,
             .spawned, .spawnFailed, .serve:
-            for descriptor in descriptors { owner.closeElsewhere(descriptor) }
-            distrust(worker, "sent a message that is not a worker's")
+            refuse(descriptors, worker, "sent a message that is not a worker's")
         }
     }
 
@@ -83,9 +98,7 @@ extension Pool {
         if descriptors.count == 1, let descriptor = descriptors.first, cepoll_is_stream_socket(descriptor) {
             return Connection(adopting: descriptor)
         }
-        // Closing an arbitrary file may wait for a file server that answers to the worker's user.
-        for descriptor in descriptors { owner.closeElsewhere(descriptor) }
-        distrust(worker, "gave back something that is not a connection")
+        refuse(descriptors, worker, "gave back something that is not a connection")
         return nil
     }
 
@@ -102,8 +115,7 @@ extension Pool {
         guard size > 0, cepoll_is_stream_socket(descriptors[0]), message.value <= UInt64(size),
             Int(size) - Int(message.value) <= most
         else {
-            for descriptor in descriptors { owner.closeElsewhere(descriptor) }
-            return distrust(worker, "gave something that is not the rest of a response")
+            return refuse(descriptors, worker, "gave something that is not the rest of a response")
         }
         let next: OutgoingResponses.Next =
             message.flags.contains(.lingers)
@@ -125,7 +137,9 @@ extension Pool {
     /// A worker that does not keep to the protocol is not one to keep.
     func distrust(_ worker: WorkerRecord, _ reason: ByteString) {
         worker.registration = nil
-        guard let process = worker.process else { return }
+        worker.isDistrusted = true
+        // Its number may be another's once it has been reaped.
+        guard let process = worker.process, !worker.hasEnded else { return }
         owner.log.error(
             "[pool \(name)] child \(process) \(reason): killed",
             .pool(name, worker: "\(process)")
@@ -181,6 +195,7 @@ extension Pool {
         let lifetime = MonotonicTime.now - worker.startTime
         let served = cscoreboard_load(&scoreboard.slot(slot).pointee.requests)
         worker.output?.finish()
+        worker.hasEnded = true
         drainChannel(of: worker)
         keeper.workerDied(worker, tookTooLong: requestTimeouts?.hasEnded(worker) ?? false)
         let wasReady = worker.isReady || worker.isLeaving
@@ -214,20 +229,20 @@ extension Pool {
         if case .code = exit.reason { true } else { false }
     }
 
+    /// The kernel queues no more than some hundred messages; who has inherited the dead worker's channel could go on
+    /// sending as fast as they are read.
+    private static let mostLeftMessages = 1024
+
     /// Connections that the worker gave back before it ended.
     func drainChannel(of worker: WorkerRecord) {
         let capacity = Message.length + MessageSocket.maximumPayload
         withUnsafeTemporaryAllocation(byteCount: capacity, alignment: 16) { buffer in
-            while case .message(let message, let payload, let descriptors, let sender)? = try? worker.channel
-                .receive(into: buffer)
-            {
-                handle(
-                    message,
-                    descriptors,
-                    sender,
-                    Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload])),
-                    worker
-                )
+            for _ in 0..<Self.mostLeftMessages where !worker.isDistrusted {
+                guard let arrival = try? worker.channel.receive(into: buffer) else { return }
+                switch arrival {
+                case .wouldBlock, .closed: return
+                case .message, .descriptorsLost, .malformed: take(arrival, buffer, worker)
+                }
             }
         }
     }

@@ -129,7 +129,7 @@ extension Pool {
     func startZygoteAhead() { startZygote() }
 
     func distrustZygote(_ reason: ByteString) {
-        guard let link = zygote else { return }
+        guard let link = zygote, !link.hasEnded else { return }
         owner.log.error("[pool \(name)] zygote \(link.process) \(reason): killed", .pool(name))
         try? sendSignal(.kill, to: link.process)
     }
@@ -140,16 +140,11 @@ extension Pool {
         let wasStarting = link.state == .starting
         let wasTold = link.state == .ending
         owner.zygoteIsWanted(self)
-        link.ended()
+        link.ended { [weak self] in self?.handle($0) }
         zygote = nil
         zygoteDeadline = nil
         if wasStarting { owner.zygoteFinishedStarting() }
-        // What it was asked for and did not do, it will not do.
-        for worker in workers.values {
-            guard case .requested = worker.state else { continue }
-            remove(worker)
-            policy.spawnFailed()
-        }
+        loseUnnamedWorkers()
         guard state == .serving else { return owner.poolMayBeGone(self) }
         if wasTold {
             owner.log.debug(

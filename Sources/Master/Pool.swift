@@ -151,6 +151,8 @@ final class Pool {
         try scoreboard.share()
         if let queueReader { return queueReader }
         let (writer, reader) = try MessageSocket.pair(bufferBytes: 1 << 20)
+        writer.isBounded = true
+        reader.isBounded = true
         queueReader = reader
         queue.attach(writer, reader: reader)
         return reader
@@ -294,6 +296,7 @@ final class Pool {
         backoffDeadline = nil
         zygoteRetry = nil
         wantedSpawns = []
+        if zygote == nil { loseUnnamedWorkers() }
         closeZygote()
     }
 

@@ -25,7 +25,7 @@ final class StatusConnection: ListenerConnection {
 
     private enum Verdict { case goOn, end }
 
-    private let descriptor: SharedDescriptor
+    private let descriptor: Connection
     private let answer: StatusAnswer
     private let reactor: Reactor
     private let onEnd: () -> Void
@@ -42,8 +42,7 @@ final class StatusConnection: ListenerConnection {
     private var sent = 0
 
     /// Takes a non-blocking connection; `onEnd` is called once when there is nothing more to do, and is to drop this.
-    init(_ descriptor: SharedDescriptor, answer: StatusAnswer, reactor: Reactor, onEnd: @escaping () -> Void)
-    {
+    init(_ descriptor: Connection, answer: StatusAnswer, reactor: Reactor, onEnd: @escaping () -> Void) {
         self.descriptor = descriptor
         self.answer = answer
         self.reactor = reactor
@@ -83,7 +82,7 @@ final class StatusConnection: ListenerConnection {
     private func receive() -> Verdict {
         withUnsafeTemporaryAllocation(byteCount: Self.inputLimit, alignment: 8) { buffer in
             let window = UnsafeMutableRawBufferPointer(rebasing: buffer[0..<(Self.inputLimit - input.count)])
-            guard !window.isEmpty, let transfer = try? Syscalls.receive(descriptor.rawValue, into: window)
+            guard !window.isEmpty, let transfer = try? descriptor.receive(into: window)
             else { return .end }
             switch transfer {
             case .endOfStream: return .end

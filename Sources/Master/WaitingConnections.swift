@@ -210,7 +210,7 @@ final class WaitingConnections {
 
     private func discardInput(of connection: Parked) {
         withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 8) { buffer in
-            guard let transfer = try? Syscalls.receive(connection.descriptor.rawValue, into: buffer) else {
+            guard let transfer = try? connection.descriptor.receive(into: buffer) else {
                 return drop(connection.descriptor.rawValue)
             }
             if case .endOfStream = transfer { drop(connection.descriptor.rawValue) }
@@ -244,7 +244,7 @@ final class WaitingConnections {
         withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 8) { buffer in
             let room = min(buffer.count, Self.assemblyLimit - connection.bytes.count)
             let window = UnsafeMutableRawBufferPointer(rebasing: buffer[0..<room])
-            switch try? Syscalls.receive(connection.descriptor.rawValue, into: window) {
+            switch try? connection.descriptor.receive(into: window) {
             case .endOfStream, nil: return .closed
             case .wouldBlock: return .nothing
             case .bytes(let count):

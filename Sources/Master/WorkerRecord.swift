@@ -35,6 +35,12 @@ final class WorkerRecord {
     var wasAskedToLeave = false
     /// SIGTERM has been sent because of `request_terminate_timeout`.
     var ranOutOfTime = false
+    /// Its zygote died without saying whether it was forked: whether there is a process, its channel shows.
+    var isUnnamed = false
+    /// It has been reaped: its number may be another process's.
+    var hasEnded = false
+    /// It has broken the protocol: nothing it sends counts any more.
+    var isDistrusted = false
     /// It has said that it dies.
     var hasCrashed = false
     /// How many ticks of the master it has not been ready for.

@@ -14,6 +14,8 @@ final class ZygoteLink {
 
     let process: ProcessID
     private(set) var state = State.starting
+    /// It has been reaped: its number may be another process's.
+    private(set) var hasEnded = false
     let startTime = MonotonicTime.now
     /// Where its workers' call frames are; nil before PHP has started.
     private(set) var report: ZygoteReport?
@@ -53,6 +55,7 @@ final class ZygoteLink {
     ) throws(Errno) {
         guard let pages = scoreboard.memory else { throw .invalidArgument }
         let (mine, theirs) = try MessageSocket.pair()
+        mine.isBounded = true
         let bytes = plan.encoded()
         let file = SharedDescriptor(
             adopting: try retryingOnInterrupt { cepoll_memory_file("fpmd-plan") }
@@ -94,6 +97,7 @@ final class ZygoteLink {
     ) throws(Errno) {
         process = ProcessID(Int32(zygote.process))
         channel = MessageSocket(adopting: CInt(zygote.channel))
+        channel.isBounded = true
         output = ZygoteOutput(pool: pool, log: log)
         state = zygote.isEnding ? .ending : zygote.isReady ? .ready : .starting
         report = zygote.report.bytes.withUnsafeBytes { ZygoteReport(decoding: $0) }
@@ -120,7 +124,8 @@ final class ZygoteLink {
         case .message(_, _, let descriptors, _) where !descriptors.isEmpty: handler(.unexpected(descriptors))
         case .message(let message, let payload, _, _):
             switch message.kind {
-            case .zygoteReady:
+            // Said once: each counts in the master as the end of a start.
+            case .zygoteReady where state == .starting:
                 state = .ready
                 report = ZygoteReport(decoding: UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))
                 handler(.ready)
@@ -140,7 +145,9 @@ final class ZygoteLink {
                         Errno(rawValue: CInt(truncatingIfNeeded: message.value))
                     )
                 )
-            case .spawn, .accessLog, .opcache, .workerReady, .park, .linger, .deliver, .busy, .retiring,
+            case .zygoteReady where state == .ending: return
+            case .zygoteReady, .spawn, .accessLog, .opcache, .workerReady, .park, .linger, .deliver, .busy,
+                .retiring,
                 .crashed, .opcacheDone, .serve:
                 registration = nil
                 handler(.gone)
@@ -168,11 +175,33 @@ final class ZygoteLink {
         _ = try? channel.send(Message(.accessLog), descriptors: [file.rawValue])
     }
 
-    /// The process has ended: logs what it still had to say.
-    func ended() {
+    /// The process has ended: takes what it still had to say.
+    ///
+    /// `handler` gets what it said of workers: those that it has forked are there.
+    func ended(_ handler: (Event) -> Void) {
         registration = nil
+        hasEnded = true
+        // A worker's fork may hold its channel, and go on sending.
+        var left = Self.mostLeftMessages
+        while left > 0 {
+            left -= 1
+            var isOver = true
+            receive { event in
+                switch event {
+                case .spawned, .spawnFailed: handler(event)
+                case .unexpected(let descriptors):
+                    for descriptor in descriptors { cepoll_close_bounded(descriptor) }
+                case .ready, .gone: return
+                }
+                isOver = false
+            }
+            if isOver { break }
+        }
         output.finish()
     }
+
+    /// More than the kernel queues.
+    private static let mostLeftMessages = 1024
 }
 
 /// The title is written over argv: leave room for a long pool name.

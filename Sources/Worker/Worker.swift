@@ -41,6 +41,7 @@ public final class Worker {
     private let memory: PrivateMemory?
     private var hasAnnounced = false
     private var isDraining = false
+    private var isMasterGone = false
 
     /// Runs the worker in the process that the zygote has just forked.
     ///
@@ -206,7 +207,9 @@ public final class Worker {
             for descriptor in descriptors { closeDescriptor(descriptor) }
         case .wouldBlock: return
         case .descriptorsLost(let descriptors): for descriptor in descriptors { closeDescriptor(descriptor) }
-        case .closed, .malformed, nil: isDraining = true
+        case .closed, .malformed, nil:
+            isDraining = true
+            isMasterGone = true
         }
     }
 
@@ -343,7 +346,7 @@ public final class Worker {
             let outcome = processor.process(
                 head,
                 of: client,
-                mayKeep: !lifetime.isLast && !cepoll_drain_requested()
+                mayKeep: !lifetime.isLast && !cepoll_drain_requested() && !isDraining
             )
             switch outcome {
             case .kept:
@@ -479,14 +482,21 @@ public final class Worker {
     /// Gives the held connection back, serves what is left for this worker, and leaves.
     ///
     /// The kernel wakes one sleeping worker for a new connection. If that one left instead of taking it, nobody else
-    /// would be told; so it takes one, for the master to hand on (unless the service stops and another one gets the
-    /// listener). The queue is served to its end: the master may have
+    /// would be told; so it takes one, for the master to hand on, or to serve if the master is gone (unless the service
+    /// stops and another one gets the listener). The queue is served to its end: the master may have
     /// filled it for that.
     private func drain() -> CInt {
         let leavesListener = leavesListener
         if leavesListener { serveHeld() }
         parkHeld()
-        if !leavesListener, let client = takeFromListener() { park(client) }
+        if !leavesListener, let client = takeFromListener() {
+            if isMasterGone {
+                guard attend(client) else { return 70 }
+                serveHeld()
+            } else {
+                park(client)
+            }
+        }
         // A worker that has served its last request takes no other; one that was told to leave empties the queue.
         while cepoll_drain_requested(), !lifetime.isOver, let client = takeFromQueue() {
             guard attend(client) else { return 70 }

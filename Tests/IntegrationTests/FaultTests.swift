@@ -50,6 +50,8 @@ struct FaultTests {
         let daemon = try Daemon.startPool(style)
         daemon.allowLog(/exited on signal 9|zygote \d+ on signal 9|seems busy|server reached/)
         daemon.allowLog(/its zygote on signal 9 \(SIGKILL\) while starting; next attempt in/)
+        // Killed together with its zygote before either had said anything.
+        if victim == .mixture { daemon.allowLog(/unknown child \(\d+\) exited on signal 9/) }
         // The zygote has gone, and the master has not reaped it yet.
         daemon.allowLog(/cannot start a worker: Broken pipe/)
         #expect(try daemon.get("/hello.php").isComplete)
@@ -85,6 +87,46 @@ struct FaultTests {
             #expect(totals.failed <= killed, "\(killed) killed: \(totals)")
         }
         try expectRecovery(daemon, workers: style.contains("static") ? 4 : nil)
+    }
+
+    /// A worker whose zygote dies before it has said that it forked it is the pool's all the same.
+    @Test(.fpmdOnly("has no zygote"), .needsRoot) func zygoteThatDiesBeforeItNamesItsWorker() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
+        daemon.allowLog(/exited on signal 9|zygote \d+ on signal 9/)
+        let zygote = try #require(Self.zygotes(daemon).first)
+        let victim = try #require(try daemon.waitForWorkers(2).first)
+        let trace = try ChildProcess(
+            [
+                "strace", "-qq", "-o", "/dev/null", "-p", "\(zygote.pid)", "-e", "trace=sendmsg",
+                "-e", "inject=sendmsg:signal=SIGKILL:when=1",
+            ],
+            environment: baseEnvironment,
+            output: daemon.directory + "/strace",
+            errors: daemon.directory + "/strace"
+        )
+        defer { trace.send(SIGTERM) }
+        try wait(for: "strace to attach") {
+            (ProcessSnapshot(pid: zygote.pid)?.statusField("TracerPid") ?? "0") != "0"
+        }
+        kill(victim.pid, SIGKILL)
+        try daemon.waitForLog(/zygote \d+ exited on signal 9/)
+        let unnamed = try wait(for: "the worker that it has forked") {
+            let others = daemon.workers().filter { $0 != victim }
+            return others.count == 2 ? others : nil
+        }
+        // Both serve, and nobody else was needed.
+        let held = try ["1", "2"].map { try daemon.startHolding($0) }
+        try daemon.releaseHeld()
+        for connection in held { #expect(try connection.finalResponse().isComplete) }
+        #expect(Self.zygotes(daemon).isEmpty)
+        #expect(daemon.workers() == unnamed)
+        // It is known: it leaves when it is told to, and is replaced when it dies.
+        for worker in unnamed { kill(worker.pid, SIGKILL) }
+        try wait(for: "two other workers") {
+            let now = daemon.workers()
+            return now.count == 2 && Set(now).isDisjoint(with: unnamed)
+        }
+        #expect(try daemon.get("/hello.php").isComplete)
     }
 
     /// Workers are wanted while zygotes die at their start: once they live, the pool is whole.

@@ -17,7 +17,7 @@ import Testing
         throws -> HTTPConnection
     {
         let connection = HTTPConnection(
-            SharedDescriptor(adopting: peers.server),
+            Connection(adopting: peers.server),
             reactor: reactor,
             share: TurnShare(reactor: reactor),
             answer: { _ in

@@ -107,8 +107,18 @@ int cepoll_accept_bounded(int listener);
 /* Whether a descriptor from outside is what it should be: a stream socket, and not a listening one. Asks nothing
    that an arbitrary descriptor could make block or fail loudly. */
 bool cepoll_is_stream_socket(int descriptor);
-/* close(2) of a stream socket that never waits: SO_LINGER is taken off first. */
+/* What other processes have put into a Unix socket goes with the message that brings it, and with the socket that is
+   closed unread. If that is the last of a TCP socket with SO_LINGER, the kernel waits for its peer in the process
+   that received or closed: for as long as whoever sent it likes. A signal ends that. Between these two calls nothing
+   waits longer than `us` microseconds at a time. Uses SIGALRM, whose disposition it sets, and a timer. */
+void cepoll_bound_waiting(unsigned us);
+void cepoll_unbound_waiting(void);
+/* close(2) of a stream socket, bounded; SO_LINGER is taken off first, so that it usually does not wait at all. */
 void cepoll_close_connection(int socket);
+/* close(2) of any other socket that somebody hostile can send to, bounded. */
+void cepoll_close_bounded(int descriptor);
+/* recv(2) without blocking, bounded. */
+ssize_t cepoll_receive_bounded(int socket, void *buffer, size_t capacity);
 /* getpeername(2) in the same shape; 0 or -1. */
 int cepoll_peer(int socket, cepoll_address *peer);
 /* Listening Unix socket: mode applied by umask around bind(2), so that no wider mode ever exists. */

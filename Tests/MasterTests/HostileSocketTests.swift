@@ -1,0 +1,153 @@
+import CEpoll
+import Channel
+import Foundation
+import Reactor
+import Syscalls
+import Testing
+
+@testable import Master
+
+/// Sockets that linger, sent by somebody hostile: the kernel waits for their peers in whoever lets go of them last.
+@Suite struct HostileSocketTests {
+    /// How long such a socket would hold the master; tests end long before.
+    private static let lingerSeconds: CInt = 300
+
+    /// Fails unless `body` is over soon after it began.
+    private func expectQuick(_ body: () throws -> Void) throws {
+        // As in the master; the threads that run tests have all signals blocked.
+        var alarm = sigset_t()
+        var before = sigset_t()
+        sigemptyset(&alarm)
+        sigaddset(&alarm, SIGALRM)
+        pthread_sigmask(SIG_UNBLOCK, &alarm, &before)
+        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+        let begin = MonotonicTime.now
+        try body()
+        #expect(MonotonicTime.now - begin < .seconds(60))
+    }
+
+    /// A TCP socket with unsent bytes whose close(2) waits, and its peer.
+    private func lingering() throws -> (socket: CInt, peer: SharedDescriptor) {
+        let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+        defer { close(listener) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let client = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+        let isConnected = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(listener, $0, size) == 0 && listen(listener, 1) == 0
+                    && getsockname(listener, $0, &size) == 0
+                    && connect(client, $0, size) == 0
+            }
+        }
+        try #require(isConnected)
+        let peer = SharedDescriptor(adopting: accept(listener, nil, nil))
+        let block = [UInt8](repeating: 1, count: 1 << 16)
+        while send(client, block, block.count, CInt(MSG_DONTWAIT)) > 0 {}
+        var option = linger(l_onoff: 1, l_linger: Self.lingerSeconds)
+        try #require(
+            setsockopt(client, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size)) == 0
+        )
+        return (client, peer)
+    }
+
+    /// Sends a byte, or a whole message, and with it the last of a socket that lingers.
+    private func sendLingering(to socket: CInt, message: Message? = nil, count: Int = 1) throws
+        -> SharedDescriptor
+    {
+        let (lingers, peer) = try lingering()
+        let descriptors = [CInt](repeating: lingers, count: count)
+        var bytes = [UInt8](repeating: 1, count: message == nil ? 1 : Message.length)
+        if let message { bytes.withUnsafeMutableBytes { message.store(in: $0) } }
+        // More than a message of ours has: not by way of MessageSocket.
+        let space = MemoryLayout<cmsghdr>.size + count * MemoryLayout<CInt>.size
+        var control = [Int](repeating: 0, count: (space + 15) / 8)
+        let sent = control.withUnsafeMutableBytes { control -> Int in
+            control.storeBytes(of: space, as: Int.self)
+            control.storeBytes(of: SOL_SOCKET, toByteOffset: 8, as: CInt.self)
+            control.storeBytes(of: CInt(SCM_RIGHTS), toByteOffset: 12, as: CInt.self)
+            for (index, descriptor) in descriptors.enumerated() {
+                control.storeBytes(of: descriptor, toByteOffset: 16 + 4 * index, as: CInt.self)
+            }
+            return bytes.withUnsafeMutableBytes { bytes in
+                var part = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
+                return withUnsafeMutablePointer(to: &part) { part in
+                    var header = msghdr()
+                    header.msg_iov = part
+                    header.msg_iovlen = 1
+                    header.msg_control = control.baseAddress
+                    header.msg_controllen = control.count
+                    return sendmsg(socket, &header, CInt(MSG_NOSIGNAL))
+                }
+            }
+        }
+        close(lingers)
+        try #require(sent == bytes.count)
+        return peer
+    }
+
+    private func makeConnections(_ reactor: Reactor) -> WaitingConnections {
+        let queue = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero)
+        return WaitingConnections(reactor: reactor, queue: queue, quota: 8)
+    }
+
+    @Test func aConnectionBringsOne() throws {
+        let reactor = try Reactor()
+        let connections = makeConnections(reactor)
+        let peers = try Peers()
+        connections.park(Connection(adopting: peers.server), flags: .keptAlive, acceptedTime: 1, bytes: [])
+        let peer = try sendLingering(to: peers.client.rawValue)
+        try withExtendedLifetime((peers, peer)) {
+            try expectQuick { try reactor.turn(limit: .seconds(1)) }
+        }
+        #expect(connections.parkedCount == 1)
+    }
+
+    @Test func aConnectionIsClosedWithOneInIt() throws {
+        let peers = try Peers()
+        let peer = try sendLingering(to: peers.client.rawValue)
+        try withExtendedLifetime((peers, peer)) {
+            try expectQuick { _ = Connection(adopting: peers.server) }
+        }
+    }
+
+    @Test func aConnectionLingersItself() throws {
+        let (socket, peer) = try lingering()
+        try withExtendedLifetime(peer) { try expectQuick { _ = Connection(adopting: socket) } }
+    }
+
+    @Test func aChannelIsClosedWithOneInIt() throws {
+        var pair: (MessageSocket, MessageSocket)? = try MessageSocket.pair()
+        let theirs = try #require(pair?.1)
+        var channel = pair?.0
+        pair = nil
+        channel?.isBounded = true
+        let peer = try sendLingering(to: theirs.descriptor, message: Message(.park))
+        try withExtendedLifetime((theirs, peer)) {
+            #expect(channel != nil)
+            try expectQuick { channel = nil }
+        }
+    }
+
+    /// More descriptors than a message may have: it is the sender's fault, not that of a lack of numbers.
+    @Test(arguments: [5, 64, 253]) func aMessageBringsAFlood(count: Int) throws {
+        let (mine, theirs) = try MessageSocket.pair()
+        mine.isBounded = true
+        try mine.passCredentials()
+        let peer = try sendLingering(to: theirs.descriptor, message: Message(.park), count: count)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 16)
+        defer { buffer.deallocate() }
+        try withExtendedLifetime((theirs, peer)) {
+            var arrival: MessageSocket.Arrival?
+            try expectQuick { arrival = try mine.receive(into: buffer) }
+            guard case .malformed(let descriptors) = arrival else {
+                Issue.record("\(String(describing: arrival))")
+                return
+            }
+            #expect(descriptors.count == 4)
+            for descriptor in descriptors { cepoll_close_connection(descriptor) }
+        }
+    }
+}
