@@ -107,19 +107,6 @@ struct Doctor: ParsableCommand {
         if common.json {
             return printJSON(["configuration": .string(path), "findings": .array(findings.map(\.json))])
         }
-        put("\(path)\n")
-        for severity in [Finding.Severity.problem, .warning, .advice, .fine] {
-            for finding in findings where finding.severity == severity {
-                let mark =
-                    switch severity {
-                    case .problem: "PROBLEM"
-                    case .warning: "warning"
-                    case .advice: "advice "
-                    case .fine: "ok     "
-                    }
-                put("\(mark)  \(finding.pool.isEmpty ? "" : "pool \(finding.pool): ")\(finding.text)\n")
-                if !finding.remedy.isEmpty { put("         -> \(finding.remedy)\n") }
-            }
-        }
+        put("\(path)\n" + Finding.report(findings).joined(separator: "\n") + "\n")
     }
 }

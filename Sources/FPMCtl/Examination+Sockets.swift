@@ -43,8 +43,9 @@ extension Examination {
                 remedy: "mkdir /\(directory), or systemd's RuntimeDirectory="
             )
         }
-        let isServed = cepoll_unix_in_use(path, path.utf8.count) == 1
         let isOurs = running?["pools"]?.elements.contains { $0.words("listen") == path } ?? false
+        // A connection would wake an ondemand pool.
+        let isServed = isOurs || cepoll_unix_in_use(path, path.utf8.count) == 1
         if isServed, !isOurs {
             add(
                 .problem,

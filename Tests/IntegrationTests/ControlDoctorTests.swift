@@ -75,11 +75,23 @@ struct ControlDoctorTests {
         #expect(text.output.contains(/ok +fpmd \d+ is serving/))
         #expect(text.output.contains(/pool www: a worker takes up to [0-9.]+[KM]; 2 of them [0-9.]+[KM]/))
         #expect(text.output.contains(/opcache uses [0-9.]+M of \d+M/))
+        #expect(text.output.contains(/the master may open \d+ files/))
+        #expect(text.output.contains(/AppArmor/))
         // Another service listens where this configuration would.
         let found = try run(
             [Control.program, "doctor", "-y", other.configurationPath, "--socket", daemon.controlSocket]
         )
         #expect(found.status == .code(1))
         #expect(found.output.contains(/PROBLEM +pool www: something else listens on/))
+    }
+
+    /// A pool that sleeps is not woken by being looked at.
+    @Test func ondemandPoolsSleepOn() throws {
+        let daemon = try Control.start("pm = ondemand\npm.max_children = 2\n")
+        for _ in 1...2 { #expect(try daemon.ctl("doctor", "--web-user", "root").status == .code(0)) }
+        let pool = try daemon.controlPool()
+        #expect(
+            pool["running"] as? Int == 0 && pool["starting"] as? Int == 0 && pool["accepted"] as? Int == 0
+        )
     }
 }
