@@ -9,9 +9,10 @@ struct KeyReader {
     private var bytes: [UInt8] = []
     private var state = State.key
 
-    /// Takes bytes as they came from one read(2).
-    ///
-    /// Terminals send a sequence at once: an escape at the end of what has come is the key of that name, and means nothing.
+    /// Whether a sequence has begun whose end has not come.
+    var isInSequence: Bool { state != .key }
+
+    /// Takes bytes as they came.
     mutating func take(_ more: some Sequence<UInt8>) {
         for byte in more {
             switch (state, byte) {
@@ -28,8 +29,10 @@ struct KeyReader {
             case (.sequence, _): break
             }
         }
-        if state == .escape { state = .key }
     }
+
+    /// Nothing has come for a moment: what looked like a sequence was the escape key, which means nothing.
+    mutating func endSequence() { state = .key }
 
     /// The next key; nil when there is none.
     mutating func next() -> UInt8? { bytes.isEmpty ? nil : bytes.removeFirst() }

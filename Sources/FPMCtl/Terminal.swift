@@ -21,6 +21,9 @@ final class Terminal {
     private static let enter = "\u{1b}[?1049h\u{1b}[?25l\u{1b}[?7l\u{1b}[2J"
     private static let leave = "\u{1b}[0m\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l"
 
+    /// Milliseconds within which the bytes of one key come.
+    private static let keyPatience = 100
+
     private var original = termios()
     private let signals: CInt
     private var isRaw = false
@@ -84,7 +87,9 @@ final class Terminal {
             pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
             pollfd(fd: other, events: Int16(POLLIN), revents: 0),
         ]
-        let count = poll(&items, 3, CInt(clamping: milliseconds))
+        let wait = keys.isInSequence ? min(milliseconds, Self.keyPatience) : milliseconds
+        let count = poll(&items, 3, CInt(clamping: wait))
+        if count == 0 { keys.endSequence() }
         if count < 0 { return errno == EINTR ? .timeout : .end(SIGHUP) }
         if items[1].revents != 0 { return heard(cepoll_signalfd_read(signals)) }
         if items[0].revents != 0 {

@@ -34,14 +34,17 @@ struct Top: ParsableCommand {
     func run() throws {
         if common.json { return try printLines() }
         // Whatever is wrong is said before the terminal is taken.
-        var first = request
-        first.pool = pool
-        _ = try common.ask(first)
+        if let pool {
+            var question = ControlRequest(.status)
+            question.pool = pool
+            _ = try common.ask(question)
+        }
+        let first = try common.ask(request)
         guard let terminal = Terminal() else {
             complain("top needs a terminal; see fpmctl status --workers, or --json")
             throw Status64.usage
         }
-        let code = watch(terminal)
+        let code = watch(terminal, first)
         terminal.restore()
         if code != 0 { throw ExitCode(code) }
     }
@@ -63,16 +66,17 @@ struct Top: ParsableCommand {
     }
 
     /// Shows, and obeys keys; returns the exit status.
-    private func watch(_ terminal: Terminal) -> CInt {
+    private func watch(_ terminal: Terminal, _ first: JSON) -> CInt {
         let locale = environment("LC_ALL") ?? environment("LC_CTYPE") ?? environment("LANG") ?? ""
         var model = TopModel(hasBlocks: locale.uppercased().contains("UTF"))
         model.filter = pool
         var look = Look(path: common.path, request: request, patience: common.timeout ?? 10)
-        var left = count ?? Int.max
-        var next = 0.0
+        model.update(first, at: Self.now)
+        var left = (count ?? Int.max) - 1
+        var next = Self.now + interval
         while true {
             let now = Self.now
-            if now >= next, !look.isWaiting {
+            if left > 0, now >= next, !look.isWaiting {
                 if model.isPaused { left -= 1 } else { look.begin(&model, now) }
                 if !look.isWaiting, !model.isPaused { left -= 1 }
                 next = max(next + interval, now + interval / 2)

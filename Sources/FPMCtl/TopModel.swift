@@ -132,7 +132,7 @@ struct TopModel {
         let shown = pools.filter { filter == nil || $0.words("name") == filter }
         // Workers get at least half of the screen.
         let mostPools = max(1, min(shown.count, rows / 2 - 3))
-        lines += heading(poolHeading, columns)
+        lines += heading(poolHeading(columns), columns)
         let visible = shown.count > mostPools ? Array(busiestFirst(shown).prefix(mostPools)) : shown
         for pool in visible { lines.append(poolLine(pool, columns)) }
         if shown.count > mostPools {
@@ -142,7 +142,7 @@ struct TopModel {
             )
         }
         lines.append("")
-        lines += heading(workerHeading, columns)
+        lines += heading(workerHeading(columns), columns)
         let room = rows - lines.count - 1
         for worker in sortedWorkers(shown).prefix(max(0, room)) { lines.append(workerLine(worker, columns)) }
         lines = Array(lines.prefix(max(1, rows - 1)))
@@ -157,17 +157,20 @@ struct TopModel {
         func key(_ pool: JSON) -> (Int, Int, Double) {
             (pool.number("listen_queue"), pool.number("active"), rates[pool.words("name")]?.requests ?? 0)
         }
-        return pools.sorted { one, other in
-            let (left, right) = (key(one), key(other))
-            return left != right ? left > right : one.words("name") < other.words("name")
-        }
+        // Of those that do the same the order is the configuration's.
+        return pools.enumerated().map { (pool: $1, key: key($1), place: $0) }.sorted { one, other in
+            one.key != other.key ? one.key > other.key : one.place < other.place
+        }.map(\.pool)
     }
 
     private func heading(_ text: String, _ columns: Int) -> [String] { ["\u{1b}[7m" + padded(text, columns)] }
 
-    private var poolHeading: String {
+    /// In a narrow window a pool's state and a worker's request are worth more than processor time and memory.
+    private func isNarrow(_ columns: Int) -> Bool { columns < 72 }
+
+    private func poolHeading(_ columns: Int) -> String {
         left("POOL", 14) + right("WORK/MAX", 9) + right("ACT", 5) + right("QUEUE", 6) + right("REQ/S", 8)
-            + right("CPU%", 7) + right("MEM", 6) + "  STATE     REQ/S LATELY"
+            + (isNarrow(columns) ? "" : right("CPU%", 7) + right("MEM", 6)) + "  STATE     REQ/S LATELY"
     }
 
     private func poolLine(_ pool: JSON, _ columns: Int) -> String {
@@ -178,15 +181,15 @@ struct TopModel {
         var line = left(name, 14)
         line += right("\(running)/\(pool.number("max_children"))", 9) + right("\(pool.number("active"))", 5)
         line += right("\(pool.number("listen_queue"))", 6) + right(tenths(rate.requests), 8)
-        line += right(tenths(rate.processor), 7) + right(bytesText(rate.memory), 6)
+        if !isNarrow(columns) { line += right(tenths(rate.processor), 7) + right(bytesText(rate.memory), 6) }
         line += "  " + left(isFull ? "busy" : pool.words("state"), 9) + " "
         line += sparkline(history[name] ?? [], width: max(0, min(40, columns - line.count)))
         return (isFull ? "\u{1b}[31m" : "") + cut(line, columns)
     }
 
-    private var workerHeading: String {
-        right("PID", 8) + " " + left("POOL", 11) + left("STATE", 9) + right("TIME", 7) + right("MEM", 6)
-            + right("CPU%", 6) + right("REQS", 8) + "  REQUEST"
+    private func workerHeading(_ columns: Int) -> String {
+        right("PID", 8) + " " + left("POOL", 11) + left("STATE", 9) + right("TIME", 7)
+            + (isNarrow(columns) ? "" : right("MEM", 6) + right("CPU%", 6) + right("REQS", 8)) + "  REQUEST"
     }
 
     private func workerLine(_ entry: (pool: String, worker: JSON), _ columns: Int) -> String {
@@ -196,9 +199,11 @@ struct TopModel {
         let isIdle = state == "Idle"
         var line = right("\(worker.number("pid"))", 8) + " " + left(entry.pool, 11) + left(state, 9)
         line += right(isIdle ? "-" : durationText(worker.number("duration_us")), 7)
-        line += right(bytesText(worker.number("memory")), 6)
-        line +=
-            right(tenths(workerLoad[worker.number("pid")] ?? 0), 6) + right("\(worker.number("requests"))", 8)
+        if !isNarrow(columns) {
+            line += right(bytesText(worker.number("memory")), 6)
+            line += right(tenths(workerLoad[worker.number("pid")] ?? 0), 6)
+            line += right("\(worker.number("requests"))", 8)
+        }
         line += "  " + (isIdle ? "" : worker.words("request"))
         return (isIdle ? "\u{1b}[2m" : "") + cut(line, columns)
     }

@@ -73,7 +73,10 @@ struct TopModelTests {
         model.update(status(pools), at: 1)
         let lines = screen(model, 80, 24)
         #expect(lines[0].hasPrefix("fpmd 4711 serving, up 90s, 200 pool(s)"))
-        #expect(lines[3].hasPrefix("p180 ") && lines[4].hasPrefix("p150 ") && lines[5].hasPrefix("p1 "))
+        #expect(
+            lines[3].hasPrefix("p180 ") && lines[4].hasPrefix("p150 ") && lines[5].hasPrefix("p1 ")
+                && lines[6].hasPrefix("p2 ")
+        )
         #expect(lines.contains("... 191 more pools, less busy (p, P show one)"))
         model.nextFilter(backwards: true)
         #expect(model.filter == "p200")
@@ -126,6 +129,15 @@ struct TopModelTests {
             #expect(end(of: column, in: heading) == end(of: value, in: line), "\(heading)\n\(line)")
         }
         #expect(line.hasSuffix("GET /a.[31m.b"))
+    }
+
+    @Test func aNarrowWindowShowsStateAndRequest() {
+        var model = TopModel(hasBlocks: false)
+        model.update(status([pool("a", active: 1, [worker(7, uri: "GET /index.php")])]), at: 1)
+        let lines = screen(model, 60, 24)
+        #expect(lines.contains { $0.hasPrefix("POOL") && $0.contains("STATE") && !$0.contains("CPU%") })
+        #expect(lines.contains { $0.hasPrefix("a ") && $0.contains("serving") })
+        #expect(lines.contains { $0.contains("119.9s  GET /index.php") })
     }
 
     /// Characters up to the end of a word.

@@ -26,6 +26,8 @@ struct ControlTopTests {
             server = daemon.directory + "/tmux"
             let shell = "\(environment) PS1='$ ' exec sh"
             try tmux("new-session", "-d", "-x", "\(columns)", "-y", "\(rows)", shell)
+            // What is typed before the shell reads would stand in front of its prompt.
+            try wait(for: /^\$/)
         }
 
         /// Server and shell become children of this process, as orphans do, and are reaped.
@@ -128,6 +130,72 @@ struct ControlTopTests {
         try screen.wait(for: /there is no control socket/)
         try screen.type("C-c")
         try screen.wait(for: /^status 0$/)
+    }
+
+    /// A master that hangs holds nobody, and function keys are no letters.
+    @Test func obeysKeysWhileTheMasterHangs() throws {
+        let daemon = try Daemon.start(Self.pools, Daemon.Options(global: Control.directive))
+        let screen = try Screen(daemon)
+        try start(daemon, on: screen)
+        try screen.wait(for: /^www +2/)
+        daemon.signal(SIGSTOP)
+        try screen.wait(for: /the master has not answered for \d+ s \(shown: \d+s ago\)/)
+        try screen.type("F2", "Up", "s")
+        try screen.wait(for: /s sort: cpu/)
+        daemon.signal(SIGCONT)
+        try wait(for: "the message to go") { try !screen.lines.contains { $0.contains("has not answered") } }
+        try screen.type("q")
+        try screen.wait(for: /^status 0$/)
+    }
+
+    @Test func aMasterThatComesBack() throws {
+        let daemon = try Daemon.start(Self.pools, Daemon.Options(global: Control.directive))
+        let screen = try Screen(daemon)
+        try start(daemon, on: screen)
+        try screen.wait(for: /^q quit/)
+        try daemon.stop()
+        try screen.wait(for: /there is no control socket: fpmd is not running \(shown: \d+s ago\)/)
+        let other = try Daemon.start(
+            Self.pools,
+            Daemon.Options(global: "control.socket = \(daemon.controlSocket)\n")
+        )
+        let lines = try screen.wait(for: try Regex("^fpmd \(other.master) serving"))
+        #expect(!lines.contains { $0.contains("no control socket") })
+        try screen.type("C-c")
+        try screen.wait(for: /^status 0$/)
+    }
+
+    /// 200 pools in a small window; a URI that would move the cursor, ring and turn the text around.
+    @Test func manyPoolsAndAnEvilRequest() throws {
+        let names = (1...200).map { "pool\($0)" }
+        let pools = names.map {
+            "[\($0)]\nuser = www-data\nlisten = {{SOCKET:\($0)}}\npm = ondemand\npm.max_children = 1\n"
+        }
+        let daemon = try Daemon.start(pools.joined(), Daemon.Options(global: Control.directive))
+        let evil = "evil=\u{1b}[2J\u{1b}[31m\u{7}\u{202e}\(String(repeating: "x", count: 3000))"
+        let held = try daemon.begin(
+            "/hold.php",
+            query: "dir=\(daemon.scratch)&name=one&\(evil)",
+            from: "pool150"
+        )
+        try daemon.waitUntilStarted(["one"])
+        let screen = try Screen(daemon)
+        try start(daemon, on: screen)
+        let lines = try screen.wait(for: /pool150 +Running/)
+        #expect(lines.first?.contains("200 pool(s)") == true)
+        #expect(lines.contains { $0.contains(#/^pool150 +1/1 +1 /#) })
+        #expect(lines.contains { $0.contains("191 more pools, less busy") })
+        #expect(lines.filter { !$0.isEmpty }.count <= 24 && lines.allSatisfy { $0.count <= 80 })
+        #expect(lines.last { !$0.isEmpty }?.hasPrefix("q quit") == true)
+        try screen.type("q")
+        try screen.wait(for: /^status 0$/)
+        #expect(
+            try daemon.ctl("top", "--pool", "pool999").errors.contains(
+                "there is no pool 'pool999'; did you mean"
+            )
+        )
+        try daemon.releaseHeld()
+        #expect(try held.finalResponse().isComplete)
     }
 
     @Test func signalGivesTheTerminalBack() throws {
