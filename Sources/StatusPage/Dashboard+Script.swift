@@ -6,6 +6,7 @@ extension Dashboard {
         "use strict";
         const main = document.querySelector("main"), clock = document.getElementById("clock");
         const dot = document.querySelector(".dot"), past = new Map(), period = 2000, kept = 90;
+        const rows = 12, opened = new Set();
         let turns = 0;
         function make(name, text, cls) {
           const element = document.createElement(name);
@@ -20,9 +21,9 @@ extension Dashboard {
         }
         function duration(us) {
           if (us < 1000) return Math.round(us) + " µs";
-          if (us < 1e6) return (us / 1000).toPrecision(3).replace(/\.?0+$/, "") + " ms";
-          if (us < 6e7) return (us / 1e6).toPrecision(3) + " s";
-          return Math.floor(us / 6e7) + " min";
+          if (us < 1e6) return Number((us / 1e3).toPrecision(3)) + " ms";
+          if (us < 6e7) return Number((us / 1e6).toPrecision(3)) + " s";
+          return us < 36e8 ? Math.floor(us / 6e7) + " min" : (us / 36e8).toFixed(1) + " h";
         }
         function bytes(count) {
           return count < 1048576 ? Math.round(count / 1024) + " KiB" : (count / 1048576).toFixed(1) + " MiB";
@@ -36,16 +37,19 @@ extension Dashboard {
           box.append(make("b", value), make("span", label));
           return box;
         }
-        function figure(title, value, picture, left, right) {
+        function figure(title, values, picture, ...marks) {
           const box = make("figure"), caption = make("figcaption"), axis = make("div", undefined, "axis");
-          caption.append(make("span", title), make("b", value));
-          axis.append(make("span", left), make("span", right));
+          caption.append(make("span", title));
+          for (const value of values) caption.append(make("b", value));
+          for (const mark of marks) axis.append(make("span", mark));
           box.append(caption, picture, axis);
           return box;
         }
+        function span(values) { return Math.max(kept / 3, values.length); }
         function spark(values, least) {
           const picture = shape("svg", {viewBox: "0 0 100 40", preserveAspectRatio: "none", role: "img"});
-          const top = Math.max(least, ...values), step = 100 / (kept - 1), start = 100 - step * (values.length - 1);
+          const top = Math.max(least, ...values), step = 100 / (span(values) - 1);
+          const start = 100 - step * (values.length - 1);
           const points = values.map((v, i) => (start + i * step).toFixed(2) + "," + (39 - 37 * v / top).toFixed(2));
           if (points.length < 2) return picture;
           picture.append(shape("polygon", {class: "area", points: start.toFixed(2) + ",40 " + points.join(" ")
@@ -63,47 +67,66 @@ extension Dashboard {
           });
           return picture;
         }
+        // Durations are thought to be spread evenly within a bucket, as Prometheus does.
         function quantile(counts, bounds, share) {
-          const total = counts.reduce((a, b) => a + b, 0);
+          const rank = share * counts.reduce((a, b) => a + b, 0);
           let seen = 0;
-          for (let i = 0; i < counts.length; i++) {
+          for (let i = 0; i < bounds.length; i++) {
+            const low = i ? bounds[i - 1] : 0;
+            if (counts[i] && seen + counts[i] >= rank)
+              return "≈ " + duration(Number((low + (bounds[i] - low) * (rank - seen) / counts[i]).toPrecision(2)));
             seen += counts[i];
-            if (total && seen >= share * total) return bounds[i] ? duration(bounds[i]) : "> 2 min";
           }
-          return "–";
+          return "> " + duration(bounds[bounds.length - 1]);
         }
         function recent(now, before) {
           const gained = now.map((v, i) => v - (before ? before[i] : 0));
           return gained.some(v => v < 0) || !gained.some(v => v > 0) ? null : gained;
         }
-        function distribution(title, now, before, bounds) {
-          const lately = before ? recent(now, before) : null, shown = lately || now;
-          const value = ["50", "95", "99"].map(p => "p" + p + " " + quantile(shown, bounds, p / 100)).join(" · ");
-          const box = figure(title + (lately ? ", last minute" : ", since the start"), value, bars(shown, bounds),
-            "≤ " + duration(bounds[0]), "> " + duration(bounds[bounds.length - 1]));
+        function distribution(title, now, before, bounds, nothing) {
+          const lately = before ? recent(now, before) : null, shown = lately || now, some = shown.some(v => v > 0);
+          const values = some ? [50, 95, 99].map(p => "p" + p + " " + quantile(shown, bounds, p / 100)) : [nothing];
+          const box = figure(title + (lately ? ", last minute" : ", since the start"), values, bars(shown, bounds),
+            "≤ " + duration(bounds[0]), duration(bounds[middle(bounds)]), "> " + duration(bounds[bounds.length - 1]));
           box.className = "wide";
           return box;
         }
-        function workers(list) {
+        // The bound in the middle of the picture, which has a bar more than there are bounds.
+        function middle(bounds) { return (bounds.length + 1) / 2 - 1; }
+        function workers(pool, list) {
           const table = make("table"), head = make("tr"), scroll = make("div", undefined, "scroll");
-          for (const name of ["pid", "state", "requests", "time", "memory", "cpu"])
-            head.append(make("th", name, /pid|state/.test(name) ? "" : "n"));
-          head.append(make("th", "request"), make("th", "script"));
+          const columns = [["pid", ""], ["state", ""], ["requests", "n less"], ["time", "n"], ["memory", "n less"],
+            ["cpu", "n less"], ["request", ""], ["script", "less"]];
+          for (const [name, cls] of columns) head.append(make("th", name, cls));
           table.append(head);
-          for (const one of list) {
-            const row = make("tr"), state = make("td"), idle = one.state === "Idle";
+          // Busy ones first, those that take longest before all others.
+          const time = one => one.state === "Idle" ? -1 : one["request duration"];
+          const sorted = [...list].sort((a, b) => time(b) - time(a));
+          for (const one of opened.has(pool) ? sorted : sorted.slice(0, rows)) {
+            const row = make("tr"), state = make("td"), idle = one.state === "Idle", us = one["request duration"];
+            const asked = one["request method"] === "-" ? "" : one["request method"] + " " + one["request uri"];
             state.append(make("span", one.state, idle ? "state" : "state busy"));
-            row.append(make("td", one.pid), state, make("td", count(one.requests), "n"),
-              make("td", duration(one["request duration"]), "n"),
-              make("td", idle ? bytes(one["last request memory"]) : "", "n"),
-              make("td", idle ? one["last request cpu"] + " %" : "", "n"),
-              make("td", one["request method"] + " " + one["request uri"], "uri"), make("td", one.script, "uri"));
-            row.lastChild.title = one.script;
-            row.children[6].title = one["request uri"];
+            row.append(make("td", one.pid), state, make("td", count(one.requests), "n less"),
+              make("td", asked ? duration(us) : "", idle || us < 2e6 ? "n" : us < 1e7 ? "n warn" : "n bad"),
+              make("td", idle && asked ? bytes(one["last request memory"]) : "", "n less"),
+              make("td", idle && asked ? Math.round(one["last request cpu"]) + " %" : "", "n less"),
+              make("td", asked, "uri"), make("td", asked ? one.script : "", "uri less"));
+            row.children[6].title = asked;
+            row.children[7].title = one.script;
             table.append(row);
           }
           scroll.append(table);
-          return scroll;
+          const box = make("div");
+          box.append(scroll);
+          if (list.length > rows) {
+            const more = make("button", opened.has(pool) ? "show fewer" : "show all " + list.length + " workers");
+            more.addEventListener("click", () => {
+              if (!opened.delete(pool)) opened.add(pool);
+              box.replaceWith(workers(pool, list));
+            });
+            box.append(more);
+          }
+          return box;
         }
         function show(pool, time) {
           const f = pool.figures, name = pool.pool, box = make("section"), title = make("h2", name);
@@ -114,31 +137,37 @@ extension Dashboard {
             queue: pool["listen queue"], service: f.service, wait: f.wait});
           if (history.length > kept) history.shift();
           const minute = history.find(h => time - h.time < 60000 && h !== history[history.length - 1]);
+          const queue = pool["listen queue"], isFull = f.saturation >= 1, lost = f.exits.crash + f.exits.killed;
           box.dataset.pool = name;
           title.append(make("small", pool["process manager"] + ", up to " + f["max children"] + " workers"));
+          if (!pool["total processes"] && !queue && !f.service.some(v => v > 0)) {
+            title.append(make("small", "no request yet"));
+            box.append(title);
+            return box;
+          }
           const tiles = make("div", undefined, "tiles"), share = Math.round(f.saturation * 100);
           const load = tile(share + " %", "saturation", share >= 100 ? "bad" : share >= 80 ? "warn" : "");
           const meter = make("meter");
-          meter.max = 100; meter.high = 80; meter.optimum = 0; meter.value = share;
+          meter.max = 100; meter.low = 80; meter.high = 99; meter.optimum = 0; meter.value = share;
           load.append(meter);
           tiles.append(load, tile(pool["active processes"] + " / " + pool["total processes"], "busy workers"),
-            tile(pool["listen queue"], "waiting", pool["listen queue"] > 0 ? "warn" : ""),
+            tile(count(queue), "waiting", queue > 0 && isFull ? "warn" : ""),
             tile(f["oldest wait"] ? duration(f["oldest wait"]) : "–", "longest wait now", f["oldest wait"] > 1e6 ? "bad" : ""),
             tile(count(rate) + " /s", "requests"), tile(count(pool["accepted conn"]), "requests in all"),
-            tile(f.exits.crash + f.exits.killed + f.exits.terminate_timeout, "workers lost",
-              f.exits.crash + f.exits.killed > 0 ? "warn" : ""),
-            tile(f.rejected + f.expired, "refused (503)", f.rejected + f.expired > 0 ? "warn" : ""));
-          const plots = make("div", undefined, "plots"), ago = kept * period / 60000 + " min ago";
-          const peak = key => "now " + count(history[history.length - 1][key]) + ", most "
-            + count(Math.max(...history.map(h => h[key])));
+            tile(count(lost + f.exits.terminate_timeout), "workers lost", lost > 0 ? "warn" : ""),
+            tile(count(f.rejected + f.expired), "refused (503)", f.rejected + f.expired > 0 ? "warn" : ""));
+          const plots = make("div", undefined, "plots"), seconds = span(history) * period / 1000;
+          const ago = seconds < 120 ? Math.round(seconds) + " s ago" : Math.round(seconds / 60) + " min ago";
+          const peak = key => ["now " + count(history[history.length - 1][key]) + ", most "
+            + count(Math.max(...history.map(h => h[key])))];
           plots.append(
             figure("requests per second", peak("rate"), spark(history.map(h => h.rate), 1), ago, "now"),
             figure("busy workers", peak("active"), spark(history.map(h => h.active), f["max children"]), ago, "now"),
             figure("waiting requests", peak("queue"), spark(history.map(h => h.queue), 1), ago, "now"),
-            distribution("time of a request", f.service, minute && minute.service, f.bounds),
-            distribution("time in the queue", f.wait, minute && minute.wait, f.bounds));
+            distribution("time of a request", f.service, minute && minute.service, f.bounds, "no request yet"),
+            distribution("time in the queue", f.wait, minute && minute.wait, f.bounds, "nobody had to wait"));
           box.append(title, tiles, plots);
-          if (pool.processes && pool.processes.length) box.append(workers(pool.processes));
+          if (pool.processes && pool.processes.length) box.append(workers(name, pool.processes));
           return box;
         }
         async function turn() {
@@ -152,10 +181,14 @@ extension Dashboard {
             if (data["pool count"] > pools.length)
               main.append(make("p", (data["pool count"] - pools.length) + " more pools: see /metrics", "note"));
             dot.className = "dot on";
-            clock.textContent = "live, " + new Date().toLocaleTimeString();
+            main.className = "";
+            const all = data["pool count"] || 1, full = pools.filter(pool => pool.figures.saturation >= 1).length;
+            clock.textContent = "live, " + new Date().toLocaleTimeString() + (all > 1 ? " · " + all + " pools" : "")
+              + (full ? " · " + (all > 1 ? full + " saturated" : "saturated") : "");
             document.documentElement.dataset.turns = ++turns;
           } catch (error) {
             dot.className = "dot off";
+            main.className = "old";
             clock.textContent = "no answer: " + error.message;
           }
           setTimeout(turn, document.hidden ? 5 * period : period);

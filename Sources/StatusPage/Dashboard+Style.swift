@@ -19,6 +19,7 @@ extension Dashboard {
         section{background:var(--card);border:1px solid var(--line);border-radius:.75rem;padding:1rem 1.1rem;
         min-width:0}
         h2{font-size:1.05rem;margin:0 0 .75rem;display:flex;gap:.6rem;align-items:baseline;flex-wrap:wrap}
+        h2:last-child{margin:0}
         h2 small{color:var(--dim);font-weight:400;font-size:.8rem}
         .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.6rem}
         .tile{border:1px solid var(--line);border-radius:.55rem;padding:.5rem .7rem;min-width:0}
@@ -29,8 +30,9 @@ extension Dashboard {
         .plots{display:grid;grid-template-columns:repeat(6,1fr);gap:.6rem;margin-top:.6rem}
         figure{grid-column:span 2}figure.wide{grid-column:span 3}
         figure{margin:0;border:1px solid var(--line);border-radius:.55rem;padding:.5rem .7rem;min-width:0}
-        figcaption{color:var(--dim);font-size:.78rem;display:flex;justify-content:space-between;gap:.5rem}
-        figcaption b{color:var(--text);font-weight:600}
+        figcaption{color:var(--dim);font-size:.78rem;display:flex;flex-wrap:wrap;gap:0 .9rem}
+        figcaption span{margin-right:auto}
+        figcaption b{color:var(--text);font-weight:600;white-space:nowrap}
         svg{display:block;width:100%;height:4.6rem;margin-top:.25rem;overflow:visible}
         .line{fill:none;stroke:var(--blue);stroke-width:1.6;vector-effect:non-scaling-stroke;stroke-linejoin:round}
         .area{fill:var(--soft)}.bar{fill:var(--blue)}.none{fill:var(--line)}.bar.slow{fill:var(--amber)}.bar.worst{fill:var(--red)}
@@ -44,9 +46,13 @@ extension Dashboard {
         td.uri{max-width:24rem;overflow:hidden;text-overflow:ellipsis}
         .state{display:inline-block;border-radius:1rem;padding:0 .55rem;font-size:.75rem;background:var(--line)}
         .state.busy{background:var(--soft);color:var(--blue)}
+        td.warn{color:var(--amber);font-weight:600}td.bad{color:var(--red);font-weight:600}
+        button{margin-top:.5rem;padding:.25rem .7rem;border:1px solid var(--line);border-radius:.5rem;background:none;
+        color:var(--blue);font:inherit;font-size:.8rem;cursor:pointer}
+        main.old{opacity:.5}
         .note{color:var(--dim);font-size:.8rem;margin:.5rem 0 0}
         @media(max-width:56rem){figure,figure.wide{grid-column:span 6}}
         @media(max-width:40rem){header,main{padding-left:.7rem;padding-right:.7rem}section{padding:.8rem}
-        .tiles{grid-template-columns:repeat(2,1fr)}td.uri{max-width:13rem}}
+        .tiles{grid-template-columns:repeat(2,1fr)}.less{display:none}td.uri{max-width:0;width:100%}}
         """#
 }

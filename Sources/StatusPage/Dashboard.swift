@@ -10,7 +10,7 @@ public struct Dashboard: Sendable {
     ///
     /// The hashes are those of ``script`` and ``style`` between their tags; a test compares.
     public static let contentSecurityPolicy: StaticString =
-        "default-src 'none'; script-src 'sha256-hbrX9MIM1KaoAW2+/lf1v/9IJKzaQWxw6flW0BJ4aS8='; style-src 'sha256-Esk8mibiZOTPUqWBtAXd9/gxJDvQ+YWhd88gqfemSU8='; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
+        "default-src 'none'; script-src 'sha256-ZsdxFsz3YlVP9ExCgIKgBMEoyhH++wC+TGDde+vGuIM='; style-src 'sha256-N3Tm7JWOpicNbqKwUHD4/xMFqNwrdQlbtC1AXBGeD2Y='; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
 
     /// How many pools there are; only some of them may be shown.
     public var poolCount: Int
@@ -100,33 +100,12 @@ extension StatusPage {
         page.append("<section><h2>")
         page.append(pool.pool, .markup)
         page.append("</h2><div class=\"scroll\"><table>\n")
-        for field in pool.fields(readableTime: true) {
-            page.append("<tr><th>")
-            page.append(field.name)
-            page.append("</th><td>")
-            page.append(field.value, .markup)
-            page.append("</td></tr>\n")
-        }
-        page.append("</table></div>\n<div class=\"scroll\"><table>\n<tr>")
+        appendPoolRows(to: &page)
+        page.append("</table></div>\n<div class=\"scroll\"><table>\n")
         let shown: Set<String> = [
             "pid", "state", "requests", "request duration", "request method", "request uri", "script",
         ]
-        let names = ProcessStatus(pid: 0, state: .idle, start: pool.start).fields(readableTime: true)
-        for field in names where shown.contains(field.name.description) {
-            page.append("<th>")
-            page.append(field.name)
-            page.append("</th>")
-        }
-        page.append("</tr>\n")
-        for process in processes {
-            page.append("<tr>")
-            for field in process.fields(readableTime: true) where shown.contains(field.name.description) {
-                page.append("<td>")
-                page.append(field.value, .markup)
-                page.append("</td>")
-            }
-            page.append("</tr>\n")
-        }
+        appendRows(of: processes, to: &page) { shown.contains($0.name.description) }
         page.append("</table></div></section>\n")
     }
 }

@@ -95,32 +95,11 @@ public struct StatusPage: Sendable {
 
             """
         )
-        for field in pool.fields(readableTime: true) {
-            page.append("<tr><th>")
-            page.append(field.name)
-            page.append("</th><td>")
-            page.append(field.value, .markup)
-            page.append("</td></tr>\n")
-        }
+        appendPoolRows(to: &page)
         page.append("</table>\n")
         if let processes {
-            let nameless = ProcessStatus(pid: 0, state: .idle, start: pool.start).fields(readableTime: true)
-            page.append("<table border=\"1\">\n<tr>")
-            for field in nameless {
-                page.append("<th>")
-                page.append(field.name)
-                page.append("</th>")
-            }
-            page.append("</tr>\n")
-            for process in processes {
-                page.append("<tr>")
-                for field in process.fields(readableTime: true) {
-                    page.append("<td>")
-                    page.append(field.value, .markup)
-                    page.append("</td>")
-                }
-                page.append("</tr>\n")
-            }
+            page.append("<table border=\"1\">\n")
+            appendRows(of: processes, to: &page)
             page.append("</table>")
         }
         page.append("</body></html>")

@@ -62,6 +62,41 @@ struct DashboardTests {
         #expect(try held.finalResponse().isComplete)
     }
 
+    /// How durations are shown, and what percentiles of a histogram come to.
+    @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: browser), "needs chromium"))
+    func durationsAndPercentiles() throws {
+        let (daemon, metrics) = try start()
+        let page = try metrics.get("/").text
+        let script = try #require(page.firstMatch(of: /(?s)<script>(.*)\nturn\(\);/)?.1)
+        let file = daemon.directory + "/functions.html"
+        let calls = """
+            const bounds = [128, 256, 512];
+            document.body.textContent = "[" + [
+              ...[0, 999, 1e3, 1e4, 1e5, 39e4, 123456, 1e6, 1.9e6, 59e6, 6e7, 36e8].map(duration),
+              quantile([0, 100, 0, 0], bounds, .5), quantile([0, 100, 0, 0], bounds, .99),
+              quantile([100, 0, 100, 0], bounds, .75), quantile([0, 0, 0, 1], bounds, .5)].join("|") + "]";
+            """
+        try "<main></main><p id=clock></p><script>\(script)\n\(calls)</script>".write(
+            toFile: file,
+            atomically: true,
+            encoding: .utf8
+        )
+        let home = daemon.directory + "/browser"
+        let shown = try run(
+            [
+                Self.browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                "--user-data-dir=\(home)", "--dump-dom", "file://\(file)",
+            ],
+            environment: baseEnvironment.merging(["HOME": home]) { $1 }
+        )
+        let wanted = [
+            "0 µs", "999 µs", "1 ms", "10 ms", "100 ms", "390 ms", "123 ms", "1 s", "1.9 s", "59 s", "1 min",
+            "1.0 h",
+            "≈ 190 µs", "≈ 250 µs", "≈ 380 µs", "&gt; 512 µs",
+        ]
+        #expect(shown.output.contains("[" + wanted.joined(separator: "|") + "]"), "\(shown.output)")
+    }
+
     /// The same page on the pool's own address; without a script it shows what there is.
     @Test func withoutScript() throws {
         let (daemon, metrics) = try start()
