@@ -60,16 +60,20 @@ struct PrometheusTests {
             try prometheus.firing().isSuperset(of: ["FpmdPoolSaturated", "FpmdRequestsRefused"])
         }
         #expect(try prometheus.firing().isDisjoint(with: ["FpmdDown", "FpmdNotReady", "FpmdReloadRefused"]))
-        #expect(try value("phpfpm_saturation_ratio\(Self.pool)") == 1)
+        try wait(for: "saturation") { try value("phpfpm_saturation_ratio\(Self.pool)") == 1 }
         #expect(try value("phpfpm_max_children\(Self.pool)") == 2)
         try daemon.releaseHeld()
         for one in held + waiting { #expect(try one.finalResponse().isComplete) }
         try wait(for: "the load to be counted") {
             try value("phpfpm_request_duration_seconds_count\(Self.pool)") == 24
         }
-        #expect(try value("phpfpm_accepted_connections{pool=\"www\"}") == 24)
-        #expect(try value("phpfpm_queue_wait_seconds_count\(Self.pool)") == 2)
-        #expect(try value("phpfpm_queue_refused_total{pool=\"www\",reason=\"max_queue\"}") == 1)
+        for (name, count) in [
+            ("phpfpm_accepted_connections{pool=\"www\"}", 24.0),
+            ("phpfpm_queue_wait_seconds_count\(Self.pool)", 2),
+            ("phpfpm_queue_refused_total{pool=\"www\",reason=\"max_queue\"}", 1),
+        ] {
+            try wait(for: "\(name) to be \(count)") { try value(name) == count }
+        }
         try wait(for: "the pool to be free again") {
             try !prometheus.firing().contains("FpmdPoolSaturated")
         }
