@@ -43,6 +43,7 @@ void test_responses(void);
 void test_requests(void);
 void test_settings(void);
 void test_life(void);
+void test_opcache(void);
 void test_extensions(void);
 void test_preloading(void);
 

@@ -70,5 +70,6 @@ void run_tests(void)
     in_worker("responses", test_responses);
     in_worker("requests", test_requests);
     in_worker("settings", test_settings);
+    in_worker("opcache", test_opcache);
     in_worker("life", test_life);
 }
