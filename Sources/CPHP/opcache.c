@@ -51,7 +51,8 @@ static bool call(fpmd_opcache_action action, const char *file, zval *result)
     return true;
 }
 
-ssize_t fpmd_php_opcache(fpmd_opcache_action action, const char *file, char *buffer, size_t capacity)
+ssize_t fpmd_php_opcache(fpmd_opcache_action action, const char *file, fpmd_opcache_order order, char *buffer,
+                         size_t capacity)
 {
     volatile ssize_t length = -2;
     volatile bool started = false;
@@ -76,7 +77,7 @@ ssize_t fpmd_php_opcache(fpmd_opcache_action action, const char *file, char *buf
                 length = -1;
             } else if (Z_TYPE(result) != IS_UNDEF) {
                 if (action == FPMD_OPCACHE_SCRIPTS) {
-                    fpmd_opcache_scripts(&result, file, capacity, &text);
+                    fpmd_opcache_scripts(&result, file, order, capacity, &text);
                 } else {
                     php_json_encode(&text, &result, PHP_JSON_PARTIAL_OUTPUT_ON_ERROR);
                 }

@@ -12,6 +12,7 @@
 typedef struct script {
     zend_string *path;          /* as JSON, quotes included */
     zval *facts;
+    zend_long rank;             /* the more, the earlier */
 } script;
 
 void fpmd_opcache_scripts_memory(void)
@@ -32,9 +33,29 @@ static zend_string *quoted(zval *text)
     return json.s;
 }
 
-static int by_path(const void *left, const void *right)
+static int in_order(const void *left, const void *right)
 {
-    return strcmp(ZSTR_VAL(((const script *)left)->path), ZSTR_VAL(((const script *)right)->path));
+    const script *one = left, *other = right;
+
+    if (one->rank != other->rank) {
+        return one->rank > other->rank ? -1 : 1;
+    }
+    return strcmp(ZSTR_VAL(one->path), ZSTR_VAL(other->path));
+}
+
+static zend_long rank(zval *facts, fpmd_opcache_order order)
+{
+    static const char *const names[] = {
+        [FPMD_OPCACHE_BY_HITS] = "hits",
+        [FPMD_OPCACHE_BY_MEMORY] = "memory_consumption",
+        [FPMD_OPCACHE_BY_USE] = "last_used_timestamp",
+    };
+    zval *value = NULL;
+
+    if (order != FPMD_OPCACHE_BY_PATH && order < sizeof names / sizeof *names) {
+        value = zend_hash_str_find(Z_ARRVAL_P(facts), names[order], strlen(names[order]));
+    }
+    return value && Z_TYPE_P(value) == IS_LONG ? Z_LVAL_P(value) : 0;
 }
 
 static void append_number(smart_str *text, const char *name, zval *facts)
@@ -62,7 +83,7 @@ static void append_script(smart_str *text, const script *one)
 }
 
 /* The scripts after `cursor`, unordered; returns how many. */
-static size_t collect(HashTable *list, zend_string *cursor, script *found)
+static size_t collect(HashTable *list, zend_string *cursor, fpmd_opcache_order order, script *found)
 {
     size_t count = 0;
     zval *facts;
@@ -78,12 +99,12 @@ static size_t collect(HashTable *list, zend_string *cursor, script *found)
             zend_string_release(text);
             continue;
         }
-        found[count++] = (script){ text, facts };
+        found[count++] = (script){ text, facts, rank(facts, order) };
     } ZEND_HASH_FOREACH_END();
     return count;
 }
 
-void fpmd_opcache_scripts(zval *status, const char *after, size_t capacity, smart_str *text)
+void fpmd_opcache_scripts(zval *status, const char *after, fpmd_opcache_order order, size_t capacity, smart_str *text)
 {
     /* What follows the last script, and the longest numbers in front of the first. */
     static const size_t margin = 64;
@@ -102,8 +123,8 @@ void fpmd_opcache_scripts(zval *status, const char *after, size_t capacity, smar
         zval_ptr_dtor(&path);
     }
     if (scripts) {
-        count = collect(scripts, cursor, found);
-        qsort(found, count, sizeof *found, by_path);
+        count = collect(scripts, cursor, cursor ? FPMD_OPCACHE_BY_PATH : order, found);
+        qsort(found, count, sizeof *found, in_order);
     }
     while (shown < count) {
         size_t before = body.s ? ZSTR_LEN(body.s) : 0;

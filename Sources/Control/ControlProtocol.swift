@@ -45,6 +45,8 @@ public struct ControlRequest: Equatable, Sendable {
     public var action: String?
     /// A file to invalidate; the script after which the list of `scripts` goes on.
     public var file: String?
+    /// What `scripts` begins with: `path`, or the most `hits`, `memory`, or the last `used`.
+    public var order: String?
     /// Whether `status` shows each worker.
     public var showsWorkers = false
 
@@ -90,6 +92,7 @@ public struct ControlRequest: Equatable, Sendable {
             case ("pool", .string(let text)): pool = try Self.checked(text)
             case ("action", .string(let text)): action = try Self.checked(text)
             case ("file", .string(let text)): file = try Self.checked(text)
+            case ("order", .string(let text)): order = try Self.checked(text)
             case ("process", .integer(let number)):
                 guard let pid = Int32(exactly: number), pid > 0 else {
                     throw malformed("process is out of range")
@@ -127,6 +130,7 @@ public struct ControlRequest: Equatable, Sendable {
         add("count", count.map { JSON($0) })
         add("action", action.map { .string($0) })
         add("file", file.map { .string($0) })
+        add("order", order.map { .string($0) })
         if showsWorkers { add("workers", true) }
         return JSON.object(members).line + [UInt8(ascii: "\n")]
     }

@@ -73,14 +73,14 @@ struct Opcache: ParsableCommand {
 
     private func scriptList() throws -> OpcacheScriptList {
         do {
-            let (all, total) = try OpcacheScriptList.gather { after in
+            return try OpcacheScriptList(order: sort, limit: limit) { after, order in
                 var request = ControlRequest(.opcache)
                 request.pool = pool
                 request.action = "scripts"
                 request.file = after
+                request.order = order == .path ? nil : order.rawValue
                 return try common.ask(request, patience: 25)["result"] ?? .null
             }
-            return OpcacheScriptList(all, total: total, order: sort, limit: limit)
         } catch let failure as ClientFailure {
             throw common.fail(failure)
         }

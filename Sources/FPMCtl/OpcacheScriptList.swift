@@ -36,6 +36,25 @@ struct OpcacheScriptList {
         self.total = max(total, all.count)
     }
 
+    /// Gathers what is to be shown: the first page of that order if it has enough, else all pages.
+    ///
+    /// - Parameters:
+    ///   - order: The order.
+    ///   - limit: How many are to be shown; 0 for all.
+    ///   - ask: Asks for the page after a path, or the first of an order.
+    /// - Throws: As ``gather(_:)``.
+    init(order: Order, limit: Int, _ ask: (_ after: String?, Order) throws -> JSON) throws {
+        if limit > 0 {
+            guard let page = OpcacheScripts(try ask(nil, order)) else { throw ClientFailure.nonsense }
+            if !page.hasMore || page.scripts.count >= limit {
+                self.init(page.scripts, total: page.total, order: order, limit: limit)
+                return
+            }
+        }
+        let (all, total) = try Self.gather { try ask($0, .path) }
+        self.init(all, total: total, order: order, limit: limit)
+    }
+
     /// Asks for page after page.
     ///
     /// Scripts that come or go meanwhile may be missing; none is listed twice, and a peer that repeats itself ends the list.

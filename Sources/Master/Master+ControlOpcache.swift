@@ -13,13 +13,17 @@ extension Master {
         if action == .invalidate, request.file?.hasPrefix("/") != true {
             return reply(.refused(.value, "invalidate needs an absolute path"))
         }
+        let order = Pool.OpcacheOrder.allCases.first { "\($0)" == request.order ?? "path" }
+        guard let order else {
+            return reply(.refused(.value, "scripts are ordered by path, hits, memory or used"))
+        }
         switch controlPool(request) {
         case .failure(let failure): reply(failure.answer)
         case .success(let pool):
             if action != .status, action != .scripts {
                 log.notice("[pool \(pool.name)] opcache \(action.name), asked for on the control socket")
             }
-            ask(pool, action, request.file, until: MonotonicTime.now + .seconds(10), reply)
+            ask(pool, action, request.file, order, until: MonotonicTime.now + .seconds(10), reply)
         }
     }
 
@@ -28,11 +32,12 @@ extension Master {
         _ pool: Pool,
         _ action: Pool.OpcacheAction,
         _ file: String?,
+        _ order: Pool.OpcacheOrder,
         until deadline: MonotonicTime,
         _ reply: @escaping (ControlAnswer) -> Void
     ) {
         let name = pool.name
-        let isAsked = pool.callOpcache(action, file: file, patience: .seconds(10)) { outcome in
+        let isAsked = pool.callOpcache(action, file: file, order: order, patience: .seconds(10)) { outcome in
             switch outcome {
             case .returned(let value):
                 guard let result = action == .scripts ? OpcacheScripts(value)?.json : value else {
@@ -72,7 +77,7 @@ extension Master {
                 guard let self else { return }
                 controlRetries.removeFirst()
                 guard let pool else { return reply(.refused(.noWorker, "pool \(name) has been replaced")) }
-                ask(pool, action, file, until: deadline, reply)
+                ask(pool, action, file, order, until: deadline, reply)
             }
         )
     }

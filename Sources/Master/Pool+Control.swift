@@ -106,12 +106,18 @@ extension Pool {
         var name: String { "\(self)" }
     }
 
+    /// What a list of scripts begins with; the raw value is the message's.
+    enum OpcacheOrder: UInt64, CaseIterable {
+        case path, hits, memory, used
+    }
+
     /// Has a worker do it between two requests; an idle one if there is one.
     ///
     /// - Returns: Whether there was a worker to ask.
     func callOpcache(
         _ action: OpcacheAction,
         file: String?,
+        order: OpcacheOrder,
         patience: Duration,
         reply: @escaping (WorkerCalls.Outcome) -> Void
     ) -> Bool {
@@ -123,7 +129,8 @@ extension Pool {
             .opcache,
             flags: Message.Flags(rawValue: action.rawValue),
             slot: UInt32(worker.slot),
-            serial: number
+            serial: number,
+            value: order.rawValue
         )
         let payload = Array((file ?? "").utf8)
         let sent = payload.withUnsafeBytes { try? worker.channel.send(message, payload: $0, descriptors: []) }

@@ -21,7 +21,8 @@ extension Worker {
             guard let base = buffer.baseAddress else { return }
             let room =
                 action == FPMD_OPCACHE_SCRIPTS ? Int(FPMD_OPCACHE_SCRIPTS_CAPACITY) : buffer.count
-            let length = fpmd_php_opcache(action, path, base, room)
+            let by = fpmd_opcache_order(rawValue: UInt32(truncatingIfNeeded: order.value))
+            let length = fpmd_php_opcache(action, path, by, base, room)
             let answer = Message(
                 .opcacheDone,
                 slot: order.slot,

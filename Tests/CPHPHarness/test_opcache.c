@@ -21,7 +21,7 @@ static int all_pages(char *list, size_t room, size_t capacity)
 
     *list = '\0';
     for (;;) {
-        ssize_t length = fpmd_php_opcache(FPMD_OPCACHE_SCRIPTS, cursor, page, capacity);
+        ssize_t length = fpmd_php_opcache(FPMD_OPCACHE_SCRIPTS, cursor, FPMD_OPCACHE_BY_PATH, page, capacity);
         char *last = NULL;
 
         if (length <= 0 || (size_t)length > capacity || strlen(list) + (size_t)length >= room || ++pages > 1000) {
@@ -48,7 +48,7 @@ void test_opcache(void)
     char name[64];
     ssize_t length;
 
-    if (fpmd_php_opcache(FPMD_OPCACHE_SCRIPTS, "", list, sizeof list) == -1) {
+    if (fpmd_php_opcache(FPMD_OPCACHE_SCRIPTS, "", FPMD_OPCACHE_BY_PATH, list, sizeof list) == -1) {
         return;                                 /* sanitized, without extensions */
     }
     for (int i = 0; i < 40; i++) {
@@ -66,13 +66,19 @@ void test_opcache(void)
     /* Room for few, for none, and nothing after the last. */
     CHECK(all_pages(list, sizeof list, 512) >= 20);
     CHECK(occurrences(list, "/cached/") == 40);
-    length = fpmd_php_opcache(FPMD_OPCACHE_SCRIPTS, "", list, 100);
+    length = fpmd_php_opcache(FPMD_OPCACHE_SCRIPTS, "", FPMD_OPCACHE_BY_PATH, list, 100);
     list[length > 0 ? length : 0] = '\0';
     CHECK(strstr(list, "\"more\":true,\"scripts\":[]}"));
-    length = fpmd_php_opcache(FPMD_OPCACHE_SCRIPTS, "\xff\xff", list, sizeof list - 1);
+    length = fpmd_php_opcache(FPMD_OPCACHE_SCRIPTS, "\xff\xff", FPMD_OPCACHE_BY_PATH, list, sizeof list - 1);
     CHECK(length > 0 && !memchr(list, '/', (size_t)length));
-    CHECK(fpmd_php_opcache(FPMD_OPCACHE_STATUS, "", list, sizeof list) > 0);
-    CHECK(fpmd_php_opcache(FPMD_OPCACHE_STATUS, "", list, 10) == -2);
+    /* the most used first */
+    fixture("use.php", "<?php for ($i = 0; $i < 3; $i++) include __DIR__ . '/cached/17.php';");
+    request("use.php", NULL);
+    length = fpmd_php_opcache(FPMD_OPCACHE_SCRIPTS, "", FPMD_OPCACHE_BY_HITS, list, 4095);
+    list[length > 0 ? length : 0] = '\0';
+    CHECK(strstr(list, "/cached/17.php") && strstr(list, "/cached/17.php") < strstr(list, "/cached/00.php"));
+    CHECK(fpmd_php_opcache(FPMD_OPCACHE_STATUS, "", FPMD_OPCACHE_BY_PATH, list, sizeof list) > 0);
+    CHECK(fpmd_php_opcache(FPMD_OPCACHE_STATUS, "", FPMD_OPCACHE_BY_PATH, list, 10) == -2);
     if (getenv("USE_ZEND_ALLOC")) {
         return;                                 /* an allocator without limits */
     }

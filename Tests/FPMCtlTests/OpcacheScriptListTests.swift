@@ -34,6 +34,21 @@ struct OpcacheScriptListTests {
         }
     }
 
+    @Test func oneOrderedPageIsEnoughForALimit() throws {
+        var asked: [String] = []
+        func list(_ limit: Int) throws -> [String] {
+            asked = []
+            return try OpcacheScriptList(order: .hits, limit: limit) { after, order in
+                asked.append("\(after ?? "-") \(order)")
+                if order == .hits { return page(["/x", "/y"], more: true) }
+                return after == nil ? page(["/a", "/x"], more: true) : page(["/y"], more: false)
+            }.shown.map(\.path)
+        }
+        #expect(try list(2) == ["/x", "/y"] && asked == ["- hits"])
+        #expect(try list(3) == ["/a", "/x", "/y"] && asked == ["- hits", "- path", "/x path"])
+        #expect(try list(0).count == 3 && asked == ["- path", "/x path"])
+    }
+
     @Test func ordersAndLimits() {
         let scripts = [
             OpcacheScripts.Script(path: "/b", hits: 3, memory: 1, lastUsed: 20),

@@ -68,6 +68,7 @@ struct ControlSocketTests {
             "GET / HTTP/1.1\r\n\r\n", "{}\n", "\n", "[[[[[[[[[[[[[[[[[[[[[[\n",
             "{\"version\":1,\"command\":\"stop\"}\n",
             "{\"version\":7,\"command\":\"status\"}\n", "\u{0}\n",
+            "{\"version\":1,\"command\":\"opcache\",\"action\":\"scripts\",\"pool\":\"www\",\"order\":\"age\"}\n",
         ]
         for request in requests {
             let answer = try Self.exchange(daemon, Array(request.utf8))

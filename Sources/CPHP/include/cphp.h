@@ -227,6 +227,11 @@ typedef enum fpmd_opcache_action {
     FPMD_OPCACHE_STATUS = 1, FPMD_OPCACHE_RESET = 2, FPMD_OPCACHE_INVALIDATE = 3, FPMD_OPCACHE_SCRIPTS = 4
 } fpmd_opcache_action;
 
+/* What a list of scripts begins with: the path, or the most hits, memory, or seconds since the epoch. */
+typedef enum fpmd_opcache_order {
+    FPMD_OPCACHE_BY_PATH = 0, FPMD_OPCACHE_BY_HITS = 1, FPMD_OPCACHE_BY_MEMORY = 2, FPMD_OPCACHE_BY_USE = 3
+} fpmd_opcache_order;
+
 /* Bytes that an answer to FPMD_OPCACHE_SCRIPTS never exceeds, so that its reader is done with it at once. */
 #define FPMD_OPCACHE_SCRIPTS_CAPACITY (32 << 10)
 
@@ -234,11 +239,12 @@ typedef enum fpmd_opcache_action {
    function returned, as JSON: its length, or -1 when there is no such function, or -2 when PHP failed or there is no
    room.
 
-   SCRIPTS lists the cached scripts whose paths come after `file`, in the order of their paths' JSON texts, as many as
-   there is room for: {"total":N,"more":BOOL,"scripts":[{"full_path":S,"hits":N,"memory_consumption":N,
+   SCRIPTS lists the cached scripts whose paths come after `file`, in the order of their paths' JSON texts, or without
+   `file` in another `order`, as many as there is room for: {"total":N,"more":BOOL,"scripts":[{"full_path":S,"hits":N,"memory_consumption":N,
    "last_used_timestamp":N,"timestamp":N},...]}. `more` says whether others come after them; `timestamp` is absent where
    PHP does not look at files' times. */
-ssize_t fpmd_php_opcache(fpmd_opcache_action action, const char *file, char *buffer, size_t capacity);
+ssize_t fpmd_php_opcache(fpmd_opcache_action action, const char *file, fpmd_opcache_order order, char *buffer,
+                         size_t capacity);
 
 /* ---- traces of slow requests ---------------------------------------------------------------------- */
 
