@@ -17,10 +17,11 @@ public func loadPool(
 ) -> LoadOutcome {
     var log = DiagnosticLog()
     func refused() -> LoadOutcome { LoadOutcome(configuration: nil, diagnostics: log.lines) }
-    guard let former = current.pools.first(where: { $0.name == name }) else {
+    guard let place = current.pools.indices.first(where: { current.pools[$0].name == name }) else {
         log.report(.error, "there is no pool '\(name)'")
         return refused()
     }
+    let former = current.pools[place]
     var files = FileLoader(host: host, options: options, onlyPool: name)
     for source in former.sources {
         files.currentPool = source.beginsInside ? files.poolIndices[name.loweredASCII] : nil
@@ -58,13 +59,17 @@ extension Evaluation {
         }
         try checkAddresses()
         let name = pools[0].settings.name
-        for other in current.pools where other.name != name {
-            for pool in pools {
-                let address = pool.settings.listenText
-                guard address == other.listenText || address == other.statusListenerText else { continue }
+        let addresses = pools.map(\.settings.listenText)
+        // By index: there may be thousands, and a copy of each one's settings would cost more than all the rest.
+        for other in current.pools.indices where current.pools[other].name != name {
+            for address in addresses {
+                guard
+                    address == current.pools[other].listenText
+                        || address == current.pools[other].statusListenerText
+                else { continue }
                 throw refuse(
                     0,
-                    "unable to set listen address as it's already used in another pool '\(other.name)'"
+                    "unable to set listen address as it's already used in another pool '\(current.pools[other].name)'"
                 )
             }
         }

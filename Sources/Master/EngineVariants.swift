@@ -13,10 +13,15 @@ struct EngineVariants {
     /// Whether `pool` is the first ondemand pool of its variant.
     mutating func isUntried(_ pool: PoolSettings) -> Bool {
         guard pool.processManager == .ondemand, seen.count < Self.most else { return false }
-        return seen.insert(pool.phpSettings.filter(isEngineSetting)).inserted
+        return seen.insert(pool.phpSettings.filter(Self.isEngineSetting)).inserted
     }
 
-    private func isEngineSetting(_ setting: PHPSetting) -> Bool {
+    /// Whether PHP starts with the one's settings if it does with the other's.
+    static func areSame(_ one: PoolSettings, _ other: PoolSettings) -> Bool {
+        one.phpSettings.filter(isEngineSetting) == other.phpSettings.filter(isEngineSetting)
+    }
+
+    private static func isEngineSetting(_ setting: PHPSetting) -> Bool {
         setting.name.bytes.starts(with: "opcache.".utf8) || setting.name == "extension"
             || setting.name == "zend_extension"
     }

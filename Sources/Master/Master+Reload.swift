@@ -31,7 +31,13 @@ extension Master {
         log.notice(
             "reloading: new generation of \(fresh.pools.count) pool(s) from \(options.configurationPath)"
         )
-        startGeneration(Generation(fresh.global), of: fresh, pools: fresh.pools, replacing: pools)
+        startGeneration(
+            Generation(fresh.global),
+            of: fresh.pools,
+            .service(fresh),
+            global: fresh.global,
+            replacing: pools
+        )
     }
 
     /// Reloads one pool: its part of the configuration is read, and it alone gets another PHP and other workers.
@@ -52,36 +58,43 @@ extension Master {
         reloadBegan()
         let outcome = options.reloadPool(name, configuration)
         for line in outcome.diagnostics where line.level > .debug { log.write(line.level, line.message) }
-        guard var fresh = outcome.configuration,
-            let settings = fresh.pools.first(where: { $0.name == name })
-        else { return "the new configuration is not valid" }
-        fresh = configuration
-        fresh.pools[index] = settings
+        guard let settings = outcome.configuration?.pools.first(where: { $0.name == name }) else {
+            return "the new configuration is not valid"
+        }
         systemd.reloading()
         log.notice("reloading pool \(name)")
         let size = old.generation.running - old.runningWorkers
-        let generation = Generation(configuration.global, running: size)
-        startGeneration(generation, of: fresh, pools: [settings], replacing: [old], isPartial: true)
+        startGeneration(
+            Generation(configuration.global, running: size),
+            of: [settings],
+            .pool(settings, index: index),
+            global: configuration.global,
+            replacing: [old]
+        )
         return nil
     }
 
     private func startGeneration(
         _ generation: Generation,
-        of fresh: ServiceConfiguration,
-        pools settings: [PoolSettings],
-        replacing replaced: [Pool],
-        isPartial: Bool = false
+        of settings: [PoolSettings],
+        _ outcome: Reload.Settings,
+        global: GlobalSettings,
+        replacing replaced: [Pool]
     ) {
         state = .reloading
         var newMetrics: MetricsListener?
         do {
             let former = replaced.flatMap(\.listeners)
-            let listener = isPartial ? metrics : try makeMetricsListener(fresh.global)
+            let isPartial = if case .pool = outcome { true } else { false }
+            let listener = isPartial ? metrics : try makeMetricsListener(global)
             newMetrics = listener
             let made = try makePools(settings, in: generation, reusing: former)
             // All that were there, also those that this generation does not want any more: as in php-fpm.
             for listener in former { listener.announce(to: log) }
-            reload = Reload(made, replacing: replaced, configuration: fresh, isPartial: isPartial)
+            if isPartial, let old = replaced.first, let new = made.pools.first {
+                spareTrial(of: new, for: old)
+            }
+            reload = Reload(made, replacing: replaced, settings: outcome)
             reload?.metrics = listener
             reload?.deadline = reactor.after(.seconds(60)) { [weak self] in
                 self?.abandonReload("the new pools were not ready within 60 s")
@@ -91,6 +104,12 @@ extension Master {
             discardMetrics(newMetrics)
             refuseReload("a listener or a pool of the new configuration cannot be set up")
         }
+    }
+
+    /// PHP is not started for a pool that has no process and is to start PHP as before: its next request would find the
+    /// same PHP without the reload.
+    private func spareTrial(of new: Pool, for old: Pool) {
+        if !old.hasProcesses, EngineVariants.areSame(old.settings, new.settings) { new.triesEngine = false }
     }
 
     func refuseReload(_ reason: ByteString) {
@@ -138,9 +157,11 @@ extension Master {
             use(done.pools)
             aheadIndex = 0
         }
-        let former = configuration.global
-        configuration = done.configuration
-        if !done.isPartial {
+        switch done.settings {
+        case .pool(let settings, let index): configuration.pools[index] = settings
+        case .service(let fresh):
+            let former = configuration.global
+            configuration = fresh
             emergency = EmergencyRestart(configuration.global)
             log.withOriginalStandardError { applyGlobals(former: former) }
             useMetrics(done.metrics)
@@ -169,7 +190,7 @@ extension Master {
         scheduleTick()
         startZygotesAhead()
         // The settings of the old generation are a good part of a large service's memory.
-        cepoll_give_memory_back()
+        if !done.isPartial { cepoll_give_memory_back() }
         reloadAgain()
     }
 

@@ -9,14 +9,19 @@ struct Reload {
     static let defaultDrainPatience = Duration.seconds(60)
 
     /// What is in force once the new pools serve.
-    let configuration: ServiceConfiguration
+    enum Settings {
+        case service(ServiceConfiguration)
+        /// One pool is reloaded, the one with this index, and the service as a whole stays as it is.
+        case pool(PoolSettings, index: Int)
+    }
+
+    let settings: Settings
     let generation: Generation
     let pools: [Pool]
     /// Those that leave.
     let replaced: [Pool]
     let source: ListenerSource
-    /// One pool is reloaded, and the service as a whole stays as it is.
-    let isPartial: Bool
+    var isPartial: Bool { if case .pool = settings { true } else { false } }
     /// New pools that are not ready.
     var unready: Int
     var deadline: Reactor.Deadline?
@@ -26,12 +31,10 @@ struct Reload {
     init(
         _ made: Master<some ConfigurationHost>.NewPools,
         replacing replaced: [Pool],
-        configuration: ServiceConfiguration,
-        isPartial: Bool
+        settings: Settings
     ) {
-        self.configuration = configuration
+        self.settings = settings
         self.replaced = replaced
-        self.isPartial = isPartial
         generation = made.generation
         pools = made.pools
         source = made.source

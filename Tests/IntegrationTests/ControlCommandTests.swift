@@ -212,6 +212,46 @@ struct ControlCommandTests {
         #expect(try daemon.get("/hello.php").text == "hello, world\n")
     }
 
+    /// A pool that has no process gets its new settings, and no process.
+    @Test func reloadOfAnIdlePoolStartsNothing() throws {
+        func pools(_ limit: String) -> String {
+            """
+            [one]
+            user = www-data
+            listen = {{SOCKET:one}}
+            pm = ondemand
+            pm.max_children = 2
+            env[LIMIT] = \(limit)
+            [two]
+            user = www-data
+            listen = {{SOCKET:two}}
+            pm = static
+            pm.max_children = 1
+
+            """
+        }
+        let daemon = try Daemon.start(
+            pools("first"),
+            .init(global: Control.directive + "process.idle_zygotes = 0\n")
+        )
+        func children() throws -> Int {
+            let path = "/proc/\(daemon.master)/task/\(daemon.master)/children"
+            return try String(contentsOfFile: path, encoding: .utf8).split(separator: " ").count
+        }
+        // The zygote that has shown at the start that PHP starts is told to end.
+        try wait(for: "the zygote and worker of the other pool alone") { try children() == 2 }
+        try daemon.rewriteConfiguration(pools("second"))
+        #expect(try daemon.ctl("reload", "one").output == "pool one reloaded\n")
+        #expect(try children() == 2)
+        let answer = try daemon.begin("/environment.php", from: "one").finalResponse()
+        #expect(answer.text.contains("second"))
+        // With another PHP to start, it is tried first.
+        daemon.allowLog(/./)
+        try daemon.rewriteConfiguration(pools("third\nphp_admin_value[opcache.preload] = /no/such/file"))
+        let refused = try daemon.ctl("reload", "one")
+        #expect(refused.status == .code(78), "\(refused.output)")
+    }
+
     /// No process of another pool is touched.
     @Test func reloadOfOnePoolLeavesTheOthers() throws {
         func pool(_ name: String) -> String {
