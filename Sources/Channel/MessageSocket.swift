@@ -26,7 +26,7 @@ public enum MessageKind: UInt8 {
     // Worker to master.
     /// The worker takes connections from now on.
     case workerReady = 32
-    /// Watch this connection and send it back when a request begins; bytes already read are the payload.
+    /// Watch this connection and send it back when a request begins; bytes already read are the payload, or in a file.
     case park = 33
     /// The worker will leave soon, or must leave if `flags` has ``Message/Flags/mustLeave``: another one is to be ready by
     /// then.
@@ -42,7 +42,7 @@ public enum MessageKind: UInt8 {
     /// The worker dies in a request, by signal `value` (0: exit), and waits for a moment so that its memory can be read.
     case crashed = 39
     // Master to worker, through the pool's queue.
-    /// Serve this connection; bytes already read are the payload.
+    /// Serve this connection; bytes already read are the payload, or in a file.
     case serve = 48
 }
 
@@ -78,6 +78,8 @@ public struct Message: Equatable {
         public static var queued: Flags { Flags(rawValue: 4) }
         /// The worker stays only until it is told to leave.
         public static var mustLeave: Flags { Flags(rawValue: 8) }
+        /// The payload is in a sealed memory file, whose descriptor is the last one (``BytesFile``).
+        public static var bytesInFile: Flags { Flags(rawValue: 32) }
         /// The client is still sending: after the response, read until it closes.
         public static var lingers: Flags { Flags(rawValue: 16) }
     }

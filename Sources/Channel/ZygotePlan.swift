@@ -72,6 +72,8 @@ public struct ZygotePlan: Equatable {
     public var maxMemory = 0
     /// Scripts are told how long their request has waited, also if it has not.
     public var tellsQueueTime = false
+    /// `request_buffer`.
+    public var requestBuffer = 0
     /// `response_buffer`.
     public var responseBuffer = 0
     /// `ping.path`, `ping.response`.
@@ -152,6 +154,7 @@ extension ZygotePlan {
         writer.put(maxRequests)
         writer.put(maxMemory)
         writer.put(tellsQueueTime)
+        writer.put(requestBuffer)
         writer.put(responseBuffer)
         writer.put(pingPath)
         writer.put(pingResponse)
@@ -202,6 +205,7 @@ extension ZygotePlan {
         maxRequests = reader.number()
         maxMemory = reader.number()
         tellsQueueTime = reader.flag()
+        requestBuffer = reader.number()
         responseBuffer = reader.number()
         pingPath = reader.optionalText()
         pingResponse = reader.text()

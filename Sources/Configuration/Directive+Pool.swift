@@ -69,6 +69,10 @@ extension PoolSettings {
             "request_soft_timeout", .seconds(\.requestSoftTimeout), "0",
             "Time after which a script is ended as by `max_execution_time`; 0 is off.", dump: .whenSet),
         row(
+            "request_buffer", .size(\.requestBuffer), "128K",
+            "Bytes of a request received before its script starts, without a worker if its client is slow; 0 is off.",
+            dump: .whenSet),
+        row(
             "response_buffer", .size(\.responseBuffer), "1M",
             "Bytes of a response kept for a client that reads slowly, so that its worker is free; 0 is off.",
             dump: .whenSet),

@@ -78,11 +78,16 @@ extension Evaluation {
                 "request_soft_timeout(\(seconds(pool.requestSoftTimeout))s) must be 0 or more"
             )
         }
+        guard pool.requestBuffer <= Self.largestRequestBuffer else {
+            throw refuse(index, "request_buffer(\(pool.requestBuffer)) must not be more than 64M")
+        }
         guard pool.responseBuffer <= Self.largestResponseBuffer else {
             throw refuse(index, "response_buffer(\(pool.responseBuffer)) must not be more than 1G")
         }
     }
 
+    /// The master copies as much at once.
+    private static var largestRequestBuffer: Int { 64 << 20 }
     private static var largestResponseBuffer: Int { 1 << 30 }
 
     private mutating func checkDynamic(_ index: Int) throws(Refusal) {

@@ -151,6 +151,8 @@ public struct PoolSettings: Sendable {
 
     /// `request_soft_timeout`: whole seconds; zero is off.
     public var requestSoftTimeout: Duration = .zero
+    /// `request_buffer`: bytes of a request kept for a slow sender; 0 is off.
+    public var requestBuffer = 128 << 10
     /// `response_buffer`: bytes of a response kept for a slow reader; 0 is off.
     public var responseBuffer = 1 << 20
 

@@ -29,6 +29,7 @@ public final class Master<Host: ConfigurationHost> {
     let host: Host
     var state = State.starting
     var inheritedFileLimit: UInt64 = 0
+    let requestMemory = RequestMemory()
     var fileLimit: UInt64 = 1024
 
     var configuration: ServiceConfiguration

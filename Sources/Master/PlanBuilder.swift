@@ -42,6 +42,7 @@ enum PlanBuilder {
         plan.maxRequests = pool.maxRequests
         plan.maxMemory = pool.maxMemory
         plan.tellsQueueTime = pool.limitsQueue
+        plan.requestBuffer = pool.requestBuffer
         plan.responseBuffer = pool.responseBuffer
         plan.pingPath = pool.pingPath
         plan.pingResponse = pool.pingResponse ?? "pong"

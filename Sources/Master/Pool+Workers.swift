@@ -67,14 +67,7 @@ extension Pool {
         case .busy where descriptors.isEmpty: keeper.wake()
         case .park:
             keeper.release(worker)
-            guard let descriptor = takeOne(descriptors, from: worker) else { return }
-            (listener.pool ?? self).connections.park(
-                descriptor,
-                flags: message.flags,
-                // Its word: a moment that has not come yet would never grow old.
-                acceptedTime: max(1, min(message.value, MonotonicTime.now.nanoseconds)),
-                bytes: bytes
-            )
+            park(message, descriptors, bytes, worker)
         case .linger:
             keeper.release(worker)
             guard let descriptor = takeOne(descriptors, from: worker) else { return }
@@ -91,6 +84,33 @@ extension Pool {
             .spawned, .spawnFailed, .serve:
             refuse(descriptors, worker, "sent a message that is not a worker's")
         }
+    }
+
+    /// Takes back a connection, and what has been received on it.
+    private func park(
+        _ message: Message,
+        _ descriptors: [CInt],
+        _ bytes: [UInt8],
+        _ worker: WorkerRecord
+    ) {
+        var (connections, bytes) = (descriptors, bytes)
+        if message.flags.contains(.bytesInFile), descriptors.count == 2, let file = connections.popLast() {
+            // No more than the worker may receive, and some for its buffer.
+            let most = max(settings.requestBuffer, 1 << 20) * 2
+            guard let received = RequestQueue.bytes(of: file, atMost: most) else {
+                return refuse(descriptors, worker, "gave something that is not the beginning of a request")
+            }
+            closeDescriptor(file)
+            bytes = received
+        }
+        guard let descriptor = takeOne(connections, from: worker) else { return }
+        (listener.pool ?? self).connections.park(
+            descriptor,
+            flags: message.flags.intersection([.keptAlive, .peerChecked]),
+            // Its word: a moment that has not come yet would never grow old.
+            acceptedTime: max(1, min(message.value, MonotonicTime.now.nanoseconds)),
+            bytes: bytes
+        )
     }
 
     /// The connection that a worker gave back; nil, and the worker killed, if it is anything else.

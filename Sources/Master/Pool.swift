@@ -133,7 +133,13 @@ final class Pool {
     /// Connections that no worker has.
     var connections: WaitingConnections {
         if let madeConnections { return madeConnections }
-        let made = WaitingConnections(reactor: owner.reactor, queue: queue, quota: owner.parkingQuota)
+        let made = WaitingConnections(
+            reactor: owner.reactor,
+            queue: queue,
+            quota: owner.parkingQuota,
+            requestBuffer: settings.requestBuffer,
+            memory: owner.requestMemory
+        )
         made.onDispatch = { [weak self] in self?.watch.connectionsAreWaiting() }
         made.onOverflow = { [weak self] in self?.reportOverflow() }
         made.admits = { [weak self] in self?.admits($0) ?? true }
@@ -171,7 +177,8 @@ final class Pool {
         let made = RequestQueue(
             reactor: owner.reactor,
             isTCP: listener.isTCP,
-            timeout: settings.queueTimeout
+            timeout: settings.queueTimeout,
+            memory: owner.requestMemory
         )
         made.taken = { [scoreboard] in cscoreboard_load(&scoreboard.pool.pointee.taken) }
         made.onExpired = { [weak self] in self?.expired($0) }

@@ -23,6 +23,8 @@ protocol PoolOwner: AnyObject {
     func plan(for pool: Pool) -> ZygotePlan
     /// Most parked connections a pool may have.
     var parkingQuota: Int { get }
+    /// What all pools' requests take.
+    var requestMemory: RequestMemory { get }
     /// Numbers of descriptors from here on are a reserve.
     var descriptorCeiling: CInt { get }
     /// A pool has something to do each second, until it has neither process nor connection.

@@ -29,6 +29,8 @@ struct WaitingRequest {
 final class RequestQueue {
     /// Bytes of requests kept here, beyond which nothing more is to be read into memory.
     static let memoryLimit = 32 << 20
+    /// The largest `request_buffer`, and a piece that was received beside it.
+    private static let largestRequest = 128 << 20
 
     private final class Entry {
         let request: WaitingRequest
@@ -55,7 +57,8 @@ final class RequestQueue {
     /// Requests kept here.
     private(set) var count = 0
     /// Bytes of the requests kept here.
-    private(set) var byteCount = 0
+    private(set) var byteCount = 0 { didSet { memory.add(byteCount - oldValue) } }
+    private let memory: RequestMemory
     private var sent: Int64 = 0
     /// When those in the socket arrived, while metered.
     private var sentArrivals = Deque<UInt64>()
@@ -76,11 +79,14 @@ final class RequestQueue {
     /// Workers have taken something while the queue was metered.
     var onTaken: () -> Void = {}
 
-    init(reactor: Reactor, isTCP: Bool, timeout: Duration) {
+    init(reactor: Reactor, isTCP: Bool, timeout: Duration, memory: RequestMemory = RequestMemory()) {
+        self.memory = memory
         self.reactor = reactor
         self.isTCP = isTCP
         self.timeout = timeout
     }
+
+    deinit { memory.add(-byteCount) }
 
     /// There will be workers, who take requests from `socket`, whose other end is `reader`.
     func attach(_ socket: MessageSocket, reader: MessageSocket) {
@@ -186,13 +192,14 @@ final class RequestQueue {
             let request = next.request
             var flags = request.flags
             if isMetered { flags.insert(.queued) }
-            let message = Message(.serve, flags: flags, value: request.arrival)
-            let result = request.bytes.withUnsafeBytes { bytes in
-                try? socket.send(message, payload: bytes, descriptors: [request.connection.rawValue])
-            }
-            guard case .bytes? = result else {
-                if case .wouldBlock? = result { awaitRoom() }
-                return
+            switch send(request, flags, to: socket) {
+            case .bytes: break
+            case .wouldBlock: return awaitRoom()
+            case .endOfStream:
+                // Nobody will take it, or there is no memory for it.
+                guard request.bytes.count > MessageSocket.maximumPayload else { return }
+                removeFirst()
+                continue
             }
             removeFirst()
             sent &+= 1
@@ -201,6 +208,28 @@ final class RequestQueue {
             onPassed(MonotonicTime.now - MonotonicTime(nanoseconds: request.arrival))
         }
         if !isMetered { socketWatch = nil }
+    }
+
+    private func send(_ request: WaitingRequest, _ flags: Message.Flags, to socket: MessageSocket) -> Transfer
+    {
+        request.bytes.withUnsafeBytes { bytes in
+            var message = Message(.serve, flags: flags, value: request.arrival)
+            guard bytes.count > MessageSocket.maximumPayload else {
+                let result = try? socket.send(
+                    message,
+                    payload: bytes,
+                    descriptors: [request.connection.rawValue]
+                )
+                return result ?? .endOfStream
+            }
+            guard let file = try? BytesFile.make(bytes) else { return .endOfStream }
+            message.flags.insert(.bytesInFile)
+            let result = try? socket.send(
+                message,
+                descriptors: [request.connection.rawValue, file.rawValue]
+            )
+            return result ?? .endOfStream
+        }
     }
 
     private func awaitRoom() {
@@ -241,12 +270,15 @@ final class RequestQueue {
         var back: [Entry] = []
         while case .message(let message, let payload, let descriptors, _)? = try? reader.receive(into: buffer)
         {
-            for surplus in descriptors.dropFirst() { closeDescriptor(surplus) }
+            defer { for surplus in descriptors.dropFirst() { closeDescriptor(surplus) } }
             sent &-= 1
             guard let descriptor = descriptors.first else { continue }
-            let bytes = Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))
-            var flags = message.flags
-            flags.remove(.queued)
+            var bytes = Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))
+            if message.flags.contains(.bytesInFile) {
+                // Its own file, or one that somebody who has the socket has put there.
+                bytes = descriptors.last.flatMap { Self.bytes(of: $0, atMost: Self.largestRequest) } ?? []
+            }
+            let flags = message.flags.subtracting([.queued, .bytesInFile])
             let request = WaitingRequest(
                 connection: Connection(adopting: descriptor),
                 flags: flags,
@@ -260,6 +292,17 @@ final class RequestQueue {
         entries.prepend(contentsOf: back)
         firstNumber -= back.count
         sentArrivals.removeAll()
+    }
+
+    /// What is in a sealed memory file; nil if it is none, or has more bytes than `most`.
+    static func bytes(of file: CInt, atMost most: Int) -> [UInt8]? {
+        guard let size = BytesFile.size(file), size <= most else { return nil }
+        var isComplete = false
+        let bytes = [UInt8](unsafeUninitializedCapacity: size) { target, count in
+            isComplete = BytesFile.read(file, into: UnsafeMutableRawBufferPointer(target))
+            count = isComplete ? size : 0
+        }
+        return isComplete ? bytes : nil
     }
 
     /// Gives everything that waits here to another queue, behind what it has.

@@ -17,14 +17,17 @@ internal import SystemPackage
 /// Bounded for each pool, so that one pool's clients cost the others nothing: a number of connections (its quota), a
 /// number of bytes; beyond either the pool's own oldest connection is closed.
 final class WaitingConnections {
-    /// A request that arrives slowly is assembled up to here; then a worker gets what there is.
-    private static let assemblyLimit = 128 << 10
-    /// Bytes of requests that arrive slowly, over all connections of the pool.
-    private static let memoryLimit = RequestQueue.memoryLimit
+    /// What any request may have here; more is kept only of those whose parameters are complete, and while there is
+    /// memory.
+    private static let ordinarySize = 128 << 10
+    /// Most that is received at once.
+    private static let piece = 64 << 10
     /// A connection that sends nothing at all is closed after this time, as php-fpm does.
     private static let silentPatience = Duration.seconds(5)
-    /// A request must be complete this long after its first byte.
+    /// The parameters of a request must be complete this long after its first byte, and each further ``paced`` bytes of
+    /// its body this long after those before.
     private static let assemblyPatience = Duration.seconds(60)
+    private static let paced = 16 << 10
     /// After a response the client is given this long to stop sending.
     private static let lingerPatience = Duration.seconds(2)
 
@@ -41,6 +44,8 @@ final class WaitingConnections {
         var scanned = 0
         /// What is to come of the body, once that is known.
         var bodyLeft: Int?
+        /// With so many bytes its time begins anew.
+        var milestone = 0
         var registration: Reactor.Registration?
         var deadline: Reactor.Deadline?
         /// Its place in the order; numbers of descriptors are used again and again.
@@ -70,7 +75,13 @@ final class WaitingConnections {
     /// As they came, also some that are gone: live are those whose serial number is still that of the descriptor's.
     private var order = Deque<(number: CInt, serial: UInt64)>()
     private var nextSerial: UInt64 = 0
-    private var assembledBytes = 0
+    private var assembledBytes = 0 { didSet { memory.add(assembledBytes - oldValue) } }
+    /// `request_buffer`: a request that arrives slowly is assembled up to here; then a worker gets what there is.
+    private let requestBuffer: Int
+    /// Of all pools.
+    private let memory: RequestMemory
+    /// Bytes of requests that arrive slowly, over all connections of the pool.
+    private var memoryLimit: Int { max(RequestQueue.memoryLimit, 8 * requestBuffer) }
     private var table = ParameterTable()
     /// Called when something waits for a worker that did not before.
     var onDispatch: () -> Void = {}
@@ -81,11 +92,21 @@ final class WaitingConnections {
     /// Most connections under watch.
     var quota: Int
 
-    init(reactor: Reactor, queue: RequestQueue, quota: Int) {
+    init(
+        reactor: Reactor,
+        queue: RequestQueue,
+        quota: Int,
+        requestBuffer: Int = 128 << 10,
+        memory: RequestMemory = RequestMemory()
+    ) {
+        self.requestBuffer = requestBuffer
+        self.memory = memory
         self.reactor = reactor
         self.queue = queue
         self.quota = quota
     }
+
+    deinit { memory.add(-assembledBytes) }
 
     /// Connections under watch.
     var parkedCount: Int { parked.count }
@@ -138,7 +159,7 @@ final class WaitingConnections {
             bytes: []
         )
         // No more memory for requests: it waits unread.
-        guard queue.byteCount + assembledBytes < Self.memoryLimit else {
+        guard queue.byteCount + assembledBytes < memoryLimit else {
             return dispatch(
                 WaitingRequest(
                     connection: descriptor,
@@ -230,25 +251,30 @@ final class WaitingConnections {
             release(number)
             dispatch(connection, arrival: MonotonicTime.now.nanoseconds)
         case .incomplete:
-            if connection.purpose != .assembling {
+            if connection.purpose != .assembling || hasReachedMilestone(connection) {
                 connection.purpose = .assembling
                 setDeadline(of: connection)
             }
-            while assembledBytes > Self.memoryLimit, parked.count > 1 { closeOldest() }
+            while assembledBytes > memoryLimit, parked.count > 1 { closeOldest() }
         }
+    }
+
+    private func hasReachedMilestone(_ connection: Parked) -> Bool {
+        let count = connection.bytes.count
+        guard connection.bodyLeft != nil, count >= connection.milestone else { return false }
+        connection.milestone = count + Self.paced
+        return true
     }
 
     private enum Progress { case nothing, incomplete, complete, closed }
 
     private func receive(into connection: Parked) -> Progress {
-        withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 8) { buffer in
-            let room = min(buffer.count, Self.assemblyLimit - connection.bytes.count)
-            let window = UnsafeMutableRawBufferPointer(rebasing: buffer[0..<room])
-            switch try? connection.descriptor.receive(into: window) {
+        withUnsafeTemporaryAllocation(byteCount: Self.piece, alignment: 8) { buffer in
+            switch try? connection.descriptor.receive(into: buffer) {
             case .endOfStream, nil: return .closed
             case .wouldBlock: return .nothing
             case .bytes(let count):
-                connection.bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: window[0..<count]))
+                connection.bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: buffer[0..<count]))
                 return isComplete(connection) ? .complete : .incomplete
             }
         }
@@ -259,7 +285,7 @@ final class WaitingConnections {
     ///
     /// Each byte is looked at once, however small the pieces are in which they come.
     private func isComplete(_ connection: Parked) -> Bool {
-        guard connection.bytes.count < Self.assemblyLimit else { return true }
+        guard connection.bytes.count < requestBuffer else { return true }
         while true {
             if let left = connection.bodyLeft, left <= 0 { return true }
             guard
@@ -278,8 +304,15 @@ final class WaitingConnections {
             case .needMore, .begin, .parameters, .skipped: break
             }
             connection.scanned += step.consumed
-            if step.event == .needMore { return false }
+            if step.event == .needMore { return !mayGrow(connection) }
         }
+    }
+
+    /// Whether more of an incomplete request is to be received here.
+    private func mayGrow(_ connection: Parked) -> Bool {
+        if connection.bytes.count < Self.ordinarySize { return true }
+        return connection.bodyLeft != nil && memory.hasRoom(for: Self.piece)
+            && queue.byteCount + assembledBytes + Self.piece < memoryLimit
     }
 
     /// CONTENT_LENGTH of a request whose parameters are complete; nil if they are malformed.

@@ -1,4 +1,5 @@
 internal import CEpoll
+internal import Channel
 internal import FastCGI
 internal import Glibc
 internal import Syscalls
@@ -46,8 +47,6 @@ final class Client {
 struct ReceiveBuffer {
     /// First size, enough for nearly every request with its parameters.
     static let initialCapacity = 32 << 10
-    /// A request that is not complete is assembled up to here; what is larger streams.
-    static let assemblyLimit = 128 << 10
 
     private(set) var memory = UnsafeMutableRawBufferPointer.allocate(
         byteCount: initialCapacity,
@@ -87,6 +86,18 @@ struct ReceiveBuffer {
         end = bytes.count
     }
 
+    /// Puts bytes that somebody else received in front, from a sealed memory file; false if they cannot be had.
+    mutating func fill(from file: CInt) -> Bool {
+        clear()
+        guard let size = BytesFile.size(file) else { return false }
+        reserve(size)
+        guard BytesFile.read(file, into: UnsafeMutableRawBufferPointer(rebasing: memory[0..<size])) else {
+            return false
+        }
+        end = size
+        return true
+    }
+
     /// Free space of at least `count` bytes, keeping what is in use; moves it to the front first.
     mutating func reserve(_ count: Int) {
         if memory.count - end >= count { return }
@@ -108,6 +119,8 @@ struct ReceiveBuffer {
     /// Gives memory back that only a large request needed.
     mutating func shrink() {
         guard isEmpty, memory.count > 4 * Self.initialCapacity else { return }
+        // What was used up may lie behind the end of the smaller memory.
+        clear()
         memory.deallocate()
         memory = .allocate(byteCount: Self.initialCapacity, alignment: 16)
     }

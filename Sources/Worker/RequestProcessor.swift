@@ -16,7 +16,7 @@ public final class RequestProcessor {
     let settings: WorkerSettings
     let log: WorkerLog
     let stream: ResponseStream
-    var reader = RequestReader()
+    var reader: RequestReader
     /// The current request's parameters.
     ///
     /// Apart from the reader: PHP looks at them while it has the body read.
@@ -50,6 +50,7 @@ public final class RequestProcessor {
     public init(settings: WorkerSettings, log: WorkerLog) {
         self.settings = settings
         self.log = log
+        reader = RequestReader(limit: settings.plan.requestBuffer)
         let page = settings.scoreboard.pool
         let quota = Int64(settings.plan.responseQuota) - Int64(settings.plan.responseBuffer)
         stream = ResponseStream(spillLimit: settings.plan.responseBuffer) {

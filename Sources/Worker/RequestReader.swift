@@ -24,8 +24,10 @@ struct RequestReader {
         case over
     }
 
-    /// How long a request that has begun may pause before the connection is given to the master.
-    private static let patienceMilliseconds: CInt = 10
+    /// How long a request that has begun is waited for in all before the connection is given to the master.
+    private static let patience = Duration.milliseconds(10)
+    /// A request that is too large to be assembled as a whole: as much as this is received before the script starts.
+    private static let beginning = 128 << 10
     /// How long a body may pause while a script waits for it.
     private static let bodyTimeoutMilliseconds: CInt = 60_000
 
@@ -34,11 +36,20 @@ struct RequestReader {
     private var body = 0..<0
     private(set) var bodyIsComplete = true
     private var firstBytes = FirstBytes()
+    /// `request_buffer`: a request that is not complete is assembled up to here; what is larger streams.
+    private let limit: Int
+    /// What is left of the patience with the request at hand.
+    private var patienceLeft = RequestReader.patience
+
+    /// A reader that assembles up to `limit` bytes, and waits for no client that could be waited for elsewhere; 0: it
+    /// waits for every client, and assembles nothing.
+    init(limit: Int) { self.limit = limit }
 
     /// Reads until all parameters are there, and for a small body until that is there too.
     mutating func readHead(of client: Client, into table: inout ParameterTable) -> Result {
         body = 0..<0
         bodyIsComplete = false
+        patienceLeft = Self.patience
         // A request that is given away must be given as a whole: nothing is dropped before it is complete.
         var decoder = client.decoder
         var position = buffer.start
@@ -109,13 +120,26 @@ struct RequestReader {
                 return !client.isKeptAlive && !client.isWatched && awaitFirstBytes(of: client) ? nil : .idle
             }
             // The master assembles no more than this either: what has grown so far is waited for here.
-            let isLarge = buffer.count >= ReceiveBuffer.assemblyLimit
-            let patience = isLarge ? Self.bodyTimeoutMilliseconds : Self.patienceMilliseconds
-            if waitUntilReady(client.descriptor, for: UInt32(CEPOLL_IN), milliseconds: patience) {
-                return nil
+            if buffer.count >= limit {
+                let hasCome = waitUntilReady(
+                    client.descriptor,
+                    for: UInt32(CEPOLL_IN),
+                    milliseconds: Self.bodyTimeoutMilliseconds
+                )
+                return hasCome ? nil : .over
             }
-            return isLarge ? .over : .stalled
+            return waitWithPatience(for: client) ? nil : .stalled
         }
+    }
+
+    /// Waits for what is left of the patience; a client that always sends a little uses it up too.
+    private mutating func waitWithPatience(for client: Client) -> Bool {
+        guard patienceLeft > .zero else { return false }
+        let begin = MonotonicTime.now
+        let milliseconds = CInt(clamping: (patienceLeft.nanoseconds + 999_999) / 1_000_000)
+        let hasCome = waitUntilReady(client.descriptor, for: UInt32(CEPOLL_IN), milliseconds: milliseconds)
+        patienceLeft -= MonotonicTime.now - begin
+        return hasCome
     }
 
     /// A web server connects and sends at once, and is met between the two: true when its bytes have come.
@@ -130,7 +154,7 @@ struct RequestReader {
         return haveCome
     }
 
-    /// Waits for a body that fits the buffer; a larger one is left to ``readBody(of:into:)``.
+    /// Waits for a body up to `request_buffer`; of a larger one only for the beginning, the rest is left to ``readBody(of:into:)``.
     ///
     /// - Parameters:
     ///   - client: The connection.
@@ -144,6 +168,7 @@ struct RequestReader {
         after offset: Int,
         announced: Int
     ) -> Result? {
+        let most = announced <= limit - offset ? limit : min(limit, Self.beginning)
         var probe = decoder
         var scanned = offset
         var bodyBytes = 0
@@ -158,7 +183,7 @@ struct RequestReader {
                 case .endOfBody, .abort: return nil
                 case .body(let range): bodyBytes += range.count
                 case .needMore:
-                    if buffer.count >= ReceiveBuffer.assemblyLimit { return nil }
+                    if buffer.count >= most { return nil }
                     if let result = receive(from: client, isBetweenRequests: false) { return result }
                 default: break
                 }

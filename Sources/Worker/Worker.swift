@@ -233,15 +233,20 @@ public final class Worker {
         guard case .message(let head, let payload, let descriptors, _) = arrival, head.kind == .serve,
             let descriptor = descriptors.first
         else { return nil }
-        for surplus in descriptors.dropFirst() { closeDescriptor(surplus) }
+        defer { for surplus in descriptors.dropFirst() { closeDescriptor(surplus) } }
         parkHeld()
+        cscoreboard_connection_taken(settings.scoreboard.pool)
         processor.reader.reset()
-        if payload > 0 {
+        if head.flags.contains(.bytesInFile), let file = descriptors.last {
+            guard processor.reader.buffer.fill(from: file) else {
+                closeDescriptor(descriptor)
+                return nil
+            }
+        } else if payload > 0 {
             processor.reader.buffer.fill(
                 UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(message)[0..<payload])
             )
         }
-        cscoreboard_connection_taken(settings.scoreboard.pool)
         let client = Client(
             descriptor: descriptor,
             acceptedTime: head.value,
@@ -459,10 +464,17 @@ public final class Worker {
     ) -> Bool {
         release(client)
         var isGiven = false
-        let bytes =
-            payload.count <= MessageSocket.maximumPayload
-            ? payload : UnsafeRawBufferPointer(start: nil, count: 0)
-        while bytes.count == payload.count {
+        var (head, bytes, file) = (head, payload, file)
+        var ownFile: SharedDescriptor?
+        if payload.count > MessageSocket.maximumPayload {
+            bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+            if head.kind == .park, let made = try? BytesFile.make(payload) {
+                (ownFile, file) = (made, made.rawValue)
+                head.flags.insert(.bytesInFile)
+            }
+        }
+        defer { withExtendedLifetime(ownFile) {} }
+        while bytes.count == payload.count || ownFile != nil {
             let descriptors = [client.descriptor] + (file.map { [$0] } ?? [])
             guard let sent = try? channel.send(head, payload: bytes, descriptors: descriptors) else { break }
             if case .bytes = sent { isGiven = true }
@@ -471,7 +483,7 @@ public final class Worker {
                 waitUntilReady(channel.descriptor, for: UInt32(CEPOLL_OUT), milliseconds: 10_000)
             else { break }
         }
-        if file != nil, !isGiven { return false }
+        if file != nil, ownFile == nil, !isGiven { return false }
         client.close()
         processor.reader.reset()
         return isGiven

@@ -43,6 +43,7 @@ import Testing
         plan.maxRequests = 1000
         plan.maxMemory = 1 << 30
         plan.tellsQueueTime = true
+        plan.requestBuffer = 256 << 10
         plan.responseBuffer = 1 << 20
         plan.pingPath = "/ping"
         plan.pingResponse = "pong"
@@ -59,7 +60,7 @@ import Testing
         for (sample, initial) in pairs {
             #expect("\(sample.value)" != "\(initial.value)", "\(sample.label ?? "?") has its default")
         }
-        #expect(Mirror(reflecting: Self.full).children.count == 39)
+        #expect(Mirror(reflecting: Self.full).children.count == 40)
     }
 
     @Test func fullPlanIsReadBack() {

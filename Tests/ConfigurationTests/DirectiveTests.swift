@@ -49,7 +49,7 @@ import Testing
             let names = Directive.all.filter { $0.scope == scope }.map(\.name)
             #expect(Set(names).count == names.count)
         }
-        #expect(Directive.all.count == 1 + 23 + 52)
+        #expect(Directive.all.count == 1 + 23 + 53)
     }
 
     @Test(

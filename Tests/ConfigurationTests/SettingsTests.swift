@@ -43,7 +43,9 @@ import Testing
 
     /// What php-fpm does not have changes nothing in a dump unless it is used.
     @Test func dumpsOwnDirectivesWhereSet() throws {
-        let names = ["pm.max_queue", "pm.queue_timeout", "request_soft_timeout", "response_buffer"]
+        let names = [
+            "pm.max_queue", "pm.queue_timeout", "request_soft_timeout", "request_buffer", "response_buffer",
+        ]
         func dump(_ lines: String) throws -> [String] {
             let configuration = try #require(FakeHost(plainPool + lines).load().configuration)
             return configuration.dumpLines.map(\.description)
@@ -51,12 +53,12 @@ import Testing
         let plain = try dump("")
         #expect(!plain.contains { line in names.contains { line.contains($0) } })
         let set = try dump(
-            "pm.max_queue = 100\npm.queue_timeout = 2m\nrequest_soft_timeout = 5\nresponse_buffer = 64K\n"
+            "pm.max_queue = 100\npm.queue_timeout = 2m\nrequest_soft_timeout = 5\nrequest_buffer = 2M\nresponse_buffer = 64K\n"
         )
         #expect(
             set.filter { !plain.contains($0) } == [
                 "\tpm.max_queue = 100", "\tpm.queue_timeout = 120s", "\trequest_soft_timeout = 5s",
-                "\tresponse_buffer = 65536",
+                "\trequest_buffer = 2097152", "\tresponse_buffer = 65536",
             ]
         )
     }
@@ -65,6 +67,7 @@ import Testing
         ("pm.max_queue = -1", "pm.max_queue(-1) must be 0 or more"),
         ("pm.queue_timeout = -1", "pm.queue_timeout(-1s) must be 0 or more"),
         ("request_soft_timeout = -2s", "request_soft_timeout(-2s) must be 0 or more"),
+        ("request_buffer = 65M", "request_buffer(68157440) must not be more than 64M"),
         ("response_buffer = 2G", "response_buffer(2147483648) must not be more than 1G"),
     ])
     func refusesOwnDirectives(_ line: String, _ reason: String) {

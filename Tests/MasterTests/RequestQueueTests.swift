@@ -1,5 +1,6 @@
 import CEpoll
 import Channel
+import Configuration
 import Foundation
 import Reactor
 import Syscalls
@@ -53,6 +54,36 @@ import Testing
         for descriptor in descriptors { closeDescriptor(descriptor) }
         count.taken &+= 1
         return (message.value, message.flags.contains(.queued))
+    }
+
+    /// Too large for a message: in a file, from which it also comes back.
+    @Test func largeRequestsGoInFiles() throws {
+        let peers = try Peers()
+        let bytes = (0..<500_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        queue.append(
+            WaitingRequest(
+                connection: Connection(adopting: peers.server),
+                flags: .peerChecked,
+                arrival: 1,
+                bytes: bytes
+            )
+        )
+        #expect(queue.count == 0 && queue.byteCount == 0)
+        queue.takeBack()
+        #expect(queue.handedOver.map(\.bytes.bytes) == [bytes])
+        #expect(queue.handedOver.map(\.flags) == [Int(Message.Flags.peerChecked.rawValue)])
+        queue.flush()
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 16)
+        defer { buffer.deallocate() }
+        guard case .message(let message, 0, let descriptors, _) = try reader.receive(into: buffer) else {
+            Issue.record("no message")
+            return
+        }
+        #expect(message.flags == [.peerChecked, .bytesInFile])
+        #expect(descriptors.last.flatMap { RequestQueue.bytes(of: $0, atMost: 1 << 20) } == bytes)
+        #expect(descriptors.last.flatMap { RequestQueue.bytes(of: $0, atMost: 1 << 10) } == nil)
+        for descriptor in descriptors { closeDescriptor(descriptor) }
+        withExtendedLifetime(peers) {}
     }
 
     @Test func goesStraightThroughWhileThePoolMoves() throws {
