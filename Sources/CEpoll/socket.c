@@ -323,6 +323,8 @@ bool cepoll_parse_address(const char *text, cepoll_address *address) {
     return address->family != 0;
 }
 
+int cepoll_descriptor_flags(int descriptor) { return fcntl(descriptor, F_GETFD); }
+
 int cepoll_adopt_listener(int descriptor) {
     struct stat info;
     int listens = 0;

@@ -35,7 +35,11 @@ extension Evaluation {
         do throws(SystemError) {
             try host.openLog(slowLog, as: .slowLog(pool: pool.name))
         } catch {
-            throw refuse(.error, "Unable to create or open slowlog(\(slowLog)): \(reason(error))")
+            throw refuse(
+                .error,
+                "Unable to create or open slowlog(\(slowLog)): \(reason(error))",
+                hint: directoryRemedy(for: slowLog, code: error.code)
+            )
         }
     }
 
@@ -133,7 +137,12 @@ extension Evaluation {
             do throws(SystemError) {
                 try host.openLog(path, as: pool.logsAccessToJournal ? .journal : .accessLog(pool: pool.name))
             } catch {
-                throw refuse(.error, "failed to open access log (\(path)): \(reason(error))")
+                throw refuse(
+                    .error,
+                    "failed to open access log (\(path)): \(reason(error))",
+                    hint: pool.logsAccessToJournal
+                        ? Self.noJournal : directoryRemedy(for: path, code: error.code)
+                )
             }
         }
     }

@@ -45,8 +45,8 @@ struct Evaluation<Host: ConfigurationHost> {
     }
 
     /// Reports what ends the load.
-    mutating func refuse(_ level: LogLevel, _ message: ByteString) -> Refusal {
-        log.report(level, message)
+    mutating func refuse(_ level: LogLevel, _ message: ByteString, hint: ByteString? = nil) -> Refusal {
+        log.report(level, message, hint: hint)
         return Refusal()
     }
 }
@@ -125,7 +125,11 @@ extension Evaluation {
                 try host.openLog(path, as: .errorLog)
             }
         } catch {
-            throw refuse(.error, "failed to open error_log (\(path)): \(reason(error))")
+            throw refuse(
+                .error,
+                "failed to open error_log (\(path)): \(reason(error))",
+                hint: global.logsToJournal ? Self.noJournal : directoryRemedy(for: path, code: error.code)
+            )
         }
         log.isErrorLogOpen = true
     }
@@ -148,6 +152,10 @@ extension Evaluation {
 
 extension Evaluation {
     /// `TEXT (NUMBER)` for an errno.
+    static var noJournal: ByteString {
+        "nobody listens on /run/systemd/journal/socket: start systemd-journald, or name a file"
+    }
+
     func reason(_ error: SystemError) -> ByteString { "\(host.errorText(error.code)) (\(error.code))" }
 
     func isNiceValue(_ priority: Int?) -> Bool { priority.map { (-19...20).contains($0) } ?? true }

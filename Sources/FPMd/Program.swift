@@ -133,6 +133,12 @@ enum Program {
                 facility: global.syslogFacility
             )
             log.use(.syslog)
+            // To stderr, as long as that has copies; php-fpm says nothing at all then.
+            if let problem = log.syslogProblem {
+                log.warning(
+                    "error_log = syslog: nobody listens on /dev/log: \(problem); lines are lost until a syslog daemon does, or set error_log to a file"
+                )
+            }
         }
         if !global.daemonize, !isForeground, arguments.forcesStandardError || isatty(STDERR_FILENO) == 1 {
             log.pinToStandardError()

@@ -59,6 +59,14 @@ public final class Log {
         syslog = SyslogFormat(ident: ident, facility: facility)
     }
 
+    /// Why nobody would get lines for syslog now; nil if somebody would.
+    public var syslogProblem: ByteString? {
+        let socket = cepoll_connect_log()
+        guard socket >= 0 else { return ByteString(describe(currentErrno)) }
+        closeDescriptor(socket)
+        return nil
+    }
+
     private var syslog = SyslogFormat(ident: "php-fpm", facility: Int(LOG_DAEMON))
 
     /// Switches to `destination`; stderr still gets lines from NOTICE on until ``finishStartup()``.

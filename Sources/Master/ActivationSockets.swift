@@ -23,20 +23,50 @@ enum ActivationSockets {
             return nil
         }
         for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] { unsetenv(name) }
-        return environment.entries.compactMap { entry in
-            let isStored = StoredName.isStored(entry.name)
+        if let other = environment.other {
+            log.notice(
+                "socket activation: LISTEN_PID is \(other), but this is process \(getpid()): those sockets are not used; if they are meant for fpmd, start it directly or with exec"
+            )
+        }
+        let missing = environment.entries.filter { !wasHandedOver($0.descriptor) }
+        if let first = missing.first {
+            let count = environment.entries.count
+            log.error(
+                ListenEnvironment.Problem(
+                    "LISTEN_FDS says \(count), but descriptor \(first.descriptor) is not open\(more(than: missing))"
+                ).message
+            )
+            return nil
+        }
+        var strange: [ListenEnvironment.Entry] = []
+        var listeners: [Listener] = []
+        for entry in environment.entries {
             guard cepoll_adopt_listener(entry.descriptor) == 0, isStream(entry.descriptor) else {
-                let name = entry.name
-                log.error(
-                    "socket activation: descriptor \(entry.descriptor), \"\(name)\", is not a listening stream socket; not used"
-                )
-                return nil
+                strange.append(entry)
+                continue
             }
+            let isStored = StoredName.isStored(entry.name)
             let origin: Listener.Origin = isStored ? .stored : .socketUnit(name: entry.name)
             let listener = Listener(activated: entry.descriptor, origin)
             listener.announce(to: log)
-            return listener
+            listeners.append(listener)
         }
+        if let first = strange.first {
+            log.error(
+                "socket activation: descriptor \(first.descriptor), \(shown(first.name)), is not a listening stream socket\(more(than: strange)); not used"
+            )
+        }
+        return listeners
+    }
+
+    private static func more(than entries: [ListenEnvironment.Entry]) -> ByteString {
+        entries.count > 1 ? ", and \(entries.count - 1) more" : ""
+    }
+
+    /// Whether a descriptor was open when this program was executed: all that it opens itself is close-on-exec.
+    private static func wasHandedOver(_ descriptor: CInt) -> Bool {
+        let flags = cepoll_descriptor_flags(descriptor)
+        return flags >= 0 && flags & FD_CLOEXEC == 0
     }
 
     /// Looks for contradictions between the sockets of socket units and the pools: a name that is one pool's, and the
@@ -45,6 +75,15 @@ enum ActivationSockets {
     /// - Returns: False after logging them.
     static func agree(_ listeners: [Listener], with pools: [PoolSettings], log: Log) -> Bool {
         var isAgreed = true
+        var known: [ByteString: Listener] = [:]
+        for listener in listeners {
+            guard let earlier = known.updateValue(listener, forKey: listener.name) else { continue }
+            log.error(
+                "socket activation: descriptors \(earlier.descriptor.rawValue) and \(listener.descriptor.rawValue) are both of the socket \(shown(listener.name)); hand it over once"
+            )
+            isAgreed = false
+        }
+        guard isAgreed else { return false }
         for listener in listeners {
             guard case .socketUnit(let name) = listener.origin,
                 let named = pools.first(where: { $0.name == name })

@@ -16,15 +16,21 @@ enum InheritedSockets {
         let descriptor: CInt
     }
 
-    /// The entries of one variable; those that make no sense are left out.
-    static func entries(_ text: ByteString) -> [Entry] {
-        text.bytes.split(separator: UInt8(ascii: ",")).compactMap { word in
+    /// The entries of one variable, and what is none.
+    static func entries(_ text: ByteString) -> (entries: [Entry], strange: [ByteString]) {
+        var entries: [Entry] = []
+        var strange: [ByteString] = []
+        for word in text.bytes.split(separator: UInt8(ascii: ",")) {
             guard let equals = word.lastIndex(of: UInt8(ascii: "=")), equals > word.startIndex,
                 let number = CInt(String(decoding: word[(equals + 1)...], as: UTF8.self)),
                 number > STDERR_FILENO
-            else { return nil }
-            return Entry(address: ByteString(word[..<equals]), descriptor: number)
+            else {
+                strange.append(ByteString(word))
+                continue
+            }
+            entries.append(Entry(address: ByteString(word[..<equals]), descriptor: number))
         }
+        return (entries, strange)
     }
 
     /// Takes over all sockets of the environment, naming each in the log.
@@ -35,10 +41,23 @@ enum InheritedSockets {
             let name = index == 0 ? "FPM_SOCKETS" : "FPM_SOCKETS_\(index)"
             guard let value = getenv(name) else { break }
             let text = ByteString(UnsafeRawBufferPointer(start: value, count: strlen(value)))
-            for entry in entries(text) where numbers.insert(entry.descriptor).inserted {
+            let (entries, strange) = entries(text)
+            if let first = strange.first {
+                let more: ByteString = strange.count > 1 ? " and \(strange.count - 1) more" : ""
+                log.error(
+                    "\(ByteString(name)): expected ADDRESS=NUMBER with the number of a descriptor above 2, found \(shown(first))\(more); not used"
+                )
+            }
+            for entry in entries {
+                guard numbers.insert(entry.descriptor).inserted else {
+                    log.error(
+                        "inherited socket fd=\(entry.descriptor) is named twice; \(shown(entry.address)) not used"
+                    )
+                    continue
+                }
                 guard cepoll_adopt_listener(entry.descriptor) == 0 else {
                     log.error(
-                        "inherited socket fd=\(entry.descriptor), \"\(entry.address)\" is not a listening socket; not used"
+                        "inherited socket fd=\(entry.descriptor), \(shown(entry.address)) is not a listening socket; not used"
                     )
                     continue
                 }

@@ -1,4 +1,5 @@
 internal import Configuration
+internal import Logging
 
 /// What LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES say, as sd_listen_fds_with_names(3) describes them.
 ///
@@ -23,27 +24,30 @@ struct ListenEnvironment: Equatable {
 
     /// In the order of their numbers; none when this process is not meant.
     let entries: [Entry]
+    /// The process that is meant, if it is another one.
+    let other: Int32?
 
     /// Reads the three variables, nil where one is not set, for process `own`.
     ///
     /// - Throws: ``Problem`` when they contradict each other or are no numbers.
     init(process: ByteString?, count: ByteString?, names: ByteString?, own: Int32) throws(Problem) {
         guard process != nil || count != nil else {
-            entries = []
+            (entries, other) = ([], nil)
             return
         }
         guard let process else { throw Problem("LISTEN_PID is not set, but LISTEN_FDS is") }
         guard let meant = Int32(process.description), meant > 0 else {
-            throw Problem("LISTEN_PID: expected a process id, found \"\(process)\"")
+            throw Problem("LISTEN_PID: expected a process id, found \(shown(process))")
         }
         // The variables of another process, which this one has inherited: not ours, by definition.
         guard meant == own else {
-            entries = []
+            (entries, other) = ([], meant)
             return
         }
+        other = nil
         guard let count else { throw Problem("LISTEN_FDS is not set, but LISTEN_PID is") }
         guard let number = Int32(count.description), (0...Self.mostDescriptors).contains(number) else {
-            throw Problem("LISTEN_FDS: expected a number of descriptors, found \"\(count)\"")
+            throw Problem("LISTEN_FDS: expected a number of descriptors, found \(shown(count))")
         }
         let words = names.map {
             $0.bytes.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
@@ -59,8 +63,15 @@ struct ListenEnvironment: Equatable {
     }
 }
 
+/// A value of the environment in quotes, as one line whatever is in it, and not a long one.
+func shown(_ value: ByteString) -> ByteString {
+    let most = 200
+    let text = ByteString(OutputAssembler.visible(Array(value.bytes.prefix(most))))
+    return value.bytes.count > most ? "\"\(text)…\"" : "\"\(text)\""
+}
+
 extension ListenEnvironment.Problem {
-    fileprivate init(_ text: ByteString) {
+    init(_ text: ByteString) {
         message = "socket activation: \(text); correct it where fpmd is started"
     }
 }

@@ -238,7 +238,12 @@ public final class Listener {
             CInt(clamping: pool.listenBacklog)
         )
         guard descriptor >= 0 else {
-            log.error("unable to bind listening socket for address '\(path)': \(describe(currentErrno))")
+            let error = currentErrno
+            let remedy =
+                directoryRemedy(for: path, code: error.rawValue).map { "; \($0)" as ByteString } ?? ""
+            log.error(
+                "unable to bind listening socket for address '\(path)': \(describe(error))\(remedy)"
+            )
             throw Unavailable()
         }
         let listener = Listener(descriptor: descriptor, path: path)

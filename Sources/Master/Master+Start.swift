@@ -122,7 +122,12 @@ extension Master {
         let descriptor = cepoll_create_file(text, 0o644)
         let digits = ProcessID.current.description
         let isWritten = descriptor >= 0 && write(descriptor, digits, digits.utf8.count) == digits.utf8.count
-        if !isWritten { log.error("Unable to create the PID file (\(path)).: \(describe(currentErrno))") }
+        if !isWritten {
+            let error = currentErrno
+            let remedy =
+                directoryRemedy(for: path, code: error.rawValue).map { "; \($0)" as ByteString } ?? ""
+            log.error("Unable to create the PID file (\(path)).: \(describe(error))\(remedy)")
+        }
         if descriptor >= 0 { close(descriptor) }
         return isWritten
     }

@@ -159,6 +159,8 @@ int cepoll_resolve(const char *host, uint16_t port, cepoll_address *found, int c
                    const char *_Nullable *_Nonnull error);
 /* Makes an inherited listening socket non-blocking and close-on-exec; fails if it is anything else. */
 int cepoll_adopt_listener(int descriptor);
+/* F_GETFD: descriptor flags, or -1 if it is not open. */
+int cepoll_descriptor_flags(int descriptor);
 /* The kernel's accept queue of a TCP listener (TCP_INFO): 0 or -1. */
 int cepoll_tcp_queue(int listener, unsigned *queued, unsigned *limit);
 /* A netlink socket for sock_diag(7); and a Unix listener's accept queue by it: 0 or -1. */
