@@ -2,6 +2,7 @@
 #include "cepoll.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,20 @@ void cepoll_cpu_ticks(cepoll_cpu *used) {
     times(&ticks);
     used->user = ticks.tms_utime + ticks.tms_cutime;
     used->system = ticks.tms_stime + ticks.tms_cstime;
+}
+
+uint64_t cepoll_processor_time(pid_t process) {
+    struct timespec used;
+    clockid_t clock;
+    if (clock_getcpuclockid(process, &clock) != 0 || clock_gettime(clock, &used) != 0) return 0;
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
+int cepoll_processors(void) {
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return CPU_COUNT(&allowed);
+    /* More processors than the set has room for. */
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
 int64_t cepoll_ticks_per_second(void) { return sysconf(_SC_CLK_TCK); }

@@ -42,6 +42,17 @@ static uint64_t count_files(void)
     return count > 0 ? count - 1 : 0;   /* without the directory's own */
 }
 
+bool cepoll_process_sleeps(pid_t process)
+{
+    char path[32], text[256];
+    const char *state;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)process);
+    if (read_small(path, text, sizeof text) < 0) return false;
+    state = strrchr(text, ')');
+    return state && state[1] == ' ' && (state[2] == 'S' || state[2] == 'D');
+}
+
 int cepoll_own_usage(cepoll_usage *usage)
 {
     char text[1024];

@@ -16,6 +16,8 @@ public enum MessageKind: UInt8 {
     // Master to worker.
     /// Do something with the opcache between two requests: `flags` says what, the payload names a file; `serial` comes back.
     case opcache = 3
+    /// Look whether to wait at the listener: the worker's page says it.
+    case listen = 4
     // Zygote to master.
     /// PHP has started.
     case zygoteReady = 16

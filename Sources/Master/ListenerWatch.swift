@@ -32,6 +32,8 @@ final class ListenerWatch {
     private static let idlePatience = Duration.milliseconds(16)
     /// Connections accepted at once on behalf of workers that do not exist yet.
     private static let acceptBatch = 64
+    /// How soon a narrow pool is looked at again.
+    private static let narrowPause = Duration.milliseconds(2)
 
     private unowned let pool: Pool
     private let reactor: Reactor
@@ -42,10 +44,12 @@ final class ListenerWatch {
     /// The pool when somebody last found that nobody sleeps.
     private var seen = Pace(begun: 0, time: 0)
     let saturation: Saturation
+    let width: ListenerWidth
 
     init(pool: Pool, reactor: Reactor) {
         self.pool = pool
         self.reactor = reactor
+        width = ListenerWidth(pool: pool)
         saturation = Saturation(pool: pool, reactor: reactor)
         saturation.onEnd = { [weak self] in self?.arm() }
     }
@@ -71,6 +75,7 @@ final class ListenerWatch {
     /// A worker has registered with the listener: the master moves behind it.
     func workerJoined() {
         guard isStarted else { return start() }
+        width.balance()
         saturation.workerJoined()
         if !isElsewhere { arm() }
     }
@@ -83,6 +88,7 @@ final class ListenerWatch {
 
     /// Once a second, for wake-ups lost without a trace (a worker that was stopped after being woken).
     func tick() {
+        width.tick()
         guard isStarted, !isElsewhere, hasConnections() || pool.queue.total > 0 else {
             return
         }
@@ -129,7 +135,7 @@ final class ListenerWatch {
         // A pool that cannot grow and moves needs nothing of the master; it would be woken for nothing all the time.
         let isMoving = pool.cannotGrow && pace.verdict(since: seen, workers: pool.policy.running) == .moving
         seen = pace
-        pause = isMoving ? Self.patientPause : Self.firstPause
+        pause = width.isNarrow ? Self.narrowPause : isMoving ? Self.patientPause : Self.firstPause
         settle(after: pause)
     }
 
@@ -144,6 +150,7 @@ final class ListenerWatch {
     private func saturate(_ pace: Pace) {
         registration = nil
         settling = nil
+        width.widen()
         saturation.begin(pace)
     }
 
@@ -156,7 +163,11 @@ final class ListenerWatch {
         settling = nil
         guard isStarted else { return }
         let isQueued = pool.queue.total > 0
-        guard hasConnections() || isQueued else { return arm() }
+        guard hasConnections() || isQueued else {
+            width.nothingWaits()
+            return arm()
+        }
+        width.look(pool.pace())
         let idle = pool.idleWorkers()
         if idle > 0, !isQueued {
             let pace = pool.pace()
@@ -183,7 +194,7 @@ final class ListenerWatch {
     }
 
     private func settleLonger() {
-        pause = min(pause * 2, Self.longestPause)
+        pause = width.isNarrow ? Self.narrowPause : min(pause * 2, Self.longestPause)
         settle(after: pause)
     }
 

@@ -118,6 +118,7 @@ extension Pool {
         if !workers.isEmpty {
             requestTimeouts?.workerStarted()
             keeper.beginAfterTakeover()
+            watch.width.beginAfterTakeover()
         }
     }
 

@@ -79,7 +79,7 @@ extension Pool {
             workerRetires(worker, mustLeave: message.flags.contains(.mustLeave))
         case .opcacheDone where descriptors.isEmpty: workerCalls.returned(message, bytes)
         case .crashed where descriptors.isEmpty: workerCrashes(worker, signal: message.value)
-        case .workerReady, .busy, .retiring, .crashed, .opcache, .opcacheDone, .spawn, .accessLog,
+        case .workerReady, .busy, .retiring, .crashed, .opcache, .opcacheDone, .listen, .spawn, .accessLog,
             .zygoteReady,
             .spawned, .spawnFailed, .serve:
             refuse(descriptors, worker, "sent a message that is not a worker's")
@@ -234,7 +234,10 @@ extension Pool {
                 at: MonotonicTime.now.nanoseconds
             )
         )
-        if state == .serving { watch.recheck() }
+        if state == .serving {
+            watch.width.balance()
+            watch.recheck()
+        }
         owner.poolMayBeGone(self)
         if state == .serving, isSignal(exit, .segmentationFault) || isSignal(exit, .busError) {
             owner.workerCrashed()

@@ -146,7 +146,8 @@ final class ZygoteLink {
                     )
                 )
             case .zygoteReady where state == .ending: return
-            case .zygoteReady, .spawn, .accessLog, .opcache, .workerReady, .park, .linger, .deliver, .busy,
+            case .zygoteReady, .spawn, .accessLog, .opcache, .listen, .workerReady, .park, .linger, .deliver,
+                .busy,
                 .retiring,
                 .crashed, .opcacheDone, .serve:
                 registration = nil

@@ -20,28 +20,30 @@ internal import SystemPackage
 ///      │ └─ next request ── holding ── other work, or long idle ──► parked with the master
 ///      └── SIGQUIT, max_requests, master gone ──► exit 0
 public final class Worker {
-    private enum Source: UInt64 { case control = 1, channel, queue, listener, client }
+    enum Source: UInt64 { case control = 1, channel, queue, listener, client }
 
     /// How long a connection that has not sent anything yet is held before the master gets it.
-    private static let silentPatience = Duration.milliseconds(500)
+    static let silentPatience = Duration.milliseconds(500)
     /// Largest message of the queue.
     private static let messageCapacity = Message.length + MessageSocket.maximumPayload
 
-    private let processor: RequestProcessor
-    private let settings: WorkerSettings
-    private let log: WorkerLog
+    let processor: RequestProcessor
+    let settings: WorkerSettings
+    let log: WorkerLog
     let channel: MessageSocket
-    private let epoll: OwnedDescriptor
+    let epoll: OwnedDescriptor
     private let control: OwnedDescriptor
-    private let message = UnsafeMutableRawBufferPointer.allocate(byteCount: messageCapacity, alignment: 16)
-    private var held: Client?
-    private var heldSince = MonotonicTime(nanoseconds: 0)
+    let message = UnsafeMutableRawBufferPointer.allocate(byteCount: messageCapacity, alignment: 16)
+    var held: Client?
+    var heldSince = MonotonicTime(nanoseconds: 0)
     private var servedHeldLast = false
     private var lifetime: WorkerLifetime
     private let memory: PrivateMemory?
     private var hasAnnounced = false
-    private var isDraining = false
     private var isMasterGone = false
+    /// Registered with the pool's listener.
+    var isListening = false
+    var isDraining = false
 
     /// Runs the worker in the process that the zygote has just forked.
     ///
@@ -100,6 +102,7 @@ public final class Worker {
         try watch(channel.descriptor, .channel)
         try watch(settings.queue.descriptor, .queue, exclusive: true)
         try watch(settings.listener, .listener, exclusive: true)
+        isListening = true
         becomeIdle()
         guard case .bytes = try channel.send(Message(.workerReady, slot: UInt32(slot))) else {
             throw .brokenPipe
@@ -117,7 +120,7 @@ public final class Worker {
         }
     }
 
-    private func watch(_ descriptor: CInt, _ source: Source, exclusive: Bool = false) throws(Errno) {
+    func watch(_ descriptor: CInt, _ source: Source, exclusive: Bool = false) throws(Errno) {
         _ = try retryingOnInterrupt {
             cepoll_add(epoll.rawValue, descriptor, UInt32(CEPOLL_IN), exclusive, source.rawValue)
         }
@@ -135,6 +138,7 @@ public final class Worker {
             guard let base = ready.baseAddress else { return 70 }
             while true {
                 if isDraining { return drain() }
+                followWidth()
                 let count = cepoll_wait(epoll.rawValue, base, CInt(ready.count), heldTimeout())
                 if count < 0 {
                     if errno == EINTR { continue }
@@ -220,108 +224,6 @@ public final class Worker {
         return max(1, Int64(left.nanoseconds))
     }
 
-    // MARK: - Taking connections
-
-    /// Whether the service stops and another one gets the listener: whoever waits there is the other's.
-    private var leavesListener: Bool {
-        cscoreboard_load_word(&settings.scoreboard.pool.pointee.leaves_listener) != 0
-    }
-
-    /// The next connection that the master has put into the pool's queue.
-    private func takeFromQueue() -> Client? {
-        guard let arrival = try? settings.queue.receive(into: message) else { return nil }
-        guard case .message(let head, let payload, let descriptors, _) = arrival, head.kind == .serve,
-            let descriptor = descriptors.first
-        else { return nil }
-        defer { for surplus in descriptors.dropFirst() { closeDescriptor(surplus) } }
-        parkHeld()
-        cscoreboard_connection_taken(settings.scoreboard.pool)
-        processor.reader.reset()
-        if head.flags.contains(.bytesInFile), let file = descriptors.last {
-            guard processor.reader.buffer.fill(from: file) else {
-                closeDescriptor(descriptor)
-                return nil
-            }
-        } else if payload > 0 {
-            processor.reader.buffer.fill(
-                UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(message)[0..<payload])
-            )
-        }
-        let client = Client(
-            descriptor: descriptor,
-            acceptedTime: head.value,
-            isKeptAlive: head.flags.contains(.keptAlive)
-        )
-        client.wasQueued = head.flags.contains(.queued)
-        // Whoever has given up while it waited is not served: nobody would read the answer.
-        if client.wasQueued, cepoll_peer_is_gone(descriptor, settings.plan.isTCP) {
-            client.close()
-            return nil
-        }
-        if !head.flags.contains(.peerChecked), let allowed = settings.allowedPeers {
-            var peer = cepoll_address()
-            guard cepoll_peer(descriptor, &peer) == 0, isAllowed(peer, allowed) else {
-                client.close()
-                return nil
-            }
-            client.peer = peer
-        }
-        return client
-    }
-
-    private func isAllowed(_ peer: cepoll_address, _ allowed: AllowedPeers) -> Bool {
-        if allowed.allows(peer) { return true }
-        log.write(.error, "Connection disallowed: IP address '\(peerText(peer))' has been dropped.")
-        return false
-    }
-
-    private func takeFromListener() -> Client? {
-        guard !leavesListener else {
-            // Nothing new until the signal to leave: what has been taken already has that time to be served.
-            _ = cepoll_remove(epoll.rawValue, settings.listener)
-            return nil
-        }
-        var peer = cepoll_address()
-        let descriptor =
-            settings.plan.isTCP
-            ? cepoll_accept(settings.listener, &peer) : cepoll_accept(settings.listener, nil)
-        guard descriptor >= 0 else {
-            // EAGAIN: another worker was faster. Anything else (no descriptors, no memory) is said, and retried
-            // when the next connection comes.
-            if errno != EAGAIN { log.write(.error, "accept() failed: \(describe(currentErrno))") }
-            return nil
-        }
-        if let allowed = settings.allowedPeers, !isAllowed(peer, allowed) {
-            closeDescriptor(descriptor)
-            return nil
-        }
-        parkHeld()
-        processor.reader.reset()
-        return Client(
-            descriptor: descriptor,
-            acceptedTime: MonotonicTime.now.nanoseconds,
-            isKeptAlive: false,
-            peer: settings.plan.isTCP ? peer : nil
-        )
-    }
-
-    /// This worker was told of a new connection and will serve something else first.
-    ///
-    /// If another one sleeps, it was not told: the master is given the connection, and wakes it.
-    private func handOn() {
-        let board = settings.scoreboard
-        let own = processor.slotIndex
-        guard !leavesListener else { return }
-        guard (0..<min(board.slotCount, 256)).contains(where: { $0 != own && board.stage($0) == .accepting })
-        else { return }
-        let descriptor = cepoll_accept(settings.listener, nil)
-        guard descriptor >= 0 else { return }
-        // Not checked: whoever serves it asks where it comes from.
-        let head = Message(.park, value: MonotonicTime.now.nanoseconds)
-        _ = try? channel.send(head, descriptors: [descriptor])
-        closeDescriptor(descriptor)
-    }
-
     // MARK: - Serving
 
     /// Serves what a connection has sent, and requests that were sent ahead; false when PHP cannot go on in this
@@ -397,98 +299,6 @@ public final class Worker {
         if flags.contains(.mustLeave) { isDraining = true }
     }
 
-    /// Keeps an idle connection as long as there is nothing else to do.
-    private func hold(_ client: Client) {
-        if held !== client { parkHeld() }
-        held = client
-        heldSince = MonotonicTime.now
-        guard !client.isWatched else { return }
-        do {
-            try watch(client.descriptor, .client)
-            client.isWatched = true
-        } catch {
-            park(client)
-        }
-    }
-
-    private func forget(_ client: Client) {
-        release(client)
-        if cscoreboard_is_kept(processor.slot) { client.shutDown() }
-        client.close()
-        processor.reader.reset()
-    }
-
-    /// Takes the connection out of the epoll set: its open file may live on in another process.
-    private func release(_ client: Client) {
-        if client.isWatched, !client.isClosed { _ = cepoll_remove(epoll.rawValue, client.descriptor) }
-        client.isWatched = false
-        if held === client { held = nil }
-    }
-
-    private func parkHeld() {
-        if let client = held { park(client) }
-    }
-
-    /// Gives a connection to the master, which watches it until there is something to serve.
-    private func park(_ client: Client) {
-        var flags: Message.Flags = [.peerChecked]
-        if client.isKeptAlive { flags.insert(.keptAlive) }
-        give(
-            client,
-            Message(.park, flags: flags, value: client.acceptedTime),
-            payload: processor.reader.buffer.bytes
-        )
-    }
-
-    /// The response is complete, and the client still sends: the master reads that, and closes.
-    private func linger(_ client: Client) {
-        _ = shutdown(client.descriptor, CInt(SHUT_WR))
-        give(client, Message(.linger), payload: UnsafeRawBufferPointer(start: nil, count: 0))
-    }
-
-    /// Gives a connection with the rest of its response, and what has been received after its request.
-    private func deliver(_ client: Client, _ message: Message, _ file: CInt) -> Bool {
-        let isKept = message.flags.contains(.keptAlive)
-        let payload =
-            isKept ? processor.reader.buffer.bytes : UnsafeRawBufferPointer(start: nil, count: 0)
-        return give(client, message, payload: payload, file: file)
-    }
-
-    /// False when the master could not be given the connection; it is closed then, unless there is a file.
-    @discardableResult
-    private func give(
-        _ client: Client,
-        _ head: Message,
-        payload: UnsafeRawBufferPointer,
-        file: CInt? = nil
-    ) -> Bool {
-        release(client)
-        var isGiven = false
-        var (head, bytes, file) = (head, payload, file)
-        var ownFile: SharedDescriptor?
-        if payload.count > MessageSocket.maximumPayload {
-            bytes = UnsafeRawBufferPointer(start: nil, count: 0)
-            if head.kind == .park, let made = try? BytesFile.make(payload) {
-                (ownFile, file) = (made, made.rawValue)
-                head.flags.insert(.bytesInFile)
-            }
-        }
-        defer { withExtendedLifetime(ownFile) {} }
-        while bytes.count == payload.count || ownFile != nil {
-            let descriptors = [client.descriptor] + (file.map { [$0] } ?? [])
-            guard let sent = try? channel.send(head, payload: bytes, descriptors: descriptors) else { break }
-            if case .bytes = sent { isGiven = true }
-            // A master that is stopped for a moment: there is nowhere else to put the connection.
-            guard case .wouldBlock = sent,
-                waitUntilReady(channel.descriptor, for: UInt32(CEPOLL_OUT), milliseconds: 10_000)
-            else { break }
-        }
-        if file != nil, ownFile == nil, !isGiven { return false }
-        client.close()
-        processor.reader.reset()
-        return isGiven
-    }
-
     // MARK: - The end
 
     /// Gives the held connection back, serves what is left for this worker, and leaves.
@@ -501,7 +311,7 @@ public final class Worker {
         let leavesListener = leavesListener
         if leavesListener { serveHeld() }
         parkHeld()
-        if !leavesListener, let client = takeFromListener() {
+        if isListening, !leavesListener, let client = takeFromListener() {
             if isMasterGone {
                 guard attend(client) else { return 70 }
                 serveHeld()

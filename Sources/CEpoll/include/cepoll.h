@@ -300,6 +300,12 @@ size_t cepoll_format_time(const char *format, int64_t seconds, char *buffer, siz
 typedef struct cepoll_cpu { int64_t user, system; } cepoll_cpu;
 void cepoll_cpu_ticks(cepoll_cpu *used);
 int64_t cepoll_ticks_per_second(void);
+/* Nanoseconds of processor time that a process has used (clock_getcpuclockid(3)); 0 if there is none. */
+uint64_t cepoll_processor_time(pid_t process);
+/* Whether a process waits for anything but a processor (state S or D of proc_pid_stat(5)). */
+bool cepoll_process_sleeps(pid_t process);
+/* How many processors this process may run on (sched_getaffinity(2)); at least 1. */
+int cepoll_processors(void);
 
 /* What this process uses. */
 typedef struct cepoll_usage {

@@ -108,6 +108,8 @@ typedef struct cscoreboard_slot {
     uint16_t pending_request_id;
     bool pending_begun;
     uint64_t kept_ns;               /* the master: begin of the request whose connection it has a duplicate of, or 0 */
+    uint32_t rests;                 /* the master: this worker is not to wait at the listener */
+    uint32_t reserved_word;
     /* under `sequence`; NUL-terminated */
     char method[16];
     char uri[128];
@@ -191,6 +193,17 @@ static inline bool cscoreboard_is_kept(const cscoreboard_slot *slot) { return __
 static inline bool cscoreboard_is_kept_now(const cscoreboard_slot *slot) {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return cscoreboard_is_kept(slot);
+}
+
+/* The master has a worker rest, or listen. The worker looks after it has shown that it accepts, the master looks at that
+   after it has written: either it sees a worker that has to be woken, or the worker sees what was written. */
+static inline void cscoreboard_rest(cscoreboard_slot *slot, bool rests) {
+    __atomic_store_n(&slot->rests, rests, __ATOMIC_SEQ_CST);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+static inline bool cscoreboard_rests(const cscoreboard_slot *slot) {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return __atomic_load_n(&slot->rests, __ATOMIC_RELAXED) != 0;
 }
 
 static inline void cscoreboard_connection_taken(cscoreboard_pool *pool) { __atomic_add_fetch(&pool->taken, 1, __ATOMIC_RELAXED); }

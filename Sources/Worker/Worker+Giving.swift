@@ -1,0 +1,101 @@
+internal import CEpoll
+internal import CScoreboard
+internal import Channel
+internal import Glibc
+internal import Syscalls
+
+/// Holding an idle connection, and giving connections away: to the master, which watches them, sends the rest of a
+/// response, or waits for the client to close.
+extension Worker {
+    /// Keeps an idle connection as long as there is nothing else to do.
+    func hold(_ client: Client) {
+        if held !== client { parkHeld() }
+        held = client
+        heldSince = MonotonicTime.now
+        guard !client.isWatched else { return }
+        do {
+            try watch(client.descriptor, .client)
+            client.isWatched = true
+        } catch {
+            park(client)
+        }
+    }
+
+    func forget(_ client: Client) {
+        release(client)
+        if cscoreboard_is_kept(processor.slot) { client.shutDown() }
+        client.close()
+        processor.reader.reset()
+    }
+
+    /// Takes the connection out of the epoll set: its open file may live on in another process.
+    private func release(_ client: Client) {
+        if client.isWatched, !client.isClosed { _ = cepoll_remove(epoll.rawValue, client.descriptor) }
+        client.isWatched = false
+        if held === client { held = nil }
+    }
+
+    func parkHeld() {
+        if let client = held { park(client) }
+    }
+
+    /// Gives a connection to the master, which watches it until there is something to serve.
+    func park(_ client: Client) {
+        var flags: Message.Flags = [.peerChecked]
+        if client.isKeptAlive { flags.insert(.keptAlive) }
+        give(
+            client,
+            Message(.park, flags: flags, value: client.acceptedTime),
+            payload: processor.reader.buffer.bytes
+        )
+    }
+
+    /// The response is complete, and the client still sends: the master reads that, and closes.
+    func linger(_ client: Client) {
+        _ = shutdown(client.descriptor, CInt(SHUT_WR))
+        give(client, Message(.linger), payload: UnsafeRawBufferPointer(start: nil, count: 0))
+    }
+
+    /// Gives a connection with the rest of its response, and what has been received after its request.
+    func deliver(_ client: Client, _ message: Message, _ file: CInt) -> Bool {
+        let isKept = message.flags.contains(.keptAlive)
+        let payload =
+            isKept ? processor.reader.buffer.bytes : UnsafeRawBufferPointer(start: nil, count: 0)
+        return give(client, message, payload: payload, file: file)
+    }
+
+    /// False when the master could not be given the connection; it is closed then, unless there is a file.
+    @discardableResult
+    private func give(
+        _ client: Client,
+        _ head: Message,
+        payload: UnsafeRawBufferPointer,
+        file: CInt? = nil
+    ) -> Bool {
+        release(client)
+        var isGiven = false
+        var (head, bytes, file) = (head, payload, file)
+        var ownFile: SharedDescriptor?
+        if payload.count > MessageSocket.maximumPayload {
+            bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+            if head.kind == .park, let made = try? BytesFile.make(payload) {
+                (ownFile, file) = (made, made.rawValue)
+                head.flags.insert(.bytesInFile)
+            }
+        }
+        defer { withExtendedLifetime(ownFile) {} }
+        while bytes.count == payload.count || ownFile != nil {
+            let descriptors = [client.descriptor] + (file.map { [$0] } ?? [])
+            guard let sent = try? channel.send(head, payload: bytes, descriptors: descriptors) else { break }
+            if case .bytes = sent { isGiven = true }
+            // A master that is stopped for a moment: there is nowhere else to put the connection.
+            guard case .wouldBlock = sent,
+                waitUntilReady(channel.descriptor, for: UInt32(CEPOLL_OUT), milliseconds: 10_000)
+            else { break }
+        }
+        if file != nil, ownFile == nil, !isGiven { return false }
+        client.close()
+        processor.reader.reset()
+        return isGiven
+    }
+}

@@ -1,0 +1,127 @@
+internal import CEpoll
+internal import CScoreboard
+internal import Channel
+internal import Configuration
+internal import FastCGI
+internal import Glibc
+internal import Scoreboard
+internal import Syscalls
+
+/// Taking connections: from the listener, and from the pool's queue.
+extension Worker {
+    /// Whether the service stops and another one gets the listener: whoever waits there is the other's.
+    var leavesListener: Bool {
+        cscoreboard_load_word(&settings.scoreboard.pool.pointee.leaves_listener) != 0
+    }
+
+    /// Waits at the listener, or rests, as the master has it: a pool of short requests needs no more workers there than
+    /// there are processors.
+    func followWidth() {
+        let rests = cscoreboard_rests(processor.slot)
+        guard rests == isListening else { return }
+        guard !rests else { return leaveListener() }
+        guard !leavesListener else { return }
+        // Without memory for that the next look is after the next wake-up.
+        isListening = (try? watch(settings.listener, .listener, exclusive: true)) != nil
+    }
+
+    private func leaveListener() {
+        if isListening { _ = cepoll_remove(epoll.rawValue, settings.listener) }
+        isListening = false
+    }
+
+    /// The next connection that the master has put into the pool's queue.
+    func takeFromQueue() -> Client? {
+        guard let arrival = try? settings.queue.receive(into: message) else { return nil }
+        guard case .message(let head, let payload, let descriptors, _) = arrival, head.kind == .serve,
+            let descriptor = descriptors.first
+        else { return nil }
+        defer { for surplus in descriptors.dropFirst() { closeDescriptor(surplus) } }
+        parkHeld()
+        cscoreboard_connection_taken(settings.scoreboard.pool)
+        processor.reader.reset()
+        if head.flags.contains(.bytesInFile), let file = descriptors.last {
+            guard processor.reader.buffer.fill(from: file) else {
+                closeDescriptor(descriptor)
+                return nil
+            }
+        } else if payload > 0 {
+            processor.reader.buffer.fill(
+                UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(message)[0..<payload])
+            )
+        }
+        let client = Client(
+            descriptor: descriptor,
+            acceptedTime: head.value,
+            isKeptAlive: head.flags.contains(.keptAlive)
+        )
+        client.wasQueued = head.flags.contains(.queued)
+        // Whoever has given up while it waited is not served: nobody would read the answer.
+        if client.wasQueued, cepoll_peer_is_gone(descriptor, settings.plan.isTCP) {
+            client.close()
+            return nil
+        }
+        if !head.flags.contains(.peerChecked), let allowed = settings.allowedPeers {
+            var peer = cepoll_address()
+            guard cepoll_peer(descriptor, &peer) == 0, isAllowed(peer, allowed) else {
+                client.close()
+                return nil
+            }
+            client.peer = peer
+        }
+        return client
+    }
+
+    private func isAllowed(_ peer: cepoll_address, _ allowed: AllowedPeers) -> Bool {
+        if allowed.allows(peer) { return true }
+        log.write(.error, "Connection disallowed: IP address '\(peerText(peer))' has been dropped.")
+        return false
+    }
+
+    func takeFromListener() -> Client? {
+        guard !leavesListener else {
+            // Nothing new until the signal to leave: what has been taken already has that time to be served.
+            leaveListener()
+            return nil
+        }
+        var peer = cepoll_address()
+        let descriptor =
+            settings.plan.isTCP
+            ? cepoll_accept(settings.listener, &peer) : cepoll_accept(settings.listener, nil)
+        guard descriptor >= 0 else {
+            // EAGAIN: another worker was faster. Anything else (no descriptors, no memory) is said, and retried
+            // when the next connection comes.
+            if errno != EAGAIN { log.write(.error, "accept() failed: \(describe(currentErrno))") }
+            return nil
+        }
+        if let allowed = settings.allowedPeers, !isAllowed(peer, allowed) {
+            closeDescriptor(descriptor)
+            return nil
+        }
+        parkHeld()
+        processor.reader.reset()
+        return Client(
+            descriptor: descriptor,
+            acceptedTime: MonotonicTime.now.nanoseconds,
+            isKeptAlive: false,
+            peer: settings.plan.isTCP ? peer : nil
+        )
+    }
+
+    /// This worker was told of a new connection and will serve something else first.
+    ///
+    /// If another one sleeps, it was not told: the master is given the connection, and wakes it.
+    func handOn() {
+        let board = settings.scoreboard
+        let own = processor.slotIndex
+        guard !leavesListener else { return }
+        guard (0..<min(board.slotCount, 256)).contains(where: { $0 != own && board.stage($0) == .accepting })
+        else { return }
+        let descriptor = cepoll_accept(settings.listener, nil)
+        guard descriptor >= 0 else { return }
+        // Not checked: whoever serves it asks where it comes from.
+        let head = Message(.park, value: MonotonicTime.now.nanoseconds)
+        _ = try? channel.send(head, descriptors: [descriptor])
+        closeDescriptor(descriptor)
+    }
+}
