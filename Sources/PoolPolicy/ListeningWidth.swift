@@ -38,7 +38,7 @@ public struct ListeningWidth: Sendable {
     static let longestWindow: UInt64 = 500_000_000
     /// Nanoseconds of processor time of a short request, on average.
     static let shortRequest: UInt64 = 400_000
-    /// Nanoseconds after which a request of a narrow pool is looked at: does its worker wait?
+    /// Nanoseconds after which a request of a narrow pool is looked at, for its worker may wait.
     static let suspicious: UInt64 = 3_000_000
     /// Nanoseconds after which it takes long in any case.
     static let longRequest: UInt64 = 20_000_000
@@ -80,6 +80,7 @@ public struct ListeningWidth: Sendable {
     ///   - waits: Whether a worker that listens and has a request waits for anything but a processor; asked seldom.
     ///   - workers: Those that take connections.
     ///   - processors: Those that the pool may use.
+    /// - Returns: What is to be done; ``isNarrow`` is up to date already.
     public mutating func observe(
         _ look: Look,
         oldest: UInt64,
