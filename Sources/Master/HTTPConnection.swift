@@ -202,9 +202,10 @@ final class HTTPConnection: ListenerConnection {
         var begun: [[UInt8]] = []
         var body: HTTPResponseHead.Body = request.minorVersion == 0 ? .untilClosed : .chunked
         pieces = answer.pieces
-        loop: while begun.count < 2, answer.isMade || share.takeStep() {
+        // The second only tells whether there is one.
+        loop: while begun.count < 2, answer.isMade || !begun.isEmpty || share.takeStep() {
             switch answer.pieces() {
-            case .bytes(let piece): begun.append(piece)
+            case .bytes(let piece): if !piece.isEmpty { begun.append(piece) }
             case .later: break loop
             case .broken: return end()
             case .over:

@@ -26,8 +26,12 @@ final class Scrape {
 
     /// Takes the figures of one pool.
     func add(_ pool: PoolFigures) {
-        figures.append(pool)
+        var pool = pool
+        // Not in metrics: thousands of such texts would take as long to be given back as to be made.
+        pool.status.processManager = []
+        pool.status.start.text = []
         workers += pool.workers.count
+        figures.append(pool)
     }
 
     /// Begins to write.

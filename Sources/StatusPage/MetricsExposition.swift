@@ -19,8 +19,9 @@ public struct MetricsExposition {
         }
     }
 
-    /// A piece is finished when it has this size.
+    /// A piece is finished when it has this size, or when so many pools have been looked at: not all have samples.
     private static let pieceSize = 32 << 10
+    private static let pieceVisits = 1000
 
     private let service: ServiceFigures
     private let pools: [PoolFigures]
@@ -30,6 +31,10 @@ public struct MetricsExposition {
     /// Of the workers of that pool.
     private var nextWorker = 0
     private var isOver = false
+    /// The first family has its two lines.
+    private var hasHead = false
+    /// Pools looked at for the present piece.
+    private var visits = 0
 
     /// The page of these figures.
     public init(service: ServiceFigures, pools: [PoolFigures], format: Format) {
@@ -38,12 +43,13 @@ public struct MetricsExposition {
         self.format = format
     }
 
-    /// The next piece, some tens of kilobytes; nil when there is no more.
+    /// The next piece, some tens of kilobytes, or empty; nil when there is no more.
     public mutating func next() -> [UInt8]? {
         if isOver { return nil }
+        visits = 0
         var writer = SampleWriter()
         writer.page.reserveCapacity(Self.pieceSize + 8192)
-        while writer.page.count < Self.pieceSize {
+        while !isFull(writer) {
             guard let family = families.first else {
                 if format == .openMetrics { writer.page.append("# EOF\n") }
                 isOver = true
@@ -54,27 +60,35 @@ public struct MetricsExposition {
         return writer.page
     }
 
+    private func isFull(_ writer: SampleWriter) -> Bool {
+        writer.page.count >= Self.pieceSize || visits >= Self.pieceVisits
+    }
+
     /// One family, or of a pool family as much as fits.
     private mutating func write(_ family: MetricFamily, _ writer: inout SampleWriter) {
         writer.name = family.name
-        if nextPool == 0, nextWorker == 0 { family.appendHead(to: &writer.page, format) }
+        if !hasHead { family.appendHead(to: &writer.page, format) }
+        hasHead = true
         switch family.samples {
         case .service(let samples):
             writer.labels = []
             samples(service, &writer)
         case .pool(let hasURI, let samples):
             while nextPool < pools.count {
-                guard writer.page.count < Self.pieceSize else { return }
+                guard !isFull(writer) else { return }
+                visits += 1
                 writer.label(pools[nextPool], hasURI: hasURI)
                 samples(pools[nextPool], &writer)
                 nextPool += 1
             }
         case .worker(let samples):
             while nextPool < pools.count {
+                guard !isFull(writer) else { return }
+                visits += 1
                 let workers = pools[nextPool].workers
                 if !workers.isEmpty { writer.label(pools[nextPool], hasURI: true) }
                 while nextWorker < workers.count {
-                    guard writer.page.count < Self.pieceSize else { return }
+                    guard !isFull(writer) else { return }
                     samples(nextWorker, workers[nextWorker], &writer)
                     nextWorker += 1
                 }
@@ -83,6 +97,7 @@ public struct MetricsExposition {
             }
         }
         nextPool = 0
+        hasHead = false
         families = families.dropFirst()
     }
 }

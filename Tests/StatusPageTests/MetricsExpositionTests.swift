@@ -71,6 +71,34 @@ import Testing
         #expect(page.components(of: "\nphpfpm_queue_wait_seconds_count{") == 400)
     }
 
+    /// Wherever a piece ends, in a family's head, between pools or within a pool's workers: nothing is there twice.
+    @Test func piecesEndAnywhere() {
+        for length in 1...16 {
+            var large = pool(String(repeating: "x", count: length * 83))
+            large.workers = Array(repeating: WorkerFigures(state: .running), count: 20)
+            let pools = (0..<3).map { (number: UInt8) in
+                var one = large
+                one.status.pool.append(UInt8(ascii: "0") + number)
+                return one
+            }
+            let lines = text(pools).0.utf8.split(separator: UInt8(ascii: "\n"))
+            let heads = lines.filter { $0.starts(with: "# HELP ".utf8) }.map { String($0) }
+            #expect(Set(heads).count == heads.count)
+            #expect(lines.count { $0.starts(with: "phpfpm_process_requests{".utf8) } == 3 * 20)
+            #expect(lines.count { $0.starts(with: "phpfpm_process_state{".utf8) } == 3 * 20 * 5)
+        }
+    }
+
+    /// Thousands of pools that have nothing to show are passed in steps too; such a piece may be empty.
+    @Test func manyIdlePools() {
+        var idle = pool("idle")
+        idle.hasServed = false
+        let (page, pieces) = text(Array(repeating: idle, count: 3000))
+        #expect(pieces > 3 * 10)
+        #expect(page.utf8.split(separator: 10).count { $0.starts(with: "phpfpm_up{".utf8) } == 3000)
+        #expect(!page.contains("_bucket"))
+    }
+
     @Test func idlePoolsAreShort() {
         var idle = pool("idle")
         idle.hasServed = false
