@@ -9,6 +9,7 @@ static_gates() {
     gate "links in documents" "$root/scripts/gates/links"
     gate "Kubernetes manifests" "$root/scripts/gates/manifests"
     gate "Kubernetes' schemas" "$root/scripts/gates/schemas"
+    gate "fields of pools' lines" "$root/scripts/gates/pool-lines"
     gate "generated documents" "$root/scripts/generate" --check
     gate "Swift format" "$root/scripts/gates/format"
     gate "gates reject what they must" "$root/scripts/check-selftest"

@@ -132,7 +132,8 @@ final class ConnectionKeeper {
             cscoreboard_keep(slot, 0)
             if error == .notPermitted || error == .noFunction || error == .permissionDenied {
                 isDenied = true
-                log.debug(
+                pool.log.write(
+                    .debug,
                     "[pool \(pool.name)] clients of workers that are killed get no answer: pidfd_getfd: \(describe(error))"
                 )
             }

@@ -44,7 +44,8 @@ struct ListenerSource {
             settings.listenBacklog > most
         else { return }
         log.warning(
-            "[pool \(settings.name)] listen.backlog = \(settings.listenBacklog) is cut to \(most): raise net.core.somaxconn with sysctl(8)"
+            "[pool \(settings.name)] listen.backlog = \(settings.listenBacklog) is cut to \(most): raise net.core.somaxconn with sysctl(8)",
+            .pool(settings.name)
         )
     }
 

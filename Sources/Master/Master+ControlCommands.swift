@@ -35,7 +35,7 @@ extension Master {
                     .refused(.busy, state == .starting ? "the service starts" : "another reload is under way")
                 )
             }
-            log.notice("reload of pool \(pool.name) asked for on the control socket")
+            log.notice("reload of pool \(pool.name) asked for on the control socket", .pool(pool.name))
             reloadWaiters.append(ReloadWaiter(number: reloadsBegun + 1, reply: reply))
             let reason = log.withOriginalStandardError { reload(pool: pool.name) }
             if let reason { reloadEnded(refusal: reason, upTo: reloadsBegun + 1) }
@@ -171,7 +171,8 @@ extension Master {
             return reply(.refused(.busy, "the workers of pool \(pool.name) are being replaced already"))
         }
         log.notice(
-            "[pool \(pool.name)] \(serials.count) worker(s) are replaced, asked for on the control socket"
+            "[pool \(pool.name)] \(serials.count) worker(s) are replaced, asked for on the control socket",
+            .pool(pool.name)
         )
         let recycling = Recycling(serials, of: pool, patience: drainPatience, reactor: reactor) { result in
             reply(
@@ -196,7 +197,8 @@ extension Master {
         }
         let before = pool.policy.limits.maxChildren
         log.notice(
-            "[pool \(pool.name)] scaled from \(before) to \(count) workers on the control socket, until the next reload"
+            "[pool \(pool.name)] scaled from \(before) to \(count) workers on the control socket, until the next reload",
+            .pool(pool.name)
         )
         pool.scale(to: count)
         let processMax = configuration.global.processMax
@@ -212,7 +214,8 @@ extension Master {
         let active = pool.scoreboard.counts().active
         if !pool.isHeld {
             log.notice(
-                "[pool \(pool.name)] drained on the control socket: no request is begun until it is undrained"
+                "[pool \(pool.name)] drained on the control socket: no request is begun until it is undrained",
+                .pool(pool.name)
             )
             pool.hold()
         }
@@ -222,7 +225,7 @@ extension Master {
     func undrain(_ pool: Pool) -> ControlAnswer {
         let wasHeld = pool.isHeld
         if wasHeld {
-            log.notice("[pool \(pool.name)] serves again, asked for on the control socket")
+            log.notice("[pool \(pool.name)] serves again, asked for on the control socket", .pool(pool.name))
             pool.unhold()
         }
         return .done(["pool": .string(pool.name.description), "was_drained": .bool(wasHeld)])

@@ -21,7 +21,10 @@ extension Master {
         case .failure(let failure): reply(failure.answer)
         case .success(let pool):
             if action != .status, action != .scripts {
-                log.notice("[pool \(pool.name)] opcache \(action.name), asked for on the control socket")
+                log.notice(
+                    "[pool \(pool.name)] opcache \(action.name), asked for on the control socket",
+                    .pool(pool.name)
+                )
             }
             ask(pool, action, request.file, order, until: MonotonicTime.now + .seconds(10), reply)
         }

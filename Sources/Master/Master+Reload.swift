@@ -57,12 +57,14 @@ extension Master {
         }
         reloadBegan()
         let outcome = options.reloadPool(name, configuration)
-        for line in outcome.diagnostics where line.level > .debug { log.write(line.level, line.message) }
+        for line in outcome.diagnostics where line.level > .debug {
+            log.write(line.level, line.message, .pool(name))
+        }
         guard let settings = outcome.configuration?.pools.first(where: { $0.name == name }) else {
             return "the new configuration is not valid"
         }
         systemd.reloading()
-        log.notice("reloading pool \(name)")
+        log.notice("reloading pool \(name)", .pool(name))
         let size = old.generation.running - old.runningWorkers
         startGeneration(
             Generation(configuration.global, running: size),

@@ -150,7 +150,7 @@ extension Master {
                     serving.append(pool)
                 }
             } catch {
-                log.error("[pool \(one.name)] cannot be taken over: \(describe(error))")
+                log.error("[pool \(one.name)] cannot be taken over: \(describe(error))", .pool(one.name))
             }
         }
         use(serving)

@@ -44,8 +44,8 @@ extension Pool {
         slowRequestCount += 1
         cscoreboard_store(&scoreboard.pool.pointee.slow_requests, slowRequestCount)
         guard let path = settings.slowLog, let layout = traceLayout else { return }
-        owner.log.notice("about to trace \(process)")
-        let slowLog = SlowLog(path: path, pool: name, log: owner.log)
+        log.write(.notice, "about to trace \(process)", worker: process)
+        let slowLog = SlowLog(path: path, pool: name, log: log)
         // Taken while the worker cannot have been reaped yet: its number is its own.
         let handle = cepoll_pidfd(process.rawValue)
         defer { if handle >= 0 { closeDescriptor(handle) } }
@@ -56,7 +56,11 @@ extension Pool {
             depth: settings.requestSlowLogTraceDepth
         )
         if handle < 0 || !owner.runElsewhere({ slowLog.record(trace, script: script, request: request) }) {
-            owner.log.error("failed to trace child \(process): \(describe(currentErrno))")
+            log.write(
+                .error,
+                "failed to trace child \(process): \(describe(currentErrno))",
+                worker: process
+            )
         }
     }
 

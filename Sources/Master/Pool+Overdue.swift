@@ -37,8 +37,10 @@ extension Pool {
     /// The number is the zygote's word until the worker has spoken: it is not killed if it has spoken for another pool.
     private func giveUp(_ worker: WorkerRecord, _ process: ProcessID) {
         if owner.claim(process, for: .worker(self, slot: worker.slot, serial: worker.serial)) {
-            owner.log.error(
-                "[pool \(name)] child \(process) is not ready after \(Self.startPatience) s: killed"
+            log.write(
+                .error,
+                "[pool \(name)] child \(process) is not ready after \(Self.startPatience) s: killed",
+                worker: process
             )
             try? sendSignal(.kill, to: process)
             return

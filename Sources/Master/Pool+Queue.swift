@@ -44,7 +44,10 @@ extension Pool {
             var peer = cepoll_address()
             guard cepoll_peer(connection.rawValue, &peer) == 0 else { return }
             guard allowedPeers.allows(peer) else {
-                owner.log.error("Connection disallowed: IP address '\(addressText(peer))' has been dropped.")
+                log.write(
+                    .error,
+                    "Connection disallowed: IP address '\(addressText(peer))' has been dropped."
+                )
                 return
             }
         }

@@ -26,16 +26,22 @@ extension Pool {
             depth: Self.loggedFrames,
             showsPosition: true
         )
-        let log = owner.log
+        let log = log
         let name = name
         return owner.runElsewhere {
             let frames = trace.frames()
             for line in frames.lines {
-                log.notice("[pool \(name)] child \(process) is at \(ByteString(line))")
+                log.write(
+                    .notice,
+                    "[pool \(name)] child \(process) is at \(ByteString(line))",
+                    worker: process
+                )
             }
             if let code = frames.failure {
-                log.notice(
-                    "[pool \(name)] child \(process): its call stack cannot be read: \(describe(Errno(rawValue: code)))"
+                log.write(
+                    .notice,
+                    "[pool \(name)] child \(process): its call stack cannot be read: \(describe(Errno(rawValue: code)))",
+                    worker: process
                 )
             }
             then()

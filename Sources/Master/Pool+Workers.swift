@@ -170,8 +170,11 @@ extension Pool {
     /// The zygote has said so, or the worker, whose message may overtake the zygote's.
     func started(_ worker: WorkerRecord, _ process: ProcessID) {
         worker.startTime = MonotonicTime.now
-        let line: ByteString = "[pool \(name)] child \(process) started"
-        if worker.isRespawn { owner.log.notice(line) } else { owner.log.debug(line) }
+        log.write(
+            worker.isRespawn ? .notice : .debug,
+            "[pool \(name)] child \(process) started",
+            worker: process
+        )
     }
 
     /// The kernel names the sender: that is the worker's process, whatever the zygote said.

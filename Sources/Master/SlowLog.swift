@@ -11,30 +11,36 @@ internal import Syscalls
 struct SlowLog {
     let path: ByteString
     let pool: ByteString
-    let log: Log
+    let log: PoolLog
 
     /// Traces one worker; `script` and `request` (method and URI) are fit to print.
     func record(_ trace: WorkerTrace, script: ByteString, request: ByteString) {
         let descriptor = cepoll_open_append(path.description)
         guard descriptor >= 0 else {
-            return log.error("unable to open slowlog (\(path)): \(describe(currentErrno))")
+            return log.write(
+                .error,
+                "unable to open slowlog (\(path)): \(describe(currentErrno))",
+                worker: trace.process
+            )
         }
         defer { close(descriptor) }
         let frames = trace.frames()
         var record = ByteString(
-            "\n[\(log.timestamp())]  [pool \(pool)] pid \(trace.process)\nscript_filename = \(script)\nrequest = \(request)\n"
+            "\n[\(log.log.timestamp())]  [pool \(pool)] pid \(trace.process)\nscript_filename = \(script)\nrequest = \(request)\n"
         ).bytes
         for line in frames.lines { record += line + [UInt8(ascii: "\n")] }
         if let code = frames.failure {
             record += Array("+++ dump failed\n".utf8)
-            log.error(
-                "failed to read the memory of child \(trace.process): \(String(cString: strerror(code))) (\(code))"
+            log.write(
+                .error,
+                "failed to read the memory of child \(trace.process): \(String(cString: strerror(code))) (\(code))",
+                worker: trace.process
             )
         }
         record.withUnsafeBytes { bytes in
             guard let base = bytes.baseAddress else { return }
             while write(descriptor, base, bytes.count) < 0 && errno == EINTR {}
         }
-        log.notice("finished trace of \(trace.process)")
+        log.write(.notice, "finished trace of \(trace.process)", worker: trace.process)
     }
 }
