@@ -12,9 +12,12 @@ internal import Syscalls
 final class ResponseStream {
     /// A full STDOUT record, the end of a request, and a little more.
     private static let capacity = 8 + 65528 + 16 + 512
-    /// Milliseconds that clients are waited for during one response: a reader that runs beside takes what is in its
+    /// Nanoseconds that a client is waited for during one response: a reader that runs beside takes what is in its
     /// socket in much less.
-    private static let patience: UInt64 = 10
+    private static let patience: UInt64 = 10_000_000
+    /// Nanoseconds more for each byte that it has taken: whoever takes 25 MB a second is not slow, but waits for a
+    /// processor; to keep its response would cost another copy of it.
+    private static let patiencePerByte: UInt64 = 40
 
     /// What PHP writes into; lives as long as the worker.
     let output: UnsafeMutablePointer<fpmd_output>
@@ -32,6 +35,8 @@ final class ResponseStream {
     private let masterHasRoom: () -> Bool
     /// Nanoseconds that this response's client has been waited for.
     private var waited: UInt64 = 0
+    /// Bytes that it has taken without being kept.
+    private var taken: UInt64 = 0
 
     /// The client went away or did not read in time.
     private(set) var isAborted = false
@@ -74,6 +79,7 @@ final class ResponseStream {
         isAborted = false
         isFinished = false
         waited = 0
+        taken = 0
         spill.clear()
         hasErrorText = false
         openOutput()
@@ -200,7 +206,9 @@ final class ResponseStream {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[offset...])
             guard let transfer = try? Syscalls.send(socket, rest) else { return false }
             switch transfer {
-            case .bytes(let count): offset += count
+            case .bytes(let count):
+                offset += count
+                taken += UInt64(count)
             case .wouldBlock: if !waitAMoment(for: socket) { return keep(rest, for: socket) }
             case .endOfStream: return false
             }
@@ -211,9 +219,11 @@ final class ResponseStream {
     /// Whether the client is ready for more within the time that is left for it.
     private func waitAMoment(for socket: CInt) -> Bool {
         let begin = MonotonicTime.now
-        let left = Self.patience - min(Self.patience, waited / 1_000_000)
+        let patience = Self.patience + taken * Self.patiencePerByte
+        let left = (patience - min(patience, waited)) / 1_000_000
         let isReady =
-            left > 0 && waitUntilReady(socket, for: UInt32(CEPOLL_OUT), milliseconds: CInt(left))
+            left > 0
+            && waitUntilReady(socket, for: UInt32(CEPOLL_OUT), milliseconds: CInt(clamping: left))
         waited += (MonotonicTime.now - begin).nanoseconds
         return isReady
     }
