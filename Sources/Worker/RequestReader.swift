@@ -24,8 +24,10 @@ struct RequestReader {
         case over
     }
 
-    /// How long a request that has begun is waited for in all before the connection is given to the master.
-    private static let patience = Duration.milliseconds(10)
+    /// How long a request that has begun may pause before the connection is given to the master.
+    private static let pauseMilliseconds: CInt = 10
+    /// How long it is waited for in all; generous, as some of it is time in which others had the processor.
+    private static let patience = Duration.milliseconds(50)
     /// A request that is too large to be assembled as a whole: as much as this is received before the script starts.
     private static let beginning = 128 << 10
     /// How long a body may pause while a script waits for it.
@@ -132,12 +134,15 @@ struct RequestReader {
         }
     }
 
-    /// Waits for what is left of the patience; a client that always sends a little uses it up too.
+    /// Waits for the next piece while there is patience left; a client that always sends a little uses it up too.
     private mutating func waitWithPatience(for client: Client) -> Bool {
         guard patienceLeft > .zero else { return false }
         let begin = MonotonicTime.now
-        let milliseconds = CInt(clamping: (patienceLeft.nanoseconds + 999_999) / 1_000_000)
-        let hasCome = waitUntilReady(client.descriptor, for: UInt32(CEPOLL_IN), milliseconds: milliseconds)
+        let hasCome = waitUntilReady(
+            client.descriptor,
+            for: UInt32(CEPOLL_IN),
+            milliseconds: Self.pauseMilliseconds
+        )
         patienceLeft -= MonotonicTime.now - begin
         return hasCome
     }
