@@ -9,6 +9,10 @@
 /* What PHP needs for its own list; the pool's memory_limit is for scripts. */
 #define LIST_MEMORY ((zend_long)512 << 20)
 
+/* Text is appended only with this function of PHP's: those that its header defines call others, and not all builds of one
+   version have the same. */
+#define append smart_str_append_printf
+
 typedef struct script {
     zend_string *path;          /* as JSON, quotes included */
     zval *facts;
@@ -63,10 +67,7 @@ static void append_number(smart_str *text, const char *name, zval *facts)
     zval *value = zend_hash_str_find(Z_ARRVAL_P(facts), name, strlen(name));
 
     if (value && Z_TYPE_P(value) == IS_LONG) {
-        smart_str_appends(text, ",\"");
-        smart_str_appends(text, name);
-        smart_str_appends(text, "\":");
-        smart_str_append_long(text, Z_LVAL_P(value));
+        append(text, ",\"%s\":" ZEND_LONG_FMT, name, Z_LVAL_P(value));
     }
 }
 
@@ -74,12 +75,11 @@ static void append_script(smart_str *text, const script *one)
 {
     static const char *const numbers[] = { "hits", "memory_consumption", "last_used_timestamp", "timestamp" };
 
-    smart_str_appends(text, "{\"full_path\":");
-    smart_str_append(text, one->path);
+    append(text, "{\"full_path\":%s", ZSTR_VAL(one->path));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         append_number(text, numbers[i], one->facts);
     }
-    smart_str_appendc(text, '}');
+    append(text, "}");
 }
 
 /* The scripts after `cursor`, unordered; returns how many. */
@@ -130,7 +130,7 @@ void fpmd_opcache_scripts(zval *status, const char *after, fpmd_opcache_order or
         size_t before = body.s ? ZSTR_LEN(body.s) : 0;
 
         if (shown > 0) {
-            smart_str_appendc(&body, ',');
+            append(&body, ",");
         }
         append_script(&body, &found[shown]);
         if (ZSTR_LEN(body.s) + margin > capacity) {
@@ -139,12 +139,9 @@ void fpmd_opcache_scripts(zval *status, const char *after, fpmd_opcache_order or
         }
         shown++;
     }
-    smart_str_appends(text, "{\"total\":");
-    smart_str_append_unsigned(text, total);
-    smart_str_appends(text, shown < count ? ",\"more\":true" : ",\"more\":false");
-    smart_str_appends(text, ",\"scripts\":[");
-    smart_str_append_smart_str(text, &body);
-    smart_str_appends(text, "]}");
+    smart_str_0(&body);
+    append(text, "{\"total\":%zu,\"more\":%s,\"scripts\":[%s]}", total, shown < count ? "true" : "false",
+           body.s ? ZSTR_VAL(body.s) : "");
     smart_str_0(text);
     for (size_t i = 0; i < count; i++) {
         zend_string_release(found[i].path);
