@@ -86,10 +86,10 @@ static void set_alarm(long ns) {
 }
 
 void cepoll_bound_waiting(unsigned us) {
-    struct sigaction action = {.sa_handler = on_alarm};     /* no SA_RESTART: what waits ends with EINTR */
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGALRM, &action, NULL);
     if (alarm_clock.owner != getpid()) {
+        struct sigaction action = {.sa_handler = on_alarm};     /* no SA_RESTART: what waits ends with EINTR */
+        sigemptyset(&action.sa_mask);
+        sigaction(SIGALRM, &action, NULL);
         struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
         event._sigev_un._tid = gettid();
         if (timer_create(CLOCK_MONOTONIC, &event, &alarm_clock.timer) == 0) alarm_clock.owner = getpid();

@@ -151,11 +151,12 @@ extension Evaluation {
 // MARK: - Helpers
 
 extension Evaluation {
-    /// `TEXT (NUMBER)` for an errno.
+    /// What to do where a log is to go to the journal, and there is none.
     static var noJournal: ByteString {
         "nobody listens on /run/systemd/journal/socket: start systemd-journald, or name a file"
     }
 
+    /// `TEXT (NUMBER)` for an errno.
     func reason(_ error: SystemError) -> ByteString { "\(host.errorText(error.code)) (\(error.code))" }
 
     func isNiceValue(_ priority: Int?) -> Bool { priority.map { (-19...20).contains($0) } ?? true }

@@ -52,7 +52,7 @@ public struct OpcacheScripts: Equatable, Sendable {
     public var total: Int
     /// Whether others come after these; they are asked for by the path of the last one.
     public var hasMore: Bool
-    /// The scripts, in the order of their paths.
+    /// The scripts, in the order asked for; that of their paths on all pages but the first.
     public var scripts: [Script]
 
     /// Reads a page; nil for anything that is none, and for one that goes on but brings nothing.

@@ -11,18 +11,7 @@ extension LocalHost {
     ///
     /// - Throws: `SystemError` with the errno of `open(2)` or `read(2)`.
     public func readFile(_ path: ByteString) throws(SystemError) -> [UInt8] {
-        let descriptor = open(path.description, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw SystemError(code: errno) }
-        defer { close(descriptor) }
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 64 << 10)
-        while true {
-            let count = chunk.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
-            if count < 0 && errno == EINTR { continue }
-            guard count >= 0 else { throw SystemError(code: errno) }
-            if count == 0 { return bytes }
-            bytes += chunk[0..<count]
-        }
+        try contents(of: path)
     }
 
     /// Expands a pattern, sorted by bytes and not by the locale.
@@ -68,6 +57,25 @@ extension LocalHost {
 
     /// The C library's words for an errno.
     public func errorText(_ code: Int32) -> ByteString { strerror(code).map(byteString) ?? ByteString() }
+}
+
+/// Reads a whole file, or its first bytes if it is longer than about `limit`.
+///
+/// - Throws: `SystemError` with the errno of `open(2)` or `read(2)`.
+public func contents(of path: ByteString, atMost limit: Int = .max) throws(SystemError) -> [UInt8] {
+    let descriptor = open(path.description, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw SystemError(code: errno) }
+    defer { close(descriptor) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 64 << 10)
+    while bytes.count < limit {
+        let count = chunk.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
+        if count < 0 && errno == EINTR { continue }
+        guard count >= 0 else { throw SystemError(code: errno) }
+        if count == 0 { break }
+        bytes += chunk[0..<count]
+    }
+    return bytes
 }
 
 private func entry(_ found: UnsafeMutablePointer<passwd>?) -> Lookup<UserEntry> {

@@ -28,13 +28,3 @@ final class Connection {
 
 @available(*, unavailable)
 extension Connection: Sendable {}
-
-/// The text of a peer's address, `-` for one that has none.
-func addressText(_ address: cepoll_address) -> ByteString {
-    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
-        guard let base = buffer.baseAddress else { return "-" }
-        var copy = address
-        let length = cepoll_address_text(&copy, base, buffer.count)
-        return length > 0 ? ByteString(UnsafeRawBufferPointer(start: base, count: Int(length))) : "-"
-    }
-}

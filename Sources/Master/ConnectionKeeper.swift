@@ -33,16 +33,14 @@ final class ConnectionKeeper {
 
     private unowned let pool: Pool
     private let reactor: Reactor
-    private let log: Log
     private var deadline: Reactor.Deadline?
     /// By serial number of the worker.
     private var kept: [Int64: Kept] = [:]
     private var isDenied = false
 
-    init(pool: Pool, reactor: Reactor, log: Log) {
+    init(pool: Pool, reactor: Reactor) {
         self.pool = pool
         self.reactor = reactor
-        self.log = log
     }
 
     /// A worker has begun a request, or there may be one that has.

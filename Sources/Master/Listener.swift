@@ -1,5 +1,6 @@
 internal import CACL
 internal import CEpoll
+internal import Channel
 internal import Configuration
 internal import Glibc
 internal import Logging
@@ -198,15 +199,6 @@ public final class Listener {
             return listener
         }
         throw Unavailable()
-    }
-
-    private static func addressText(_ address: cepoll_address) -> ByteString {
-        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
-            guard let base = buffer.baseAddress else { return "" }
-            var copy = address
-            let length = cepoll_address_text(&copy, base, buffer.count)
-            return length > 0 ? ByteString(UnsafeRawBufferPointer(start: base, count: Int(length))) : ""
-        }
     }
 
     private static func openUnix(

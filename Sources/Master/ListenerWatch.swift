@@ -167,10 +167,10 @@ final class ListenerWatch {
             width.nothingWaits()
             return arm()
         }
-        width.look(pool.pace())
+        let pace = pool.pace()
+        width.look(pace)
         let idle = pool.idleWorkers()
         if idle > 0, !isQueued {
-            let pace = pool.pace()
             if pace.begun != seen.begun {
                 // Who seems to sleep has been woken, and waits for a processor.
                 seen = pace
@@ -183,7 +183,6 @@ final class ListenerWatch {
         }
         growForBacklog()
         if idle == 0, pool.cannotGrow {
-            let pace = pool.pace()
             switch pace.verdict(since: seen, workers: pool.policy.running) {
             case .standing: return saturate(pace)
             case .tooEarly: break

@@ -28,26 +28,33 @@ final class ListenerWidth {
         // The number that waits is to be known at once.
         guard !pool.settings.limitsQueue else { return }
         lastLook = MonotonicTime(nanoseconds: pace.time)
-        let workers = listening
-        var processorTime: UInt64 = 0
+        var takers = 0
+        var listening = 0
         var oldest: UInt64 = 0
-        for worker in pool.workers.values {
-            guard let process = worker.process else { continue }
-            processorTime &+= cepoll_processor_time(process.rawValue)
-            if policy.isNarrow, !rests(worker) { oldest = max(oldest, age(of: worker, at: pace.time)) }
+        for worker in pool.workers.values where worker.process != nil {
+            if takes(worker) { takers += 1 }
+            guard policy.isNarrow, !rests(worker) else { continue }
+            if takes(worker) { listening += 1 }
+            oldest = max(oldest, age(of: worker, at: pace.time))
         }
+        let processors = Int(cepoll_processors())
         let decision = policy.observe(
-            ListeningWidth.Look(pace: pace, processorTime: processorTime),
+            pace,
             oldest: oldest,
             waits: { hasWaiting() },
-            workers: workers.count,
-            processors: Int(cepoll_processors())
+            processorTime: { processorTime() },
+            workers: takers,
+            processors: processors
         )
         switch decision {
-        case .stay: if policy.isNarrow { balance() }
+        case .stay: if policy.isNarrow, listening != processors { balance() }
         case .narrow: balance()
         case .widen: wakeAll()
         }
+    }
+
+    private func processorTime() -> UInt64 {
+        pool.workers.values.reduce(0) { $0 &+ ($1.process.map { cepoll_processor_time($0.rawValue) } ?? 0) }
     }
 
     /// Nothing waits at the listener.
@@ -69,7 +76,9 @@ final class ListenerWidth {
     func balance() {
         guard policy.isNarrow else { return }
         let wanted = Int(cepoll_processors())
-        for (place, worker) in listening.enumerated() {
+        // The oldest go on listening.
+        let takers = pool.workers.values.filter(takes).sorted { $0.serial < $1.serial }
+        for (place, worker) in takers.enumerated() {
             if place < wanted {
                 wake(worker)
             } else {
@@ -81,10 +90,8 @@ final class ListenerWidth {
     /// The workers are those of the image before this one, which may have had some rest.
     func beginAfterTakeover() { wakeAll() }
 
-    /// Those that take connections, the oldest first.
-    private var listening: [WorkerRecord] {
-        pool.workers.values.filter { $0.isReady && !$0.isRetiring }.sorted { $0.serial < $1.serial }
-    }
+    /// Whether it takes connections, and will go on doing so.
+    private func takes(_ worker: WorkerRecord) -> Bool { worker.isReady && !worker.isRetiring }
 
     private func rests(_ worker: WorkerRecord) -> Bool {
         cscoreboard_rests(pool.scoreboard.slot(worker.slot))

@@ -51,6 +51,7 @@ extension Master {
                         "pool": .string(name.description), "action": .string(action.name), "result": result,
                     ])
                 )
+            // That of fpmd_php_opcache(): 1 is no function, 2 PHP's failure.
             case .failed(2):
                 reply(
                     .refused(

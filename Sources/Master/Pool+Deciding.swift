@@ -19,15 +19,15 @@ extension Pool {
             case .limitReached: reportLimit()
             case .seemsBusy(let count):
                 let counts = scoreboard.counts()
-                owner.log.warning(
-                    "[pool \(name)] seems busy (you may need to increase pm.start_servers, or pm.min/max_spare_servers), spawning \(count) children, there are \(counts.idle) idle, and \(counts.total) total children",
-                    .pool(name)
+                log.write(
+                    .warning,
+                    "[pool \(name)] seems busy (you may need to increase pm.start_servers, or pm.min/max_spare_servers), spawning \(count) children, there are \(counts.idle) idle, and \(counts.total) total children"
                 )
             case .backOff(let failures, let delay):
                 if failures > 0 {
-                    owner.log.error(
-                        "[pool \(name)] \(failures) workers in a row died before their first request; next start in \(delay / 1_000_000) ms",
-                        .pool(name)
+                    log.write(
+                        .error,
+                        "[pool \(name)] \(failures) workers in a row died before their first request; next start in \(delay / 1_000_000) ms"
                     )
                 }
                 backoffDeadline = owner.reactor.after(.nanoseconds(Int64(clamping: delay))) { [weak self] in
@@ -69,9 +69,9 @@ extension Pool {
         limitReachedCount += 1
         cscoreboard_store(&scoreboard.pool.pointee.max_children_reached, limitReachedCount)
         let directive = settings.processManager == .ondemand ? "max_children" : "pm.max_children"
-        owner.log.warning(
-            "[pool \(name)] server reached \(directive) setting (\(policy.limits.maxChildren)), consider raising it",
-            .pool(name)
+        log.write(
+            .warning,
+            "[pool \(name)] server reached \(directive) setting (\(policy.limits.maxChildren)), consider raising it"
         )
     }
 
@@ -96,9 +96,9 @@ extension Pool {
             idleTooLong = workers.values.count { $0.isReady && idleTime($0, now) > timeout }
         }
         let counts = scoreboard.counts()
-        owner.log.debug(
-            "[pool \(name)] currently \(counts.active) active children, \(counts.idle) spare children, \(policy.running) running children.",
-            .pool(name)
+        log.write(
+            .debug,
+            "[pool \(name)] currently \(counts.active) active children, \(counts.idle) spare children, \(policy.running) running children."
         )
         perform(
             policy.tick(PoolPolicy.Counts(idle: counts.idle, idleTooLong: idleTooLong), at: now.nanoseconds)

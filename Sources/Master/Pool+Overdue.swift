@@ -53,24 +53,24 @@ extension Pool {
     func reportForkFailure(_ error: Errno) {
         guard let count = failedForks.happened(at: MonotonicTime.now) else { return }
         let times: ByteString = count > 1 ? ", \(count) times" : ""
-        owner.log.error("[pool \(name)] fork() failed: \(describe(error))\(times)", .pool(name))
+        log.write(.error, "[pool \(name)] fork() failed: \(describe(error))\(times)")
     }
 
     func reportUnstartableWorker(_ error: Errno) {
         guard let count = unstartableWorkers.happened(at: MonotonicTime.now) else { return }
         let times: ByteString = count > 1 ? " (\(count) times)" : ""
-        owner.log.error(
-            "[pool \(name)] cannot start a worker: \(describe(error))\(times); tried again later",
-            .pool(name)
+        log.write(
+            .error,
+            "[pool \(name)] cannot start a worker: \(describe(error))\(times); tried again later"
         )
     }
 
     /// The master has no descriptor for what a worker gave back.
     func reportLostConnection() {
         guard let count = lostConnections.happened(at: MonotonicTime.now) else { return }
-        owner.log.error(
-            "[pool \(name)] connections were lost, as the master has no more file descriptors: \(count); consider raising rlimit_files",
-            .pool(name)
+        log.write(
+            .error,
+            "[pool \(name)] connections were lost, as the master has no more file descriptors: \(count); consider raising rlimit_files"
         )
     }
 }

@@ -160,10 +160,7 @@ extension Pool {
         worker.isDistrusted = true
         // Its number may be another's once it has been reaped.
         guard let process = worker.process, !worker.hasEnded else { return }
-        owner.log.error(
-            "[pool \(name)] child \(process) \(reason): killed",
-            .pool(name, worker: "\(process)")
-        )
+        log.write(.error, "[pool \(name)] child \(process) \(reason): killed", worker: process)
         try? sendSignal(.kill, to: process)
     }
 
@@ -181,9 +178,9 @@ extension Pool {
     func workerBecameReady(_ worker: WorkerRecord, _ process: ProcessID) {
         switch worker.state {
         case .starting(let known) where known != process:
-            owner.log.error(
-                "[pool \(name)] zygote named process \(known) as a worker, but it is \(process)",
-                .pool(name)
+            log.write(
+                .error,
+                "[pool \(name)] zygote named process \(known) as a worker, but it is \(process)"
             )
         case .requested: started(worker, process)
         case .starting: break
@@ -286,17 +283,18 @@ extension Pool {
         let fraction = String(micros % 1_000_000)
         let time = "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction
         if wasRetired {
-            return owner.log.debug(
+            return log.write(
+                .debug,
                 "[pool \(name)] child \(exit.process) has been killed by the process management after \(time) seconds from start",
-                .pool(name, worker: "\(exit.process)")
+                worker: exit.process
             )
         }
         let level: LogLevel =
             !owner.mayStartWorkers || state != .serving ? .debug : isClean ? .notice : .warning
-        owner.log.write(
+        log.write(
             level,
             "[pool \(name)] child \(exit.process) exited \(describeExit(exit)) after \(time) seconds from start",
-            .pool(name, worker: "\(exit.process)")
+            worker: exit.process
         )
     }
 }

@@ -130,7 +130,7 @@ extension Pool {
 
     func distrustZygote(_ reason: ByteString) {
         guard let link = zygote, !link.hasEnded else { return }
-        owner.log.error("[pool \(name)] zygote \(link.process) \(reason): killed", .pool(name))
+        log.write(.error, "[pool \(name)] zygote \(link.process) \(reason): killed")
         try? sendSignal(.kill, to: link.process)
     }
 
@@ -147,16 +147,13 @@ extension Pool {
         loseUnnamedWorkers()
         guard state == .serving else { return owner.poolMayBeGone(self) }
         if wasTold {
-            owner.log.debug(
-                "[pool \(name)] zygote \(exit.process) has ended, as it was not needed",
-                .pool(name)
-            )
+            log.write(.debug, "[pool \(name)] zygote \(exit.process) has ended, as it was not needed")
         } else if wasStarting {
             zygoteFailed("its zygote exited \(describeExit(exit)) while starting")
         } else {
-            owner.log.warning(
-                "[pool \(name)] zygote \(exit.process) exited \(describeExit(exit)); a new one is started when a worker is needed",
-                .pool(name)
+            log.write(
+                .warning,
+                "[pool \(name)] zygote \(exit.process) exited \(describeExit(exit)); a new one is started when a worker is needed"
             )
             perform(
                 policy.tick(
@@ -173,7 +170,7 @@ extension Pool {
         wantedSpawns = []
         if !isReady { return owner.poolFailed(self, reason) }
         let delay = zygoteBackoff.failed(at: MonotonicTime.now.nanoseconds) ?? 100_000_000
-        owner.log.error("[pool \(name)] \(reason); next attempt in \(delay / 1_000_000) ms", .pool(name))
+        log.write(.error, "[pool \(name)] \(reason); next attempt in \(delay / 1_000_000) ms")
         zygoteRetry = owner.reactor.after(.nanoseconds(Int64(clamping: delay))) { [weak self] in
             guard let self else { return }
             zygoteRetry = nil

@@ -35,9 +35,9 @@ final class Pool {
     unowned let owner: any PoolOwner
     /// The pool's generation, which knows the number of its workers.
     private(set) var generation: Generation
-    var accessLog: SharedDescriptor? {
-        didSet { if madeAccessLog, let accessLog { ownAccessLog?.use(accessLog) } }
-    }
+    var accessLog: SharedDescriptor? { didSet { if let accessLog { madeAccessLog?.use(accessLog) } } }
+    /// Nil until the master has answered a request.
+    private var madeAccessLog: PoolAccessLog?
     /// Workers share the reading end; the master keeps it to take connections back.
     ///
     /// Nil before the first zygote.
@@ -70,14 +70,6 @@ final class Pool {
     var crashTraces = Allowance(most: 5, period: .seconds(2))
     /// Status and ping, when the master answers them in place of a worker.
     lazy var ownPages = StatusAnswer(settings: settings, scoreboard: scoreboard)
-    /// For the requests that the master answers; nil without an access log.
-    lazy var ownAccessLog: PoolAccessLog? = {
-        madeAccessLog = true
-        return accessLog.flatMap {
-            PoolAccessLog(settings: settings, file: $0, reactor: owner.reactor, log: owner.log)
-        }
-    }()
-    private var madeAccessLog = false
     /// Parameters of the request that is looked at.
     lazy var scratch = RequestScratch()
     /// Whom `listen.allowed_clients` allows; nil: everybody.
@@ -99,7 +91,7 @@ final class Pool {
     var wantedSpawns: [Bool] = []
     var backoffDeadline: Reactor.Deadline?
     lazy var watch = ListenerWatch(pool: self, reactor: owner.reactor)
-    lazy var keeper = ConnectionKeeper(pool: self, reactor: owner.reactor, log: owner.log)
+    lazy var keeper = ConnectionKeeper(pool: self, reactor: owner.reactor)
     lazy var requestTimeouts = RequestTimeouts(pool: self, reactor: owner.reactor, log: owner.log)
 
     /// A pool without any process.
@@ -145,6 +137,19 @@ final class Pool {
         made.admits = { [weak self] in self?.admits($0) ?? true }
         madeConnections = made
         return made
+    }
+
+    /// For the requests that the master answers; nil without an access log.
+    var ownAccessLog: PoolAccessLog? {
+        if madeAccessLog == nil, let accessLog {
+            madeAccessLog = PoolAccessLog(
+                settings: settings,
+                file: accessLog,
+                reactor: owner.reactor,
+                log: owner.log
+            )
+        }
+        return madeAccessLog
     }
 
     /// Connections that are watched for a request.
@@ -226,16 +231,16 @@ final class Pool {
         let now = MonotonicTime.now
         guard now - lastAcceptReport > .seconds(60) else { return }
         lastAcceptReport = now
-        owner.log.error("[pool \(name)] accept() failed: \(describe(error))", .pool(name))
+        log.write(.error, "[pool \(name)] accept() failed: \(describe(error))")
     }
 
     func reportOverflow() {
         let now = MonotonicTime.now
         guard now - lastOverflowReport > .seconds(60) else { return }
         lastOverflowReport = now
-        owner.log.warning(
-            "[pool \(name)] \(connections.quota) idle connections are all that the file limit allows this pool: the oldest are closed",
-            .pool(name)
+        log.write(
+            .warning,
+            "[pool \(name)] \(connections.quota) idle connections are all that the file limit allows this pool: the oldest are closed"
         )
     }
 
@@ -337,9 +342,10 @@ final class Pool {
             guard let process = worker.process else { continue }
             // Until a worker has spoken its number is only claimed; it is told to leave as soon as it does.
             if case .starting = worker.state, signal != .kill { continue }
-            owner.log.debug(
+            log.write(
+                .debug,
                 "[pool \(name)] sending signal \(signal.rawValue) \(signal.name) to child \(process)",
-                .pool(name, worker: "\(process)")
+                worker: process
             )
             try? sendSignal(signal, to: process)
             if signal == .quit { worker.state = .leaving(process) }

@@ -1,5 +1,6 @@
 internal import AccessLog
 internal import CEpoll
+internal import Channel
 internal import Configuration
 internal import FastCGI
 internal import Glibc

@@ -15,20 +15,6 @@
 ///
 /// Pure.
 public struct ListeningWidth: Sendable {
-    /// What the pool has done until some moment.
-    public struct Look: Equatable, Sendable {
-        /// Requests, and the time of the look.
-        public var pace: Pace
-        /// Nanoseconds of processor time that its workers have used.
-        public var processorTime: UInt64
-
-        /// A look at a pool.
-        public init(pace: Pace, processorTime: UInt64) {
-            self.pace = pace
-            self.processorTime = processorTime
-        }
-    }
-
     /// What is to be done.
     public enum Decision: Equatable, Sendable { case stay, narrow, widen }
 
@@ -59,8 +45,9 @@ public struct ListeningWidth: Sendable {
 
     /// Whether no more workers listen than there are processors.
     public private(set) var isNarrow = false
-    private var begin: Look?
-    private var last: Look?
+    /// The window's begin, and the nanoseconds of processor time used until then.
+    private var begin: (pace: Pace, processorTime: UInt64)?
+    private var last: Pace?
     private var wideLoad = 0.0
     private var narrowedAt: UInt64 = 0
     private var notBefore: UInt64 = 0
@@ -75,25 +62,27 @@ public struct ListeningWidth: Sendable {
     /// Looks at a pool on whose listener connections wait.
     ///
     /// - Parameters:
-    ///   - look: What its workers have done; at most some milliseconds after the look before, if the pool is narrow.
+    ///   - pace: What its workers have begun; at most some milliseconds after the look before, if the pool is narrow.
     ///   - oldest: Nanoseconds for which the oldest request of a worker that listens has been running; 0: none has.
     ///   - waits: Whether a worker that listens and has a request waits for anything but a processor; asked seldom.
+    ///   - processorTime: Nanoseconds of processor time that its workers have used; asked once in a window.
     ///   - workers: Those that take connections.
     ///   - processors: Those that the pool may use.
     /// - Returns: What is to be done; ``isNarrow`` is up to date already.
     public mutating func observe(
-        _ look: Look,
+        _ pace: Pace,
         oldest: UInt64,
         waits: () -> Bool,
+        processorTime: () -> UInt64,
         workers: Int,
         processors: Int
     ) -> Decision {
-        guard isNarrow else { return observeWide(look, workers, processors) }
-        if workers <= processors {
-            reset()
-            return .widen
+        guard workers > processors else {
+            defer { reset() }
+            return isNarrow ? .widen : .stay
         }
-        return isMistaken(look, oldest, waits, processors) ? mistaken(look) : .stay
+        guard isNarrow else { return observeWide(pace, processorTime, processors) }
+        return isMistaken(pace, oldest, waits, processorTime, processors) ? mistaken(pace) : .stay
     }
 
     /// Nothing waits: a narrow pool that has less to do proves nothing.
@@ -110,36 +99,41 @@ public struct ListeningWidth: Sendable {
         samplesLeft = 0
     }
 
-    private mutating func observeWide(_ look: Look, _ workers: Int, _ processors: Int) -> Decision {
-        guard let load = load(until: look, processors), workers > processors else { return .stay }
-        guard load.share >= Self.leastLoad, load.perRequest <= Double(Self.shortRequest),
-            look.pace.time >= notBefore
+    private mutating func observeWide(
+        _ pace: Pace,
+        _ processorTime: () -> UInt64,
+        _ processors: Int
+    ) -> Decision {
+        guard let load = load(until: pace, processorTime, processors),
+            load.share >= Self.leastLoad, load.perRequest <= Double(Self.shortRequest),
+            pace.time >= notBefore
         else { return .stay }
         isNarrow = true
-        narrowedAt = look.pace.time
+        narrowedAt = pace.time
         wideLoad = load.share
-        last = look
+        last = pace
         return .narrow
     }
 
     private mutating func isMistaken(
-        _ look: Look,
+        _ pace: Pace,
         _ oldest: UInt64,
         _ waits: () -> Bool,
+        _ processorTime: () -> UInt64,
         _ processors: Int
     ) -> Bool {
         if oldest >= Self.longRequest || (oldest >= Self.suspicious && waits()) { return true }
-        if let last, last.pace.begun == look.pace.begun {
-            if look.pace.time >= last.pace.time + Self.standing { return true }
+        if let last, last.begun == pace.begun {
+            if pace.time >= last.time + Self.standing { return true }
         } else {
-            last = look
+            last = pace
         }
         if samplesLeft > 0 {
             samplesLeft -= 1
             if waits() { waiting += 1 }
             return waiting > Self.mostWaiting
         }
-        guard let load = load(until: look, processors) else { return false }
+        guard let load = load(until: pace, processorTime, processors) else { return false }
         if load.perRequest > 2 * Double(Self.shortRequest) { return true }
         if load.share < Self.leastShare * wideLoad {
             wideLoad = load.share
@@ -149,27 +143,36 @@ public struct ListeningWidth: Sendable {
         return false
     }
 
-    /// What has been done since the window's begin; nil until the window is over.
-    private mutating func load(until look: Look, _ processors: Int) -> (share: Double, perRequest: Double)? {
-        guard let first = begin, look.pace.time >= first.pace.time,
-            look.pace.time - first.pace.time <= Self.longestWindow,
-            look.processorTime >= first.processorTime
+    /// What has been done since the window's begin: the processors' share, and nanoseconds for each request.
+    ///
+    /// Nil until the window is over.
+    private mutating func load(
+        until pace: Pace,
+        _ processorTime: () -> UInt64,
+        _ processors: Int
+    ) -> (share: Double, perRequest: Double)? {
+        guard let first = begin, pace.time >= first.pace.time,
+            pace.time - first.pace.time <= Self.longestWindow
         else {
-            begin = look
+            begin = (pace, processorTime())
             return nil
         }
-        let elapsed = look.pace.time - first.pace.time
+        let elapsed = pace.time - first.pace.time
         guard elapsed >= Self.window else { return nil }
-        begin = look
-        let used = Double(look.processorTime - first.processorTime)
-        let requests = look.pace.begun - first.pace.begun
-        guard requests > 0 else { return (used / Double(elapsed), .infinity) }
-        return (used / Double(elapsed) / Double(max(1, processors)), used / Double(requests))
+        let now = processorTime()
+        begin = (pace, now)
+        // A worker that has gone takes its time along.
+        guard now >= first.processorTime else { return nil }
+        let used = Double(now - first.processorTime)
+        let requests = pace.begun.subtractingReportingOverflow(first.pace.begun)
+        let perRequest =
+            requests.overflow || requests.partialValue <= 0 ? .infinity : used / Double(requests.partialValue)
+        return (used / Double(elapsed) / Double(max(1, processors)), perRequest)
     }
 
-    private mutating func mistaken(_ look: Look) -> Decision {
-        if look.pace.time - min(narrowedAt, look.pace.time) >= Self.proven { rest = Self.firstRest }
-        notBefore = look.pace.time + rest
+    private mutating func mistaken(_ pace: Pace) -> Decision {
+        if pace.time - min(narrowedAt, pace.time) >= Self.proven { rest = Self.firstRest }
+        notBefore = pace.time + rest
         rest = min(rest * 2, Self.longestRest)
         reset()
         return .widen

@@ -88,7 +88,7 @@ final class AccessLogWriter {
         request.duration = MonotonicTime.now - facts.begin
         request.process = .current
         request.master = .parent
-        request.peer = facts.peer.map { peerText($0) }
+        request.peer = facts.peer.map { addressText($0) }
         return request
     }
 

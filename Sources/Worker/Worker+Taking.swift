@@ -74,7 +74,7 @@ extension Worker {
 
     private func isAllowed(_ peer: cepoll_address, _ allowed: AllowedPeers) -> Bool {
         if allowed.allows(peer) { return true }
-        log.write(.error, "Connection disallowed: IP address '\(peerText(peer))' has been dropped.")
+        log.write(.error, "Connection disallowed: IP address '\(addressText(peer))' has been dropped.")
         return false
     }
 

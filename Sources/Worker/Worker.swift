@@ -12,8 +12,8 @@ internal import SystemPackage
 /// A worker process: takes connections, serves one request at a time, holds or gives away idle connections.
 ///
 /// It sleeps in one epoll set: the pool's queue and its listener (both shared with the other workers and
-/// registered exclusively, so that the kernel wakes one of those that sleep), the connection it holds, the
-/// channel to the master (whose end means that the master died) and an eventfd that SIGQUIT raises.
+/// registered exclusively, so that the kernel wakes one of those that sleep; the listener not while the worker is to
+/// rest, see ``followWidth()``), the connection it holds, the channel to the master (whose end means that the master died) and an eventfd that SIGQUIT raises.
 ///
 ///     idle ── connection ──► serving ── response sent ──► idle
 ///      │ ▲                      │ kept alive

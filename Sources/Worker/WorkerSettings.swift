@@ -46,14 +46,3 @@ public struct WorkerSettings {
     /// What is wrong with `listen.allowed_clients`, in php-fpm's words; each worker says it once, as php-fpm does.
     var allowedPeersProblems: [ByteString] { allowedPeers?.problems ?? [] }
 }
-
-/// The text of a peer's address, `-` for one that has none.
-func peerText(_ peer: cepoll_address) -> ByteString {
-    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
-        guard let base = buffer.baseAddress else { return "-" }
-        var copy = peer
-        let length = cepoll_address_text(&copy, base, buffer.count)
-        guard length > 0 else { return "-" }
-        return ByteString(UnsafeRawBufferPointer(start: base, count: Int(length)))
-    }
-}

@@ -95,19 +95,8 @@ struct FaultTests {
         daemon.allowLog(/exited on signal 9|zygote \d+ on signal 9/)
         let zygote = try #require(Self.zygotes(daemon).first)
         let victim = try #require(try daemon.waitForWorkers(2).first)
-        let trace = try ChildProcess(
-            [
-                "strace", "-qq", "-o", "/dev/null", "-p", "\(zygote.pid)", "-e", "trace=sendmsg",
-                "-e", "inject=sendmsg:signal=SIGKILL:when=1",
-            ],
-            environment: baseEnvironment,
-            output: daemon.directory + "/strace",
-            errors: daemon.directory + "/strace"
-        )
+        let trace = try daemon.inject("sendmsg:signal=SIGKILL:when=1", into: zygote)
         defer { trace.send(SIGTERM) }
-        try wait(for: "strace to attach") {
-            (ProcessSnapshot(pid: zygote.pid)?.statusField("TracerPid") ?? "0") != "0"
-        }
         kill(victim.pid, SIGKILL)
         try daemon.waitForLog(/zygote \d+ exited on signal 9/)
         let unnamed = try wait(for: "the worker that it has forked") {

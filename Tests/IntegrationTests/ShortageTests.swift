@@ -125,20 +125,8 @@ struct ShortageTests {
         #expect(try daemon.get("/hello.php").isComplete)
         let zygote = try #require(Self.zygote(daemon))
         let worker = try #require(daemon.workers().first)
-        let trace = try ChildProcess(
-            [
-                "strace", "-qq", "-o", "/dev/null", "-p", "\(zygote.pid)", "-e", "trace=clone,clone3,fork",
-                "-e", "inject=clone,clone3,fork:error=ENOMEM:when=1..3",
-            ],
-            environment: baseEnvironment,
-            output: daemon.directory + "/strace",
-            errors: daemon.directory + "/strace"
-        )
+        let trace = try daemon.inject("clone,clone3,fork:error=ENOMEM:when=1..3", into: zygote)
         defer { trace.send(SIGTERM) }
-        try wait(for: "strace to attach") {
-            let tracer = ProcessSnapshot(pid: zygote.pid)?.statusField("TracerPid") ?? "0"
-            return tracer != "0"
-        }
         daemon.allowLog(/exited on signal 9/)
         kill(worker.pid, SIGKILL)
         let connections = try (1...3).map { _ in try daemon.begin("/hello.php") }

@@ -24,12 +24,10 @@ import Testing
             begun += requests
             processorTime += UInt64(max(0, requests)) * micros * 1000
             return width.observe(
-                ListeningWidth.Look(
-                    pace: Pace(begun: begun, time: time),
-                    processorTime: processorTime
-                ),
+                Pace(begun: begun, time: time),
                 oldest: oldest * 1000,
                 waits: { waits },
+                processorTime: { processorTime },
                 workers: workers,
                 processors: processors
             )
