@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +15,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 static void from_sockaddr(const struct sockaddr_storage *storage, cepoll_address *address) {
@@ -74,30 +75,44 @@ int cepoll_accept(int listener, cepoll_address *peer) {
 
 static void on_alarm(int number) { (void)number; }
 
-/* Of this thread: the signal must reach whoever waits. A fork has none of it. */
+/* Of this thread: the signal must reach whoever waits. */
 static __thread struct {
-    pid_t owner;
     timer_t timer;
+    bool is_made;
+    unsigned depth;         /* of calls of cepoll_bound_waiting that have not been taken back */
 } alarm_clock;
+
+/* A fork has no timers. */
+static void forget_alarm(void) {
+    alarm_clock.is_made = false;
+    alarm_clock.depth = 0;
+}
+
+static void make_alarm(void) {
+    static bool is_known;
+    if (!is_known) is_known = pthread_atfork(NULL, NULL, forget_alarm) == 0;
+    if (!is_known) return;
+    struct sigaction action = {.sa_handler = on_alarm};     /* no SA_RESTART: what waits ends with EINTR */
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
+    event._sigev_un._tid = gettid();
+    alarm_clock.is_made = timer_create(CLOCK_MONOTONIC, &event, &alarm_clock.timer) == 0;
+}
 
 static void set_alarm(long ns) {
     struct itimerspec patience = {.it_value = {.tv_nsec = ns}, .it_interval = {.tv_nsec = ns}};
-    if (alarm_clock.owner == getpid()) timer_settime(alarm_clock.timer, 0, &patience, NULL);
+    if (alarm_clock.is_made) timer_settime(alarm_clock.timer, 0, &patience, NULL);
 }
 
 void cepoll_bound_waiting(unsigned us) {
-    if (alarm_clock.owner != getpid()) {
-        struct sigaction action = {.sa_handler = on_alarm};     /* no SA_RESTART: what waits ends with EINTR */
-        sigemptyset(&action.sa_mask);
-        sigaction(SIGALRM, &action, NULL);
-        struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
-        event._sigev_un._tid = gettid();
-        if (timer_create(CLOCK_MONOTONIC, &event, &alarm_clock.timer) == 0) alarm_clock.owner = getpid();
-    }
+    if (alarm_clock.depth++ > 0) return;
+    if (!alarm_clock.is_made) make_alarm();
     set_alarm(us * 1000L);
 }
 
 void cepoll_unbound_waiting(void) {
+    if (alarm_clock.depth == 0 || --alarm_clock.depth > 0) return;
     int saved = errno;
     set_alarm(0);
     errno = saved;

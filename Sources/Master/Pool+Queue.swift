@@ -57,7 +57,8 @@ extension Pool {
     /// A request is complete: whether it is to wait for a worker; if not it has been answered.
     func admits(_ waiting: WaitingRequest) -> Bool {
         guard watch.saturation.isActive || startsToQueue() else { return true }
-        let isFull = settings.maxQueue > 0 && queue.total >= settings.maxQueue
+        let most = settings.maxQueue
+        let isFull = most > 0 && queue.total >= most && queue.exactTotal() >= most
         guard isFull || hasPages, let request = AssembledRequest.read(waiting.bytes, into: &scratch.table)
         else {
             // Not to be understood, or too large to be assembled: a worker says so, or reads on.

@@ -14,10 +14,19 @@ extension Pool {
     func receive(from worker: WorkerRecord) {
         let capacity = Message.length + MessageSocket.maximumPayload
         withUnsafeTemporaryAllocation(byteCount: capacity, alignment: 16) { buffer in
-            guard let arrival = try? worker.channel.receive(into: buffer) else {
-                return worker.registration = nil
+            // Connections come by the thousand: one timer for all that one needs. Other messages lead anywhere.
+            let other: MessageSocket.Arrival? = withBoundedWaiting {
+                guard let arrival = try? worker.channel.receive(into: buffer) else {
+                    worker.registration = nil
+                    return nil
+                }
+                guard case .message(let message, _, _, _) = arrival,
+                    [.park, .linger, .deliver].contains(message.kind)
+                else { return arrival }
+                take(arrival, buffer, worker)
+                return nil
             }
-            take(arrival, buffer, worker)
+            if let other { take(other, buffer, worker) }
         }
     }
 

@@ -183,6 +183,7 @@ final class Pool {
             reactor: owner.reactor,
             isTCP: listener.isTCP,
             timeout: settings.queueTimeout,
+            clientPatience: settings.limitsQueue ? .zero : .seconds(1),
             memory: owner.requestMemory
         )
         made.taken = { [scoreboard] in cscoreboard_load(&scoreboard.pool.pointee.taken) }

@@ -49,17 +49,25 @@ final class RequestQueue {
     private let isTCP: Bool
     /// A request that has waited for so long is not served any more; zero: no limit.
     private let timeout: Duration
+    /// A client that has waited for so long is watched, so that its request is dropped when it goes.
+    ///
+    /// The workers look at every one before they serve it: this is for the depth of the queue, and its memory.
+    private let clientPatience: Duration
 
     /// Places of those that have gone are empty until they come to the front.
     private var entries = Deque<Entry?>()
     /// Number of the first of ``entries``; each entry keeps its number.
     private var firstNumber = 0
+    /// Clients of those before this number are watched, while metered.
+    private var firstUnwatched = 0
     /// Requests kept here.
     private(set) var count = 0
     /// Bytes of the requests kept here.
     private(set) var byteCount = 0 { didSet { memory.add(byteCount - oldValue) } }
     private let memory: RequestMemory
     private var sent: Int64 = 0
+    /// How many are in the socket, while metered: as many or fewer, until the next look.
+    private var lastInSocket = 0
     /// When those in the socket arrived, while metered.
     private var sentArrivals = Deque<UInt64>()
     private var socketWatch: Reactor.Registration?
@@ -79,7 +87,14 @@ final class RequestQueue {
     /// Workers have taken something while the queue was metered.
     var onTaken: () -> Void = {}
 
-    init(reactor: Reactor, isTCP: Bool, timeout: Duration, memory: RequestMemory = RequestMemory()) {
+    init(
+        reactor: Reactor,
+        isTCP: Bool,
+        timeout: Duration,
+        clientPatience: Duration = .zero,
+        memory: RequestMemory = RequestMemory()
+    ) {
+        self.clientPatience = clientPatience
         self.memory = memory
         self.reactor = reactor
         self.isTCP = isTCP
@@ -96,10 +111,11 @@ final class RequestQueue {
         flush()
     }
 
-    /// How many are in the socket.
-    ///
-    /// The kernel says whether it is empty; how many are in it is the workers' count, and held against that.
-    private var inSocket: Int {
+    /// How many are in the socket; while metered as of the last look, which follows each taking.
+    private var inSocket: Int { isMetered ? lastInSocket : countInSocket() }
+
+    /// The kernel says whether the socket is empty; how many are in it is the workers' count, and held against that.
+    private func countInSocket() -> Int {
         guard let socket, cepoll_unsent(socket.descriptor) > 0 else {
             sent = taken()
             sentArrivals.removeAll(keepingCapacity: true)
@@ -113,10 +129,15 @@ final class RequestQueue {
     /// All that wait, here and in the socket.
     var total: Int { count + inSocket }
 
+    /// The same, by a look at the socket.
+    func exactTotal() -> Int {
+        if isMetered { lastInSocket = countInSocket() }
+        return total
+    }
+
     /// When the one that has waited longest arrived; 0 if none waits.
     var oldestArrival: UInt64 {
-        _ = inSocket
-        return sentArrivals.first ?? firstEntry()?.request.arrival ?? 0
+        sentArrivals.first ?? firstEntry()?.request.arrival ?? 0
     }
 
     // MARK: - In
@@ -129,8 +150,14 @@ final class RequestQueue {
         count += 1
         byteCount += request.bytes.count
         flush()
-        if isMetered, number >= firstNumber { watchClient(of: entry, number) }
+        if isMetered, clientPatience == .zero, number >= firstNumber { watchClient(of: entry, number) }
         scheduleExpiry()
+    }
+
+    /// A look at everything, from time to time while metered.
+    func review() {
+        flush(looking: true)
+        watchClients()
     }
 
     /// Whether only a few requests are in the socket at a time; begins by taking back what is there.
@@ -141,12 +168,11 @@ final class RequestQueue {
         expiry = nil
         if isOn {
             takeBack()
-            for (index, entry) in entries.enumerated() {
-                if let entry { watchClient(of: entry, firstNumber + index) }
-            }
+            watchClients()
             watchTaking()
         } else {
             for case let entry? in entries { entry.registration = nil }
+            firstUnwatched = firstNumber
             sentArrivals.removeAll()
         }
         flush()
@@ -177,7 +203,7 @@ final class RequestQueue {
         guard let socket else { return }
         socketWatch = try? reactor.watch(socket.descriptor, for: [.writable, .edgeTriggered]) {
             [weak self] _ in
-            self?.flush()
+            withBoundedWaiting { self?.flush(looking: true) }
             self?.onTaken()
         }
     }
@@ -185,10 +211,13 @@ final class RequestQueue {
     // MARK: - Out
 
     /// Moves requests into the socket as far as there is room for them.
-    func flush() {
+    ///
+    /// - Parameter looking: Workers may have taken something.
+    func flush(looking: Bool = false) {
         guard let socket else { return }
+        if isMetered, looking || lastInSocket >= ahead { lastInSocket = countInSocket() }
         while let next = firstEntry() {
-            if isMetered, inSocket >= ahead { return }
+            if isMetered, lastInSocket >= ahead { return }
             let request = next.request
             var flags = request.flags
             if isMetered { flags.insert(.queued) }
@@ -204,6 +233,7 @@ final class RequestQueue {
             removeFirst()
             sent &+= 1
             guard isMetered else { continue }
+            lastInSocket += 1
             sentArrivals.append(request.arrival)
             onPassed(MonotonicTime.now - MonotonicTime(nanoseconds: request.arrival))
         }
@@ -291,6 +321,8 @@ final class RequestQueue {
         }
         entries.prepend(contentsOf: back)
         firstNumber -= back.count
+        firstUnwatched = firstNumber
+        lastInSocket = 0
         sentArrivals.removeAll()
     }
 
@@ -313,6 +345,20 @@ final class RequestQueue {
     }
 
     // MARK: - Those that do not wait any longer
+
+    /// Watches the clients that have waited long enough.
+    private func watchClients() {
+        let now = MonotonicTime.now
+        firstUnwatched = max(firstUnwatched, firstNumber)
+        while isMetered, firstUnwatched - firstNumber < entries.count {
+            if let entry = entries[firstUnwatched - firstNumber] {
+                let arrival = MonotonicTime(nanoseconds: entry.request.arrival)
+                guard arrival + clientPatience <= now else { return }
+                watchClient(of: entry, firstUnwatched)
+            }
+            firstUnwatched += 1
+        }
+    }
 
     /// Most clients that give up close their connection: what they asked for must not cost a worker.
     private func watchClient(of entry: Entry, _ number: Int) {
@@ -345,9 +391,7 @@ final class RequestQueue {
         func isDue(_ arrival: UInt64) -> Bool { MonotonicTime(nanoseconds: arrival) + timeout <= now }
         if let first = sentArrivals.first, isDue(first) {
             takeBack()
-            for (index, entry) in entries.enumerated() {
-                if let entry { watchClient(of: entry, firstNumber + index) }
-            }
+            watchClients()
         }
         while let first = firstEntry(), isDue(first.request.arrival) {
             if let request = removeFirst() { onExpired(request) }

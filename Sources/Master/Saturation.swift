@@ -80,7 +80,7 @@ final class Saturation {
             pool.listener.descriptor.rawValue,
             for: .readable,
             exclusive: true,
-            handler: { [weak self] _ in self?.accept() }
+            handler: { [weak self] _ in withBoundedWaiting { self?.accept() } }
         )
     }
 
@@ -114,11 +114,11 @@ final class Saturation {
         let now = pool.pace()
         let verdict = now.verdict(since: pace, workers: pool.policy.running)
         if verdict != .tooEarly { pace = now }
+        pool.queue.ahead = Self.ahead(workers: pool.policy.running)
+        withBoundedWaiting { pool.queue.review() }
         let waiting = pool.queue.total
         if waiting == 0, pool.idleWorkers() > 0 { return leave() }
         if verdict == .moving, !pool.settings.limitsQueue { return leave() }
-        pool.queue.ahead = Self.ahead(workers: pool.policy.running)
-        pool.queue.flush()
         if waiting > pool.policy.starting { _ = pool.grow(depth: waiting) }
         if registration == nil, pool.hasRoomForConnections { listen() }
         pool.publishQueue()
@@ -127,7 +127,10 @@ final class Saturation {
     }
 
     /// How many requests are put before the workers: what they can take before the master has been woken to bring more.
-    static func ahead(workers: Int) -> Int { max(2, min(16, workers / 4)) }
+    ///
+    /// One each, as they may all end at the same time; who finds nothing there takes the newest from the listener, and
+    /// those that have waited longer wait on.
+    static func ahead(workers: Int) -> Int { max(2, min(16, workers)) }
 }
 
 @available(*, unavailable)

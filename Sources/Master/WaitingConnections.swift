@@ -194,7 +194,7 @@ final class WaitingConnections {
             let registration = try? reactor.watch(
                 number,
                 for: [.readable, .peerClosed],
-                handler: { [weak self] _ in self?.becameReadable(number) }
+                handler: { [weak self] _ in withBoundedWaiting { self?.becameReadable(number) } }
             )
         else { return }
         connection.registration = registration

@@ -150,4 +150,22 @@ import Testing
             for descriptor in descriptors { cepoll_close_connection(descriptor) }
         }
     }
+
+    /// What is bounded inside of what is bounded leaves the bound in place.
+    @Test func boundsNest() throws {
+        var pipe: [CInt] = [-1, -1]
+        try #require(Glibc.pipe(&pipe) == 0)
+        defer { for end in pipe { close(end) } }
+        try expectQuick {
+            for _ in 0..<2 {
+                cepoll_bound_waiting(1000)
+                cepoll_bound_waiting(1_000_000)
+                cepoll_unbound_waiting()
+                // Nobody will ever write.
+                var wait = pollfd(fd: pipe[0], events: Int16(POLLIN), revents: 0)
+                #expect(poll(&wait, 1, 70_000) == -1 && errno == EINTR)
+                cepoll_unbound_waiting()
+            }
+        }
+    }
 }

@@ -171,6 +171,45 @@ import Testing
         #expect(queue.total == 0 && successor.total == 10 && successor.oldestArrival == now)
     }
 
+    /// A pool without limits watches only those that wait for long: the workers look at each before they serve it.
+    @Test func aClientIsWatchedWhenItHasWaitedForLong() throws {
+        let (writer, reader) = try MessageSocket.pair(bufferBytes: 1 << 20)
+        let patience = Duration.milliseconds(200)
+        let patient = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero, clientPatience: patience)
+        patient.attach(writer, reader: reader)
+        var gone = 0
+        patient.onAbandoned = { gone += 1 }
+        patient.meter(true)
+        let begin = MonotonicTime.now
+        var peers: [Peers?] = try (0..<8).map { _ in try Peers() }
+        for case let pair? in peers {
+            patient.append(
+                WaitingRequest(
+                    connection: Connection(adopting: pair.server),
+                    flags: [],
+                    arrival: begin.nanoseconds,
+                    bytes: [1]
+                )
+            )
+        }
+        for index in [3, 6] { peers[index] = nil }
+        patient.review()
+        try reactor.turnBriefly()
+        if MonotonicTime.now - begin < patience { #expect(gone == 0 && patient.total == 8) }
+        try reactor.turn {
+            patient.review()
+            return gone == 2
+        }
+        #expect(MonotonicTime.now - begin >= patience && patient.total == 6)
+        patient.meter(false)
+    }
+
+    /// As many as may end at the same moment: who finds nothing there takes the newest connection from the listener.
+    @Test(arguments: [(1, 2), (2, 2), (4, 4), (16, 16), (200, 16)]) func oneIsPutBeforeEachWorker(
+        workers: Int,
+        expected: Int
+    ) { #expect(Saturation.ahead(workers: workers) == expected) }
+
     /// Workers that lie about what they have taken change no more than how much is put before them.
     @Test(arguments: [Int64.min, -1, 1 << 40, Int64.max]) func falseCountsAreHarmless(_ lie: Int64) throws {
         queue.meter(true)

@@ -110,7 +110,8 @@ bool cepoll_is_stream_socket(int descriptor);
 /* What other processes have put into a Unix socket goes with the message that brings it, and with the socket that is
    closed unread. If that is the last of a TCP socket with SO_LINGER, the kernel waits for its peer in the process
    that received or closed: for as long as whoever sent it likes. A signal ends that. Between these two calls nothing
-   waits longer than `us` microseconds at a time. Uses SIGALRM, whose disposition it sets, and a timer. */
+   waits longer than `us` microseconds at a time. Calls nest; the outermost pair sets the time and pays for the timer.
+   Uses SIGALRM, whose disposition it sets. */
 void cepoll_bound_waiting(unsigned us);
 void cepoll_unbound_waiting(void);
 /* close(2) of a stream socket, bounded; SO_LINGER is taken off first, so that it usually does not wait at all. */
