@@ -137,7 +137,10 @@ let package = Package(
         .testTarget(name: "LoggingTests", dependencies: ["Logging", "Configuration", "Syscalls"], swiftSettings: strict),
         .testTarget(
             name: "MasterTests",
-            dependencies: ["Master", "Reactor", "Channel", "FastCGI", "Configuration", "StatusPage", "CEpoll", "Syscalls", system],
+            dependencies: [
+                "Master", "Reactor", "Channel", "Control", "FastCGI", "Configuration", "StatusPage", "CEpoll", "Syscalls",
+                system,
+            ],
             swiftSettings: strict),
         .testTarget(name: "SystemdTests", dependencies: ["Master", "Configuration", "Logging"], swiftSettings: strict),
         .testTarget(name: "IntegrationTests", dependencies: ["TestSupport"], swiftSettings: strict),

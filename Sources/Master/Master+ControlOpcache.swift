@@ -67,6 +67,8 @@ extension Master {
                     )
                 )
             case .nonsense: reply(.refused(.failed, "pool \(name): the worker's answer makes no sense"))
+            case .unsent, .gone:
+                reply(.refused(.noWorker, "pool \(name): the worker that was asked has ended"))
             case .timeout:
                 reply(.refused(.timeout, "pool \(name): the worker has not finished its request within 10 s"))
             }

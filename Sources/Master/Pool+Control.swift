@@ -124,7 +124,7 @@ extension Pool {
         let ready = workers.values.filter(\.isReady)
         let idle = ready.first { scoreboard.stage($0.slot) == .accepting }
         guard let worker = idle ?? ready.first else { return false }
-        let number = workerCalls.begin(patience: patience, reply: reply)
+        let number = workerCalls.begin(worker, patience: patience, reply: reply)
         let message = Message(
             .opcache,
             flags: Message.Flags(rawValue: action.rawValue),
@@ -135,7 +135,7 @@ extension Pool {
         let payload = Array((file ?? "").utf8)
         let sent = payload.withUnsafeBytes { try? worker.channel.send(message, payload: $0, descriptors: []) }
         if case .bytes? = sent { return true }
-        workerCalls.returned(Message(.opcacheDone, serial: number, value: 1), [])
+        workerCalls.failed(number)
         return true
     }
 }

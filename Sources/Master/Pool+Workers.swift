@@ -86,7 +86,10 @@ extension Pool {
             deliver(message, descriptors, bytes, worker)
         case .retiring where descriptors.isEmpty:
             workerRetires(worker, mustLeave: message.flags.contains(.mustLeave))
-        case .opcacheDone where descriptors.isEmpty: workerCalls.returned(message, bytes)
+        case .opcacheDone where descriptors.isEmpty:
+            guard workerCalls.returned(message, bytes, from: worker) else {
+                return distrust(worker, "answered what another worker was asked")
+            }
         case .crashed where descriptors.isEmpty: workerCrashes(worker, signal: message.value)
         case .workerReady, .busy, .retiring, .crashed, .opcache, .opcacheDone, .listen, .spawn, .accessLog,
             .zygoteReady,
@@ -226,6 +229,7 @@ extension Pool {
         worker.output?.finish()
         worker.hasEnded = true
         drainChannel(of: worker)
+        workerCalls.isGone(worker)
         keeper.workerDied(worker, tookTooLong: requestTimeouts?.hasEnded(worker) ?? false)
         let wasReady = worker.isReady || worker.isLeaving
         let isClean = exit.reason == .code(0) || isSignal(exit, .quit)
