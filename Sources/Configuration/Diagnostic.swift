@@ -35,8 +35,14 @@ public struct Diagnostic: Hashable, Sendable {
     /// Whether `error_log` was open by then, so that the line goes there as well as to stderr.
     public var isAfterErrorLogOpened: Bool
 
-    /// The nearest known directive name, when `message` reports an unknown one.
+    /// What to do about it, as far as that can be told: the remedy, or the nearest known name.
     public var hint: ByteString?
+
+    /// The whole line: the message, and after it the hint.
+    public var text: ByteString {
+        guard let hint else { return message }
+        return "\(message); \(hint)"
+    }
 
     /// Creates a line; by default an ordinary one from before the error log was opened.
     public init(

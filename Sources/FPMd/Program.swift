@@ -82,12 +82,12 @@ enum Program {
 
     private static func report(_ outcome: LoadOutcome, to log: Log) {
         for line in outcome.diagnostics {
+            let text = line.text
             if line.isRaw {
-                complain(line.message.description)
+                complain(text.description)
             } else {
-                log.write(line.level, line.message)
+                log.write(line.level, text)
             }
-            if let hint = line.hint { log.notice("hint: \(hint)") }
         }
     }
 

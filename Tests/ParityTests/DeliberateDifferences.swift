@@ -67,13 +67,24 @@ struct DeliberateLine: Sendable {
     let reason: String
 }
 
+/// What fpmd adds to a line of php-fpm's, on purpose: a hint at the remedy, or at what was probably meant.
+///
+/// - Parameter text: Lines of a log.
+/// - Returns: The same without it.
+func withoutHints(_ text: String) -> String {
+    text.replacing(
+        #/; (did you mean '|'[^']*' (belongs in|takes no|needs) |expected NAME = |this is .*:\d+; put |make the directory |a part of |let the user |[^;]* is (a directory|read-only here): ).*$/#
+            .anchorsMatchLineEndings(),
+        with: ""
+    )
+}
+
 /// All of them.
 let deliberateLines: [DeliberateLine] = [
     DeliberateLine(
         text: "NOTICE: systemd monitor ",
         reason: "fpmd speaks of systemd only when it runs under it"
     ),
-    DeliberateLine(text: "NOTICE: hint: ", reason: "fpmd adds a hint at what was probably meant"),
     DeliberateLine(
         text: "NOTICE: reloading: ",
         reason: "php-fpm executes itself anew, fpmd starts a new generation of its pools"

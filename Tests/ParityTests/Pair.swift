@@ -62,7 +62,7 @@ func normalise(_ text: String, of daemon: Daemon) -> String {
     let portless = daemon.portNumbers.reduce(lines.joined(separator: "\n")) {
         $0.replacingOccurrences(of: ":\($1)", with: ":{PORT}")
     }
-    return portless.replacingOccurrences(of: daemon.directory, with: "{DIR}")
+    return withoutHints(portless).replacingOccurrences(of: daemon.directory, with: "{DIR}")
         .replacingOccurrences(of: escaped, with: "{DIR}")
         .replacing(#/"REQUEST_TIME_FLOAT":[0-9.e+]+/#, with: "\"REQUEST_TIME_FLOAT\":0")
         .replacing(#/"REQUEST_TIME":\d+/#, with: "\"REQUEST_TIME\":0")
