@@ -52,7 +52,7 @@ static bool call(fpmd_opcache_action action, const char *file, zval *result)
 }
 
 ssize_t fpmd_php_opcache(fpmd_opcache_action action, const char *file, fpmd_opcache_order order, char *buffer,
-                         size_t capacity)
+                         size_t capacity, int pages)
 {
     volatile ssize_t length = -2;
     volatile bool started = false;
@@ -77,7 +77,7 @@ ssize_t fpmd_php_opcache(fpmd_opcache_action action, const char *file, fpmd_opca
                 length = -1;
             } else if (Z_TYPE(result) != IS_UNDEF) {
                 if (action == FPMD_OPCACHE_SCRIPTS) {
-                    fpmd_opcache_scripts(&result, file, order, capacity, &text);
+                    fpmd_opcache_scripts(&result, file, order, capacity, &text, pages);
                 } else {
                     php_json_encode(&text, &result, PHP_JSON_PARTIAL_OUTPUT_ON_ERROR);
                 }

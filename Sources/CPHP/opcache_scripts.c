@@ -1,5 +1,8 @@
-/* The list of the scripts in the opcache, a page at a time: there may be hundreds of thousands. */
+/* The list of the scripts in the opcache, in pages: there may be hundreds of thousands. */
 #include "sapi.h"
+
+#include <errno.h>
+#include <unistd.h>
 
 #include "ext/json/php_json.h"
 #include "zend_smart_str.h"
@@ -8,6 +11,9 @@
 #define LONGEST_PATH 4096
 /* What PHP needs for its own list; the pool's memory_limit is for scripts. */
 #define LIST_MEMORY ((zend_long)512 << 20)
+
+/* What is longer together is asked for again: a file of pages is kept for a while. */
+#define MOST_PAGES_BYTES ((size_t)64 << 20)
 
 /* Text is appended only with this function of PHP's: those that its header defines call others, and not all builds of one
    version have the same. */
@@ -104,16 +110,87 @@ static size_t collect(HashTable *list, zend_string *cursor, fpmd_opcache_order o
     return count;
 }
 
-void fpmd_opcache_scripts(zval *status, const char *after, fpmd_opcache_order order, size_t capacity, smart_str *text)
+/* Writes the page that begins with script `first`; returns the one that the next page begins with. */
+static size_t append_page(smart_str *text, const script *found, size_t first, size_t count, size_t total, size_t capacity)
 {
     /* What follows the last script, and the longest numbers in front of the first. */
     static const size_t margin = 64;
+    smart_str body = { 0 };
+    size_t next = first;
+
+    while (next < count) {
+        size_t before = body.s ? ZSTR_LEN(body.s) : 0;
+
+        if (next > first) {
+            append(&body, ",");
+        }
+        append_script(&body, &found[next]);
+        if (ZSTR_LEN(body.s) + margin > capacity) {
+            ZSTR_LEN(body.s) = before;
+            break;
+        }
+        next++;
+    }
+    smart_str_0(&body);
+    append(text, "{\"total\":%zu,\"more\":%s,\"scripts\":[%s]}", total, next < count ? "true" : "false",
+           body.s ? ZSTR_VAL(body.s) : "");
+    smart_str_free(&body);
+    return next;
+}
+
+/* All of it, or false. */
+static bool write_all(int file, const char *bytes, size_t length)
+{
+    while (length > 0) {
+        ssize_t count = write(file, bytes, length);
+
+        if (count < 0 && errno == EINTR) {
+            continue;
+        }
+        if (count <= 0) {
+            return false;
+        }
+        bytes += count;
+        length -= (size_t)count;
+    }
+    return true;
+}
+
+/* The pages after the first one, each a line; none where the file has no room. */
+static void write_pages(int file, const script *found, size_t next, size_t count, size_t total, size_t capacity)
+{
+    size_t written = 0;
+
+    while (next < count && written < MOST_PAGES_BYTES) {
+        smart_str line = { 0 };
+        size_t following = append_page(&line, found, next, count, total, capacity);
+        bool stays = false;
+
+        append(&line, "\n");
+        stays = following > next && write_all(file, ZSTR_VAL(line.s), ZSTR_LEN(line.s));
+        if (stays) {
+            written += ZSTR_LEN(line.s);
+        }
+        smart_str_free(&line);
+        if (!stays) {
+            /* Half a line, if anything. */
+            if (ftruncate(file, (off_t)written) != 0) {
+                return;
+            }
+            break;
+        }
+        next = following;
+    }
+}
+
+void fpmd_opcache_scripts(zval *status, const char *after, fpmd_opcache_order order, size_t capacity, smart_str *text,
+                          int pages)
+{
     zval *list = Z_TYPE_P(status) == IS_ARRAY ? zend_hash_str_find(Z_ARRVAL_P(status), "scripts", 7) : NULL;
     HashTable *scripts = list && Z_TYPE_P(list) == IS_ARRAY ? Z_ARRVAL_P(list) : NULL;
-    size_t total = scripts ? zend_hash_num_elements(scripts) : 0, count = 0, shown = 0;
+    size_t total = scripts ? zend_hash_num_elements(scripts) : 0, count = 0, next = 0;
     script *found = safe_emalloc(total + 1, sizeof *found, 0);
     zend_string *cursor = NULL;
-    smart_str body = { 0 };
 
     if (*after) {
         zval path;
@@ -126,28 +203,15 @@ void fpmd_opcache_scripts(zval *status, const char *after, fpmd_opcache_order or
         count = collect(scripts, cursor, cursor ? FPMD_OPCACHE_BY_PATH : order, found);
         qsort(found, count, sizeof *found, in_order);
     }
-    while (shown < count) {
-        size_t before = body.s ? ZSTR_LEN(body.s) : 0;
-
-        if (shown > 0) {
-            append(&body, ",");
-        }
-        append_script(&body, &found[shown]);
-        if (ZSTR_LEN(body.s) + margin > capacity) {
-            ZSTR_LEN(body.s) = before;
-            break;
-        }
-        shown++;
-    }
-    smart_str_0(&body);
-    append(text, "{\"total\":%zu,\"more\":%s,\"scripts\":[%s]}", total, shown < count ? "true" : "false",
-           body.s ? ZSTR_VAL(body.s) : "");
+    next = append_page(text, found, 0, count, total, capacity);
     smart_str_0(text);
+    if (pages >= 0 && next > 0) {
+        write_pages(pages, found, next, count, total, capacity);
+    }
     for (size_t i = 0; i < count; i++) {
         zend_string_release(found[i].path);
     }
     efree(found);
-    smart_str_free(&body);
     if (cursor) {
         zend_string_release(cursor);
     }

@@ -55,7 +55,8 @@ void fpmd_configuration_free(void);
 /* Gives the current request the memory that the list of all scripts takes. */
 void fpmd_opcache_scripts_memory(void);
 /* Writes a page of what opcache_get_status(true) has returned, as fpmd_php_opcache() says it; at most `capacity` bytes. */
-void fpmd_opcache_scripts(zval *status, const char *after, fpmd_opcache_order order, size_t capacity, smart_str *text);
+void fpmd_opcache_scripts(zval *status, const char *after, fpmd_opcache_order order, size_t capacity, smart_str *text,
+                          int pages);
 
 /* ---- settings.c ------------------------------------------------------------------------------------ */
 

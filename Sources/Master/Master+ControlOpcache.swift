@@ -26,6 +26,12 @@ extension Master {
                     .pool(pool.name)
                 )
             }
+            // The worker that was asked for the page before it has given all pages.
+            if action == .scripts, order == .path, let after = request.file,
+                let page = pool.scriptLists.page(after: after)
+            {
+                return reply(done(pool.name, action, page.json))
+            }
             ask(pool, action, request.file, order, until: MonotonicTime.now + .seconds(10), reply)
         }
     }
@@ -40,17 +46,20 @@ extension Master {
         _ reply: @escaping (ControlAnswer) -> Void
     ) {
         let name = pool.name
-        let isAsked = pool.callOpcache(action, file: file, order: order, patience: .seconds(10)) { outcome in
+        let isAsked = pool.callOpcache(action, file: file, order: order, patience: .seconds(10)) {
+            [weak pool] outcome in
             switch outcome {
-            case .returned(let value):
-                guard let result = action == .scripts ? OpcacheScripts(value)?.json : value else {
+            case .returned(let value, _) where action != .scripts: reply(done(name, action, value))
+            case .returned(let value, let file):
+                guard let page = OpcacheScripts(value) else {
                     return reply(.refused(.failed, "pool \(name): the worker's answer makes no sense"))
                 }
-                reply(
-                    .done([
-                        "pool": .string(name.description), "action": .string(action.name), "result": result,
-                    ])
-                )
+                if page.hasMore, let file, let last = page.scripts.last,
+                    let pages = ScriptPages(file, after: last.path)
+                {
+                    pool?.scriptLists.keep(pages)
+                }
+                reply(done(name, action, page.json))
             // That of fpmd_php_opcache(): 1 is no function, 2 PHP's failure.
             case .failed(2):
                 reply(
@@ -87,4 +96,9 @@ extension Master {
             }
         )
     }
+}
+
+/// What a worker has done, or found.
+private func done(_ pool: ByteString, _ action: Pool.OpcacheAction, _ result: JSON) -> ControlAnswer {
+    .done(["pool": .string(pool.description), "action": .string(action.name), "result": result])
 }

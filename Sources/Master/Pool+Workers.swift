@@ -86,8 +86,12 @@ extension Pool {
             deliver(message, descriptors, bytes, worker)
         case .retiring where descriptors.isEmpty:
             workerRetires(worker, mustLeave: message.flags.contains(.mustLeave))
-        case .opcacheDone where descriptors.isEmpty:
-            guard workerCalls.returned(message, bytes, from: worker) else {
+        case .opcacheDone where descriptors.count <= 1:
+            if let file = descriptors.first, BytesFile.size(file) == nil {
+                return refuse(descriptors, worker, "gave something that is not a list of scripts")
+            }
+            let file = descriptors.first.map { SharedDescriptor(adopting: $0) }
+            guard workerCalls.returned(message, bytes, file: file, from: worker) else {
                 return distrust(worker, "answered what another worker was asked")
             }
         case .crashed where descriptors.isEmpty: workerCrashes(worker, signal: message.value)

@@ -87,6 +87,8 @@ final class Pool {
     var recycling: Recycling?
     /// Answers of workers that are awaited.
     lazy var workerCalls = WorkerCalls(reactor: owner.reactor)
+    /// Lists of the opcache's scripts whose next page has not been asked for yet.
+    lazy var scriptLists = ScriptLists(reactor: owner.reactor)
     /// Workers to ask for as soon as the zygote is ready.
     var wantedSpawns: [Bool] = []
     var backoffDeadline: Reactor.Deadline?

@@ -10,7 +10,7 @@ internal import Syscalls
 final class WorkerCalls {
     /// How a call ended.
     enum Outcome {
-        case returned(JSON)
+        case returned(JSON, file: SharedDescriptor?)
         /// The worker cannot do it; its reason.
         case failed(UInt64)
         case nonsense
@@ -61,14 +61,24 @@ final class WorkerCalls {
 
     /// A worker has answered: what counts is only the answer of the one that was asked.
     ///
+    /// - Parameters:
+    ///   - message: The answer.
+    ///   - payload: JSON, if it has done what it was asked.
+    ///   - file: A sealed memory file with more.
+    ///   - worker: Whose channel it came on.
     /// - Returns: False if another worker was asked; what was late is no fault.
-    func returned(_ message: Message, _ payload: [UInt8], from worker: WorkerRecord) -> Bool {
+    func returned(
+        _ message: Message,
+        _ payload: [UInt8],
+        file: SharedDescriptor? = nil,
+        from worker: WorkerRecord
+    ) -> Bool {
         guard let call = calls[message.serial] else { return true }
         guard call.slot == worker.slot, call.serial == worker.serial else { return false }
         if message.value != 0 {
             end(message.serial, .failed(message.value))
         } else if let value = try? JSONDecoder.decode(payload, mostValues: 4096) {
-            end(message.serial, .returned(value))
+            end(message.serial, .returned(value, file: file))
         } else {
             end(message.serial, .nonsense)
         }

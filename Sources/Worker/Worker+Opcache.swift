@@ -22,7 +22,11 @@ extension Worker {
             let room =
                 action == FPMD_OPCACHE_SCRIPTS ? Int(FPMD_OPCACHE_SCRIPTS_CAPACITY) : buffer.count
             let by = fpmd_opcache_order(rawValue: UInt32(truncatingIfNeeded: order.value))
-            let length = fpmd_php_opcache(action, path, by, base, room)
+            // All pages of a list at once, as PHP makes the whole list anew for each.
+            let pages =
+                action == FPMD_OPCACHE_SCRIPTS && by == FPMD_OPCACHE_BY_PATH
+                ? try? BytesFile.makeEmpty() : nil
+            let length = fpmd_php_opcache(action, path, by, base, room, pages?.rawValue ?? -1)
             let answer = Message(
                 .opcacheDone,
                 slot: order.slot,
@@ -30,8 +34,14 @@ extension Worker {
                 value: UInt64(max(0, -length))
             )
             let bytes = UnsafeRawBufferPointer(start: base, count: max(0, length))
+            var descriptors: [CInt] = []
+            if length > 0, let pages, (try? BytesFile.seal(pages)) != nil,
+                let size = BytesFile.size(pages.rawValue), size > 0
+            {
+                descriptors = [pages.rawValue]
+            }
             // A master that takes no message now gives up waiting by itself.
-            _ = try? channel.send(answer, payload: bytes)
+            _ = try? channel.send(answer, payload: bytes, descriptors: descriptors)
         }
     }
 }

@@ -31,7 +31,7 @@ import Testing
         let outcomes = outcomes
         return calls.begin(worker, patience: patience) { outcome in
             switch outcome {
-            case .returned(let value): outcomes.all.append(String(decoding: value.line, as: UTF8.self))
+            case .returned(let value, _): outcomes.all.append(String(decoding: value.line, as: UTF8.self))
             case .failed(let reason): outcomes.all.append("failed \(reason)")
             case .nonsense: outcomes.all.append("nonsense")
             case .timeout: outcomes.all.append("timeout")

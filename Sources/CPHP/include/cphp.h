@@ -242,9 +242,10 @@ typedef enum fpmd_opcache_order {
    SCRIPTS lists the cached scripts whose paths come after `file`, in the order of their paths' JSON texts, or without
    `file` in another `order`, as many as there is room for: {"total":N,"more":BOOL,"scripts":[{"full_path":S,"hits":N,"memory_consumption":N,
    "last_used_timestamp":N,"timestamp":N},...]}. `more` says whether others come after them; `timestamp` is absent where
-   PHP does not look at files' times. */
+   PHP does not look at files' times. The pages after that one go into the file `pages`, unless it is -1: a line each, all
+   of one moment, for PHP's list takes time in proportion to its length. 64 MiB of them, or what the file has room for. */
 ssize_t fpmd_php_opcache(fpmd_opcache_action action, const char *file, fpmd_opcache_order order, char *buffer,
-                         size_t capacity);
+                         size_t capacity, int pages);
 
 /* ---- traces of slow requests ---------------------------------------------------------------------- */
 
