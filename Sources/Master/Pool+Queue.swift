@@ -64,15 +64,18 @@ extension Pool {
             // Not to be understood, or too large to be assembled: a worker says so, or reads on.
             return true
         }
-        if hasPages, let page = ownPages.ownResponse(to: &scratch.table, requestID: request.requestID) {
+        let target = RequestTarget(&scratch.table)
+        if hasPages,
+            let page = ownPages.ownResponse(to: target, scratch.table, requestID: request.requestID)
+        {
             refreshQueueFigures()
             answer(waiting, request, with: page.records)
-            ownAccessLog?.write(page, waiting, scratch.table)
+            ownAccessLog?.write(page, to: target, waiting, scratch.table)
             return false
         }
         guard isFull else { return true }
         queueFigures.rejected += 1
-        refuse(waiting, request)
+        refuse(waiting, request, target)
         return false
     }
 
@@ -85,20 +88,18 @@ extension Pool {
     func expired(_ waiting: WaitingRequest) {
         queueFigures.expired += 1
         guard let request = AssembledRequest.read(waiting.bytes, into: &scratch.table) else { return }
-        refuse(waiting, request)
+        refuse(waiting, request, RequestTarget(&scratch.table))
     }
 
-    private func refuse(_ waiting: WaitingRequest, _ request: AssembledRequest) {
+    private func refuse(_ waiting: WaitingRequest, _ request: AssembledRequest, _ target: RequestTarget) {
         queueFigures.reportRefusals(pool: self)
         // Who comes again when what waits now has been served finds a place.
         let oldest = queue.oldestArrival
         let wait = oldest == 0 ? .zero : MonotonicTime.now - MonotonicTime(nanoseconds: oldest)
         let seconds = max(1, min(60, Int(wait.components.seconds) + 1))
-        answer(
-            waiting,
-            request,
-            with: ServiceUnavailable.response(requestID: request.requestID, retryAfter: seconds)
-        )
+        let refusal = ServiceUnavailable.answer(requestID: request.requestID, retryAfter: seconds)
+        answer(waiting, request, with: refusal.records)
+        ownAccessLog?.writeRefusal(refusal, to: target, waiting, scratch.table)
     }
 
     private func answer(_ waiting: WaitingRequest, _ request: AssembledRequest, with bytes: [UInt8]) {

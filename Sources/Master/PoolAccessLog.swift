@@ -23,6 +23,9 @@ final class PoolAccessLog {
         flush: { [weak self] in self?.outlet.flush() ?? true }
     )
     private let reactor: Reactor
+    /// Refusing must stay cheaper than serving: in a flood of requests some are only counted.
+    private var refusals = Allowance(most: 1000, period: .milliseconds(1))
+    private var unwritten = RepeatedEvent(saidEvery: .seconds(60))
 
     /// Nil for a pool whose lines have no format.
     init?(settings: PoolSettings, file: SharedDescriptor, reactor: Reactor, log: Log) {
@@ -54,13 +57,30 @@ final class PoolAccessLog {
         }
     }
 
-    /// Writes the line about `answer`, unless the request's path is one not to be logged.
-    func write(
-        _ answer: StatusAnswer.OwnAnswer,
+    /// Writes the line about a request that is refused, unless there have been too many.
+    func writeRefusal(
+        _ answer: OwnAnswer,
+        to target: RequestTarget,
         _ waiting: WaitingRequest,
         _ table: borrowing ParameterTable
     ) {
-        let request = Self.request(answer, waiting, table)
+        let now = MonotonicTime.now
+        if refusals.take(at: now) { return write(answer, to: target, waiting, table) }
+        guard let count = unwritten.happened(at: now) else { return }
+        log.notice(
+            "[pool \(pool)] more than 1000 requests are refused each second: \(count) without a line in the access log",
+            .pool(pool)
+        )
+    }
+
+    /// Writes the line about `answer`, unless the request's path is one not to be logged.
+    func write(
+        _ answer: OwnAnswer,
+        to target: RequestTarget,
+        _ waiting: WaitingRequest,
+        _ table: borrowing ParameterTable
+    ) {
+        let request = Self.request(answer, target, waiting, table)
         guard let line = lines.line(for: request, table, header: { answer.header($0) }) else { return }
         if line.isTruncated {
             log.notice(
@@ -74,7 +94,8 @@ final class PoolAccessLog {
 
     /// What the line is about: no script, no memory of PHP, and no processor time that could be told from other work.
     private static func request(
-        _ answer: StatusAnswer.OwnAnswer,
+        _ answer: OwnAnswer,
+        _ target: RequestTarget,
         _ waiting: WaitingRequest,
         _ table: borrowing ParameterTable
     ) -> LoggedRequest {
@@ -82,15 +103,18 @@ final class PoolAccessLog {
             LoggedRequest.text(table.value(of: name).map { table.bytes(of: $0) } ?? [], limit)
         }
         var request = LoggedRequest()
-        request.method = text("REQUEST_METHOD", LoggedRequest.Limit.method)
-        request.uri = LoggedRequest.text(answer.uri, LoggedRequest.Limit.uri)
-        request.query = text("QUERY_STRING", LoggedRequest.Limit.query)
-        let authorization = table.value(of: "HTTP_AUTHORIZATION").map { table.bytes(of: $0) } ?? []
-        request.user = LoggedRequest.text(
-            BasicAuthentication.user(of: authorization),
-            LoggedRequest.Limit.user
-        )
-        request.contentLength = Int64(max(0, table.number(of: "CONTENT_LENGTH")))
+        request.status = answer.status
+        if target.namesScript {
+            request.method = text("REQUEST_METHOD", LoggedRequest.Limit.method)
+            request.uri = LoggedRequest.text(target.uri?.bytes ?? [], LoggedRequest.Limit.uri)
+            request.query = text("QUERY_STRING", LoggedRequest.Limit.query)
+            let authorization = table.value(of: "HTTP_AUTHORIZATION").map { table.bytes(of: $0) } ?? []
+            request.user = LoggedRequest.text(
+                BasicAuthentication.user(of: authorization),
+                LoggedRequest.Limit.user
+            )
+            request.contentLength = Int64(max(0, table.number(of: "CONTENT_LENGTH")))
+        }
         request.duration = MonotonicTime.now - MonotonicTime(nanoseconds: waiting.arrival)
         let now = cepoll_realtime_us()
         request.nowEpoch = now / 1_000_000
@@ -98,14 +122,6 @@ final class PoolAccessLog {
         var peer = cepoll_address()
         if cepoll_peer(waiting.connection.rawValue, &peer) == 0 { request.peer = addressText(peer) }
         return request
-    }
-}
-
-extension StatusAnswer.OwnAnswer {
-    /// Value of the first header of that name, in the letter case in which it is sent.
-    func header(_ name: ByteString) -> [UInt8]? {
-        let start = name.bytes + Array(": ".utf8)
-        return headers.first { $0.bytes.starts(with: start) }.map { Array($0.bytes.dropFirst(start.count)) }
     }
 }
 

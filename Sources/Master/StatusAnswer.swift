@@ -20,9 +20,6 @@ public struct PageFacts {
 }
 
 /// The answers on a pool's `pm.status_listen`: the status page of the pool, its ping, and 404 for anything else.
-///
-/// Nothing a client sends is looked up in the file system: the path of a script is taken as found, so that the URI is
-/// what SCRIPT_NAME says, as for an existing script.
 final class StatusAnswer {
     private let settings: PoolSettings
     private let scoreboard: Scoreboard
@@ -47,33 +44,28 @@ final class StatusAnswer {
         var hasDefaultType = false
     }
 
-    /// An answer on the pool's own address, and what the access log says of it.
-    struct OwnAnswer {
-        /// The records to send.
-        let records: [UInt8]
-        /// Lines of the response's head that its page has set, without their ends.
-        let headers: [ByteString]
-        /// The URI that was asked for.
-        let uri: [UInt8]
-    }
-
     private static let expires: ByteString = "Expires: Thu, 01 Jan 1970 00:00:00 GMT"
     private static let cacheControl: ByteString =
         "Cache-Control: no-cache, no-store, must-revalidate, max-age=0"
 
     /// The records that answer a request on `pm.status_listen`: 404 for what is neither status nor ping.
     func response(to table: inout ParameterTable, requestID: UInt16) -> [UInt8] {
-        render(page(for: &table)?.page ?? notFound, table, requestID)
+        let target = RequestTarget(&table)
+        return render(page(for: target, table) ?? notFound, table, requestID)
     }
 
     /// The answer to a request for status or ping on the pool's own address; nil for any other request.
-    func ownResponse(to table: inout ParameterTable, requestID: UInt16) -> OwnAnswer? {
-        guard let (page, uri) = page(for: &table) else { return nil }
+    func ownResponse(
+        to target: RequestTarget,
+        _ table: borrowing ParameterTable,
+        requestID: UInt16
+    ) -> OwnAnswer? {
+        guard let page = page(for: target, table) else { return nil }
         let poweredBy = facts.poweredBy.map { ["X-Powered-By: " + $0] } ?? []
         return OwnAnswer(
             records: render(page, table, requestID),
-            headers: poweredBy + page.headers,
-            uri: uri
+            status: 200,
+            headers: poweredBy + page.headers
         )
     }
 
@@ -101,24 +93,18 @@ final class StatusAnswer {
         }
     }
 
-    private func page(for table: inout ParameterTable) -> (page: Page, uri: [UInt8])? {
-        let resolver = ScriptResolver(
-            ScriptResolver.Settings(fixPathinfo: true, discardPath: false, documentRoot: [])
-        )
-        let resolution = resolver.resolve(&table, exists: { _ in true }, isRegularFile: { _ in true })
-        guard resolution.hasScriptParameter, table.value(of: "REQUEST_METHOD") != nil,
-            let uri = resolution.requestURI
-        else { return nil }
-        let path = ByteString(table.bytes(of: uri))
+    private func page(for target: RequestTarget, _ table: borrowing ParameterTable) -> Page? {
+        guard target.namesScript, table.value(of: "REQUEST_METHOD") != nil, let path = target.uri else {
+            return nil
+        }
         if let ping = settings.pingPath, !ping.isEmpty, path == ping {
-            let pong = Page(
+            return Page(
                 headers: [typed("text/plain"), Self.expires, Self.cacheControl],
                 body: (settings.pingResponse ?? "pong").bytes
             )
-            return (pong, path.bytes)
         }
         guard let status = settings.statusPath, !status.isEmpty, path == status else { return nil }
-        return (statusPage(table), path.bytes)
+        return statusPage(table)
     }
 
     private func statusPage(_ table: borrowing ParameterTable) -> Page {

@@ -86,6 +86,78 @@ struct QueueTests {
         for connection in blockers { #expect(try connection.finalResponse().isComplete) }
     }
 
+    /// Who is refused is in the access log, with what the request says of itself.
+    @Test func accessLogOfRefusedRequests() throws {
+        let daemon = try Self.start(
+            1,
+            "pm.max_queue = 2\npm.queue_timeout = 1\naccess.log = {{DIR}}/access.log\n"
+                + "access.format = \"%R %u %m %r%Q%q %s %f %l %M %{Retry-After}o %{X-Powered-By}o %p\"",
+            listen: "127.0.0.1:{{PORT}}"
+        )
+        daemon.allowLog(/requests are refused with 503/)
+        let log = LogFile(path: daemon.directory + "/access.log")
+        let blockers = try Self.block(daemon)
+        let waiting = try ["a", "b"].map { try daemon.begin("/hello.php", query: $0) }
+        try Self.waitUntilQueued(daemon, 2)
+        var request = daemon.makeRequest("/hello.php", query: "full", body: [65, 66], contentType: "a/b")
+        request.set("HTTP_AUTHORIZATION", "Basic YW5uYTpzZWNyZXQ=")
+        let refused = try daemon.connect()
+        try refused.send(request)
+        #expect(try refused.finalResponse().status == 503)
+        // To PHP a request without a script has nothing else either.
+        request.set("SCRIPT_FILENAME", nil)
+        let strange = try daemon.connect()
+        try strange.send(request)
+        #expect(try strange.finalResponse().status == 503)
+        for connection in waiting { #expect(try connection.finalResponse().status == 503) }
+        let rest = "503 - 2 0"
+        let lines = try log.waitForLines(4 + log.count(of: /status/))
+            .filter { !$0.contains("/status") }
+        try #require(lines.count == 4)
+        #expect(lines[0].hasPrefix("127.0.0.1 anna POST /hello.php?full \(rest) "), "\(lines[0])")
+        #expect(lines[1].hasPrefix("127.0.0.1  -  503 - 0 0 "), "\(lines[1])")
+        #expect(lines[2].hasPrefix("127.0.0.1  GET /hello.php?a 503 - 0 0 "), "\(lines[2])")
+        #expect(lines[3].hasPrefix("127.0.0.1  GET /hello.php?b 503 - 0 0 "), "\(lines[3])")
+        for line in lines {
+            #expect(line.contains(/\ [12] - \d+$/) && line.hasSuffix(" \(daemon.master)"), "\(line)")
+        }
+        try daemon.releaseHeld()
+        for connection in blockers { #expect(try connection.finalResponse().isComplete) }
+    }
+
+    /// A flood of requests is refused at a price that has a bound: not each of them gets a line.
+    @Test func accessLogOfAFlood() throws {
+        let daemon = try Self.start(
+            1,
+            "pm.max_queue = 1\naccess.log = {{DIR}}/access.log\naccess.format = \"%s %q\""
+        )
+        daemon.allowLog(/requests are refused with 503/)
+        let log = LogFile(path: daemon.directory + "/access.log")
+        let blockers = try Self.block(daemon)
+        let waiting = try daemon.begin("/hello.php")
+        try Self.waitUntilQueued(daemon, 1)
+        let before = log.count(of: /^503 flood$/)
+        var request = daemon.makeRequest("/hello.php", query: "flood")
+        request.keepsConnection = true
+        let connection = try daemon.connect()
+        let begin = ContinuousClock.now
+        var sent = 0
+        let deadline = Deadline(in: .seconds(20))
+        while daemon.log.count(of: /requests are refused each second/) == 0, !deadline.hasPassed {
+            for _ in 1...250 { try connection.send(request) }
+            for _ in 1...250 { #expect(try connection.readResponse().status == 503) }
+            sent += 250
+        }
+        try daemon.waitForLog(
+            /NOTICE: \[pool www\] more than 1000 requests are refused each second: 1 without a line in the access log$/
+        )
+        let lines = log.count(of: /^503 flood$/) - before
+        let most = 1000 + Int((ContinuousClock.now - begin) / .milliseconds(1))
+        #expect(lines >= 1000 && lines < sent && lines <= most, "\(lines) of \(sent), at most \(most)")
+        try daemon.releaseHeld()
+        for connection in blockers + [waiting] { #expect(try connection.finalResponse().status == 200) }
+    }
+
     @Test func requestsAreServedInOrder() throws {
         let daemon = try Self.start()
         let blockers = try Self.block(daemon)
