@@ -115,6 +115,66 @@ struct ShortageTests {
         #expect(try daemon.get("/hello.php").isComplete)
     }
 
+    /// The container's limit: it counts processes of every user.
+    @Test(
+        .fpmdOnly("has no zygote"),
+        .enabled(if: ProcessesGroup.parent != nil, "no writable cgroup with the pids controller")
+    )
+    func fewerProcessesThanTheControlGroupAllows() throws {
+        func pool(_ name: String, _ lines: String) -> String {
+            "[\(name)]\nuser = www-data\nlisten = {{SOCKET:\(name)}}\n\(lines)\n"
+        }
+        let daemon = try Daemon.start(
+            pool("narrow", "pm = static\npm.max_children = 6")
+                + pool("other", "pm = static\npm.max_children = 1")
+        )
+        daemon.allowLog(/\[pool narrow\] (fork\(\) failed|child \d+ exited on signal 9)/)
+        daemon.allowLog(/\[pool narrow\] \d workers in a row died before their first request/)
+        daemon.markDescriptors()
+        try daemon.waitForWorkers(7)
+        let group = try ProcessesGroup()
+        defer { group.remove() }
+        let zygote = try #require(
+            ProcessSnapshot.descendants(of: daemon.master).first {
+                $0.title.contains("zygote of pool narrow")
+            }
+        )
+        try group.setMost("3")
+        try group.add(zygote.pid)
+        let narrow = daemon.workers().filter { $0.title.hasSuffix("pool narrow") }
+        #expect(narrow.count == 6)
+        for worker in narrow { kill(worker.pid, SIGKILL) }
+        try daemon.waitForLog(
+            /ERROR: \[pool narrow\] fork\(\) failed: Resource temporarily unavailable \(11\)/
+        )
+        // What could be forked serves; nobody else is concerned.
+        func waitForNarrow(_ count: Int) throws {
+            try wait(for: "\(count) workers") {
+                daemon.workers().count { $0.title.hasSuffix("pool narrow") && !narrow.contains($0) } == count
+            }
+        }
+        try waitForNarrow(2)
+        let before = try #require(ProcessSnapshot(pid: daemon.master)?.processorTime)
+        let begin = ContinuousClock.now
+        while ContinuousClock.now - begin < .seconds(3) {
+            for name in ["narrow", "other"] {
+                #expect(
+                    try daemon.begin("/slow.php", query: "seconds=0", from: name).finalResponse().isComplete
+                )
+            }
+            poll(nil, 0, 20)
+        }
+        let used = try #require(ProcessSnapshot(pid: daemon.master)?.processorTime) - before
+        #expect(used < .seconds(1), "the master was busy for \(used) of 3 s")
+        let complaints = daemon.log.count(of: /fork\(\) failed/)
+        #expect(complaints < 10, "\(complaints) lines about it")
+        #expect(group.count <= 3)
+        try group.setMost("max")
+        try waitForNarrow(6)
+        #expect(try daemon.begin("/hello.php", from: "narrow").finalResponse().isComplete)
+        #expect(daemon.workers().count == 7)
+    }
+
     // MARK: Memory
 
     /// The kernel has no memory for a fork, for some time.

@@ -83,6 +83,15 @@ package struct ProcessSnapshot: Sendable, Hashable {
         return field.split(whereSeparator: { $0 == " " || $0 == "\t" }).first.flatMap { Int($0) }
     }
 
+    /// Processor time that it has used; nil once the process has ended.
+    package var processorTime: Duration? {
+        let fields = (Self.read("/proc/\(pid)/stat") ?? "").split(separator: ")").last?.split(separator: " ")
+        guard let fields, fields.count > 13, let user = Int(fields[11]), let system = Int(fields[12]) else {
+            return nil
+        }
+        return .milliseconds((user + system) * 1000 / sysconf(Int32(_SC_CLK_TCK)))
+    }
+
     /// Text after `name:` in `/proc/PID/status`.
     package func statusField(_ name: String) -> String? {
         guard let status = Self.read("/proc/\(pid)/status") else { return nil }
