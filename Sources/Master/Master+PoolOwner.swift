@@ -107,6 +107,10 @@ extension Master: PoolOwner {
         return true
     }
 
+    func unnamedWorkerIsLost(by pool: Pool) {
+        if lostUnnamed.count < 1024 { lostUnnamed.append((pool.name, MonotonicTime.now)) }
+    }
+
     func claimExit(of process: ProcessID) -> ProcessExit? { unclaimed.removeValue(forKey: process)?.exit }
 
     func poolBecameReady(_ pool: Pool) {

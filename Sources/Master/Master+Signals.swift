@@ -71,7 +71,13 @@ extension Master {
     }
 
     func reportUnknown(_ exit: ProcessExit) {
-        if getpid() == 1 {
+        if let pool = poolThatLost() {
+            log.write(
+                mayStartWorkers ? .warning : .debug,
+                "[pool \(pool)] child \(exit.process) exited \(describeExit(exit)) before it or its zygote, which has ended too, had named it",
+                .pool(pool, worker: "\(exit.process)")
+            )
+        } else if getpid() == 1 {
             log.debug(
                 "unknown child (\(exit.process)) exited \(describeExit(exit)) - most likely an orphan process (master process is the init process)"
             )
@@ -80,6 +86,18 @@ extension Master {
                 "unknown child (\(exit.process)) exited \(describeExit(exit)) - potentially a bug or pre exec child (e.g. s6-notifyoncheck)"
             )
         }
+    }
+
+    /// The one pool that has lost a worker of unknown number just now; nil if there is none, or more than one.
+    ///
+    /// As the first process of a container the master reaps anybody's orphans: then nobody knows.
+    private func poolThatLost() -> ByteString? {
+        let now = MonotonicTime.now
+        lostUnnamed.removeAll { now - $0.time > .seconds(3) }
+        guard getpid() != 1, let first = lostUnnamed.first,
+            lostUnnamed.allSatisfy({ $0.pool == first.pool })
+        else { return nil }
+        return lostUnnamed.removeFirst().pool
     }
 
     func reopenLogs() {

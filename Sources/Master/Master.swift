@@ -51,6 +51,8 @@ public final class Master<Host: ConfigurationHost> {
     /// Two may name the same: one of them lies.
     var claims: [ProcessID: [ChildRole]] = [:]
     var unclaimed: [ProcessID: (exit: ProcessExit, deadline: Reactor.Deadline)] = [:]
+    /// Pools of whose workers nobody will name the numbers any more.
+    var lostUnnamed: [(pool: ByteString, time: MonotonicTime)] = []
     var warnedProcessMax = false
     var zygotesStarting = 0
     var zygoteQueue = Deque<() -> Void>()

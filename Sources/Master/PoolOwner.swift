@@ -40,6 +40,8 @@ protocol PoolOwner: AnyObject {
     func register(_ process: ProcessID, as role: ChildRole) -> Bool
     /// The end of a child that was reaped before anybody named it.
     func claimExit(of process: ProcessID) -> ProcessExit?
+    /// A worker has gone that nobody has named, or there never was one; its zygote has gone, too.
+    func unnamedWorkerIsLost(by pool: Pool)
     /// A pool's first worker has become ready, or its zygote if it needs no worker.
     func poolBecameReady(_ pool: Pool)
     /// A pool that has never been ready cannot start.

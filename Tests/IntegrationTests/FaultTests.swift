@@ -50,8 +50,6 @@ struct FaultTests {
         let daemon = try Daemon.startPool(style)
         daemon.allowLog(/exited on signal 9|zygote \d+ on signal 9|seems busy|server reached/)
         daemon.allowLog(/its zygote on signal 9 \(SIGKILL\) while starting; next attempt in/)
-        // Killed together with its zygote before either had said anything.
-        if victim == .mixture { daemon.allowLog(/unknown child \(\d+\) exited on signal 9/) }
         // The zygote has gone, and the master has not reaped it yet.
         daemon.allowLog(/cannot start a worker: Broken pipe/)
         #expect(try daemon.get("/hello.php").isComplete)
@@ -116,6 +114,22 @@ struct FaultTests {
             return now.count == 2 && Set(now).isDisjoint(with: unnamed)
         }
         #expect(try daemon.get("/hello.php").isComplete)
+    }
+
+    /// A worker that dies together with its zygote before either has said anything is called the pool's.
+    @Test(.fpmdOnly("has no zygote"), .needsRoot) func workerThatDiesWithItsZygoteBeforeItIsNamed() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
+        daemon.allowLog(/exited on signal 9|zygote \d+ on signal 9/)
+        let zygote = try #require(Self.zygotes(daemon).first)
+        let victim = try #require(try daemon.waitForWorkers(2).first)
+        let trace = try daemon.inject("sendmsg:signal=SIGKILL:when=1", into: zygote, followsForks: true)
+        defer { trace.send(SIGTERM) }
+        kill(victim.pid, SIGKILL)
+        try daemon.waitForLog(
+            /WARNING: \[pool www\] child \d+ exited on signal 9 \(SIGKILL\) before it or its zygote, which has ended too, had named it$/
+        )
+        try daemon.waitForWorkers(2)
+        try expectRecovery(daemon, workers: 2)
     }
 
     /// Workers are wanted while zygotes die at their start: once they live, the pool is whole.

@@ -6,13 +6,16 @@ extension Daemon {
     /// - Parameters:
     ///   - fault: What strace(1) takes after `-e inject=`, such as `clone:error=ENOMEM:when=1`.
     ///   - process: Whose calls.
+    ///   - followsForks: Also of what it forks from then on, each counted for itself.
     /// - Throws: When strace is not there, or does not attach.
     /// - Returns: strace, attached.
-    package func inject(_ fault: String, into process: ProcessSnapshot) throws -> ChildProcess {
+    package func inject(_ fault: String, into process: ProcessSnapshot, followsForks: Bool = false) throws
+        -> ChildProcess
+    {
         let calls = fault.prefix { $0 != ":" }
         let trace = try ChildProcess(
-            [
-                "strace", "-qq", "-o", "/dev/null", "-p", "\(process.pid)", "-e", "trace=\(calls)", "-e",
+            ["strace"] + (followsForks ? ["-f"] : []) + [
+                "-qq", "-o", "/dev/null", "-p", "\(process.pid)", "-e", "trace=\(calls)", "-e",
                 "inject=\(fault)",
             ],
             environment: baseEnvironment,
