@@ -65,6 +65,16 @@ extension Pool {
         )
     }
 
+    /// Both ends of the queue are ours as well: only a worker that is hostile can have done that.
+    func reportShutQueue() {
+        guard !hasShutQueue else { return }
+        hasShutQueue = true
+        log.write(
+            .error,
+            "[pool \(name)] a worker has shut the queue of the pool: requests wait in it until the pool is reloaded"
+        )
+    }
+
     /// The master has no descriptor for what a worker gave back.
     func reportLostConnection() {
         guard let count = lostConnections.happened(at: MonotonicTime.now) else { return }

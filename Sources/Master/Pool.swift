@@ -61,6 +61,7 @@ final class Pool {
     var failedForks = RepeatedEvent(saidEvery: .seconds(30))
     var unstartableWorkers = RepeatedEvent(saidEvery: .seconds(30))
     var lostConnections = RepeatedEvent(saidEvery: .seconds(30))
+    var hasShutQueue = false
     /// Ends the processes of a pool that drains, one harsher signal after the other.
     var escalation: Escalation?
     var zygoteDeadline: Reactor.Deadline?
@@ -189,6 +190,7 @@ final class Pool {
             memory: owner.requestMemory
         )
         made.taken = { [scoreboard] in cscoreboard_load(&scoreboard.pool.pointee.taken) }
+        made.onShut = { [weak self] in self?.reportShutQueue() }
         made.onExpired = { [weak self] in self?.expired($0) }
         made.onAbandoned = { [weak self] in self?.queueFigures.abandoned += 1 }
         made.onPassed = { [weak self] in self?.queueFigures.passed(after: $0) }

@@ -84,6 +84,8 @@ final class RequestQueue {
     var onAbandoned: () -> Void = {}
     /// A request went to the workers while the queue was metered, after this time.
     var onPassed: (Duration) -> Void = { _ in }
+    /// A worker has shut the socket for all of them: nothing goes through it any more.
+    var onShut: () -> Void = {}
     /// Workers have taken something while the queue was metered.
     var onTaken: () -> Void = {}
 
@@ -202,8 +204,8 @@ final class RequestQueue {
     private func watchTaking() {
         guard let socket else { return }
         socketWatch = try? reactor.watch(socket.descriptor, for: [.writable, .edgeTriggered]) {
-            [weak self] _ in
-            withBoundedWaiting { self?.flush(looking: true) }
+            [weak self] readiness in
+            self?.hasRoom(readiness)
             self?.onTaken()
         }
     }
@@ -225,7 +227,8 @@ final class RequestQueue {
             case .bytes: break
             case .wouldBlock: return awaitRoom()
             case .endOfStream:
-                // Nobody will take it, or there is no memory for it.
+                if cepoll_peer_is_gone(socket.descriptor, false) { return isShut() }
+                // There is no memory for it.
                 guard request.bytes.count > MessageSocket.maximumPayload else { return }
                 removeFirst()
                 continue
@@ -238,6 +241,17 @@ final class RequestQueue {
             onPassed(MonotonicTime.now - MonotonicTime(nanoseconds: request.arrival))
         }
         if !isMetered { socketWatch = nil }
+    }
+
+    private func hasRoom(_ readiness: Reactor.Readiness) {
+        guard readiness.isDisjoint(with: .hangup) else { return isShut() }
+        withBoundedWaiting { flush(looking: true) }
+    }
+
+    /// The kernel would report it all the time.
+    private func isShut() {
+        socketWatch = nil
+        onShut()
     }
 
     private func send(_ request: WaitingRequest, _ flags: Message.Flags, to socket: MessageSocket) -> Transfer
@@ -264,7 +278,8 @@ final class RequestQueue {
 
     private func awaitRoom() {
         guard !isMetered, socketWatch == nil, let socket else { return }
-        socketWatch = try? reactor.watch(socket.descriptor, for: .writable) { [weak self] _ in self?.flush() }
+        socketWatch = try? reactor.watch(socket.descriptor, for: .writable) { [weak self] in self?.hasRoom($0)
+        }
     }
 
     private func firstEntry() -> Entry? {

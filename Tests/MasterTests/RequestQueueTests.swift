@@ -56,6 +56,31 @@ import Testing
         return (message.value, message.flags.contains(.queued))
     }
 
+    /// A hostile worker shuts the socket of all: the master learns it once, and is not kept busy by it.
+    @Test(arguments: [false, true]) func shutSocket(isMetered: Bool) throws {
+        let said = Counter()
+        queue.onShut = { said.abandoned += 1 }
+        queue.meter(isMetered)
+        var peers: [Peers] = []
+        // Until it waits for room in the socket.
+        while queue.count == 0 {
+            let fresh = try Peers()
+            append(MonotonicTime.now.nanoseconds, fresh)
+            peers.append(fresh)
+        }
+        #expect(shutdown(reader.descriptor, CInt(SHUT_RDWR)) == 0)
+        try reactor.turn { said.abandoned > 0 }
+        let before = said.abandoned
+        for _ in 0..<5 { try reactor.turn(limit: .milliseconds(20)) }
+        #expect(said.abandoned == before, "woken again and again")
+        #expect(queue.count == 1, "kept for the next generation")
+        let (writer, reader) = try MessageSocket.pair(bufferBytes: 1 << 20)
+        let successor = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero)
+        successor.attach(writer, reader: reader)
+        queue.move(to: successor)
+        #expect(queue.count == 0 && successor.total == 1)
+    }
+
     /// Too large for a message: in a file, from which it also comes back.
     @Test func largeRequestsGoInFiles() throws {
         let peers = try Peers()

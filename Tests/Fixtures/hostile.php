@@ -1,0 +1,157 @@
+<?php
+// A worker that turns against the master: whatever code can do that owns the process. `how` says what; `dir` is for
+// the test's files, `port` a listener of the test that reads nothing.
+$libc = FFI::cdef('
+    typedef struct { void *base; size_t length; } vector;
+    typedef struct {
+        void *name; uint32_t name_length; vector *vectors; size_t count; void *control; size_t control_length; int flags;
+    } header;
+    int getsockopt(int, int, int, void *, uint32_t *);
+    int setsockopt(int, int, int, const void *, uint32_t);
+    long send(int, const void *, size_t, int);
+    long sendmsg(int, const header *, int);
+    int socket(int, int, int);
+    int connect(int, const void *, uint32_t);
+    int pipe(int *);
+    int socketpair(int, int, int, int *);
+    int shutdown(int, int);
+    int open(const char *, int, ...);
+    int memfd_create(const char *, unsigned);
+    int ftruncate(int, long);
+    long lseek(int, long, int);
+    void *mmap(void *, size_t, int, int, int, long);
+');
+const QUEUE = 6, PAGES = 5, NO_WAIT = 0x40;
+
+/** Memory with these bytes. */
+function memory(string $bytes): FFI\CData
+{
+    $memory = FFI::new('char[' . max(1, strlen($bytes)) . ']');
+    FFI::memcpy($memory, $bytes, strlen($bytes));
+    return $memory;
+}
+
+/** The channel to the master: the one socket of its type beside the queue. */
+function channel(): int
+{
+    global $libc;
+    $type = FFI::new('int');
+    $length = FFI::new('uint32_t');
+    foreach (scandir('/proc/self/fd') as $number) {
+        if (!ctype_digit($number) || (int) $number == QUEUE) continue;
+        $length->cdata = 4;
+        $isSocket = $libc->getsockopt((int) $number, 1, 3, FFI::addr($type), FFI::addr($length)) == 0;
+        if ($isSocket && $type->cdata == 5) return (int) $number;
+    }
+    exit('no channel');
+}
+
+function message(int $kind, int $flags = 0, int $slot = 0, int $serial = 0, int $value = 0): string
+{
+    return pack('CCvVqQ', $kind, $flags, 0, $slot, $serial, $value);
+}
+
+/** Sends bytes to the master, and descriptors with them. */
+function put(string $bytes, array $descriptors = []): bool
+{
+    global $libc;
+    $payload = memory($bytes);
+    $vector = $libc->new('vector');
+    $vector->base = FFI::cast('void *', FFI::addr($payload));
+    $vector->length = strlen($bytes);
+    $header = $libc->new('header');
+    $header->vectors = FFI::addr($vector);
+    $header->count = 1;
+    if ($descriptors) {
+        $length = 16 + 4 * count($descriptors);
+        $control = memory(str_pad(pack('QVV', $length, 1, 1) . pack('l*', ...$descriptors), ($length + 7) & ~7, "\0"));
+        $header->control = FFI::cast('void *', FFI::addr($control));
+        $header->control_length = ($length + 7) & ~7;
+    }
+    return $libc->sendmsg(channel(), FFI::addr($header), NO_WAIT) >= 0;
+}
+
+function pair(callable $make): array
+{
+    $ends = FFI::new('int[2]');
+    $make($ends);
+    return [$ends[0], $ends[1]];
+}
+
+/** A TCP connection with unsent bytes, whose close(2) waits five minutes for a peer that does not read. */
+function lingering(): int
+{
+    global $libc;
+    $socket = $libc->socket(2, 1, 0);
+    $address = memory(pack('vnN', 2, (int) $_GET['port'], 0x7f000001) . str_repeat("\0", 8));
+    if ($libc->connect($socket, FFI::addr($address), 16) != 0) exit('no connection');
+    $block = memory(str_repeat('x', 65536));
+    while ($libc->send($socket, FFI::addr($block), 65536, NO_WAIT) > 0);
+    $option = memory(pack('ll', 1, 300));
+    $libc->setsockopt($socket, 1, 13, FFI::addr($option), 8);
+    return $socket;
+}
+
+$pipe = pair(fn ($ends) => $libc->pipe($ends));
+$unix = pair(fn ($ends) => $libc->socketpair(1, 1, 0, $ends));
+$datagram = pair(fn ($ends) => $libc->socketpair(1, 2, 0, $ends));
+$file = $libc->open(__FILE__, 0);
+$unsealed = $libc->memfd_create('unsealed', 2);
+$libc->ftruncate($unsealed, 4096);
+[$how, $detail] = explode('.', $_GET['how'] . '.');
+touch($_GET['dir'] . '/hostile');
+switch ($how) {
+    case 'noise': put("\xff" . random_bytes(39)); break;
+    case 'short': put('no'); break;
+    case 'long': put(str_repeat("\xee", 120000)); break;
+    case 'many': put(message(33), array_fill(0, 200, $pipe[0])); break;
+    case 'noiseWithLinger': put("\xff", [lingering(), lingering()]); break;
+    case 'kind': put(message((int) $detail, 0, 3, -1, 1)); break;
+    case 'readyWithPipe': put(message(32), $pipe); break;
+    case 'parkNothing': put(message(33)); break;
+    case 'parkTwo': put(message(33), $unix); break;
+    case 'parkPipe': put(message(33), [$pipe[0]]); break;
+    case 'parkFile': put(message(33), [$file]); break;
+    case 'parkDatagram': put(message(33), [$datagram[0]]); break;
+    case 'parkChannel': put(message(33), [channel()]); break;
+    case 'parkPages': put(message(33), [PAGES]); break;
+    case 'lingerPipe': put(message(34), [$pipe[1]]); break;
+    case 'parkUnsealed': put(message(33, 32), [$unix[0], $unsealed]); break;
+    case 'deliverPipe': put(message(36), [$unix[0], $pipe[0]]); break;
+    case 'deliverUnsealed': put(message(36), [$unix[0], $unsealed]); break;
+    case 'deliverBeyond': put(message(36, 0, 0, 0, -1), [lingering(), $unsealed]); break;
+    case 'lies':
+        // All of them a worker's, none of them true.
+        foreach ([0, 1, 0x7fffffff, 0xffffffff] as $number) {
+            put(message(32, 255, $number, $number, -1));
+            put(message(37, 255, $number, -$number));
+            put(message(38, 255, $number, $number) . '{"a":');
+            put(message(35, $number & 8, $number, -1));
+            put(message(33, 3, $number, 0, -1) . "\1\1garbage", [$unix[0]]);
+            put(message(33, 2, $number, 0, -1), [lingering()]);
+            put(message(34), [lingering()]);
+        }
+        exit('lied');
+    case 'crash': put(message(39, 0, 9999, 0, PHP_INT_MAX)); exit('as if');
+    case 'flood':
+        $end = hrtime(true) + 1e9;
+        while (hrtime(true) < $end) put(message(37));
+        exit('flooded');
+    case 'pages':
+        $size = $libc->lseek(PAGES, 0, 2);
+        $libc->ftruncate(PAGES, 0);
+        $pages = $libc->mmap(null, $size, 3, 1, PAGES, 0);
+        $end = hrtime(true) + 1e9;
+        while (hrtime(true) < $end) {
+            foreach ([0xff, 0x7f, 0x01, 0x80] as $byte) FFI::memset($pages, $byte, $size);
+            FFI::memcpy($pages, random_bytes($size), $size);
+        }
+        exit('scribbled');
+    case 'queue':
+        $noise = memory(random_bytes(64));
+        for ($i = 0; $i < 1000; $i++) $libc->send(QUEUE, FFI::addr($noise), 64, NO_WAIT);
+        $libc->shutdown(QUEUE, 2);
+        exit('shut');
+}
+// To be killed.
+sleep(60);

@@ -1,0 +1,206 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Whether scripts may call any function of the C library.
+private let hasFFI: Bool = {
+    let directories = ["/etc/php/8.2/fpm/conf.d", "/etc/php/8.2/embed/conf.d"]
+    return directories.contains { FileManager.default.fileExists(atPath: $0 + "/20-ffi.ini") }
+}()
+
+/// Workers whose code has turned against the master: it says so, kills them if it can tell, and serves others as before.
+@Suite(
+    .daemons,
+    .serialized,
+    .fpmdOnly("has no channel to its workers"),
+    .enabled(if: hasFFI, "PHP has no FFI")
+)
+struct HostileWorkerTests {
+    /// Something that listens and never reads.
+    private final class DeafListener {
+        let port: UInt16
+        private let socket: Int32
+
+        init() throws {
+            socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+            var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+            let descriptor = socket
+            let isListening = withUnsafeMutablePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(descriptor, $0, size) == 0 && listen(descriptor, 64) == 0
+                        && getsockname(descriptor, $0, &size) == 0
+                }
+            }
+            port = UInt16(bigEndian: address.sin_port)
+            try #require(isListening)
+        }
+
+        deinit { close(socket) }
+    }
+
+    /// A pool of hostile scripts beside one that is asked all the time.
+    private final class Scene {
+        let daemon: Daemon
+        let load: Load
+        private let deaf = try? DeafListener()
+
+        init(workers: Int = 2, _ lines: String = "") throws {
+            func pool(_ name: String, _ lines: String) -> String {
+                "[\(name)]\nuser = www-data\nlisten = {{SOCKET:\(name)}}\npm = static\n\(lines)\n"
+            }
+            daemon = try Daemon.start(
+                pool("good", "pm.max_children = 2")
+                    + pool("bad", "pm.max_children = \(workers)\nphp_admin_value[ffi.enable] = 1\n\(lines)")
+            )
+            daemon.allowLog(/\[pool bad\] child \d+ exited on signal 9/)
+            load = Load(
+                daemon.makeRequest("/hello.php"),
+                to: try daemon.endpoint("good"),
+                expecting: "hello, world",
+                clients: 1
+            )
+            try load.waitForGood(20)
+        }
+
+        func attack(_ how: String) throws -> FastCGIConnection {
+            try daemon.begin(
+                "/hostile.php",
+                query: "how=\(how)&port=\(deaf?.port ?? 0)&dir=\(daemon.scratch)",
+                from: "bad"
+            )
+        }
+
+        /// The hostile pool serves again.
+        func waitForRecovery() throws {
+            try wait(for: "the hostile pool to serve") {
+                (try? daemon.begin("/hello.php", from: "bad").finalResponse())?.text == "hello, world\n"
+            }
+        }
+
+        /// The other pool has not noticed anything.
+        func expectCalm() throws {
+            let count = load.totals.good
+            try load.waitForGood(count + 20)
+            let totals = try load.stop()
+            #expect(totals.failed == 0, "\(totals)")
+            // A second is what one close that waits may take.
+            #expect(totals.quantile(1) < .seconds(3), "\(totals.quantile(1))")
+        }
+    }
+
+    /// What breaks the protocol, by what the log calls it.
+    private static let breaches: [(reason: String, ways: [String])] = [
+        ("sent a malformed message", ["noise", "short", "long", "many", "noiseWithLinger"]),
+        (
+            "sent a message that is not a worker's",
+            [
+                "kind.1", "kind.2", "kind.3", "kind.4", "kind.16", "kind.17", "kind.18", "kind.48",
+                "readyWithPipe",
+            ]
+        ),
+        (
+            "gave back something that is not a connection",
+            [
+                "parkNothing", "parkTwo", "parkPipe", "parkFile", "parkDatagram", "parkChannel", "parkPages",
+                "lingerPipe",
+            ]
+        ),
+        (
+            "gave something that is not the rest of a response",
+            ["deliverPipe", "deliverUnsealed", "deliverBeyond"]
+        ),
+        ("gave something that is not the beginning of a request", ["parkUnsealed"]),
+    ]
+
+    @Test func breachesOfTheProtocol() throws {
+        let scene = try Scene()
+        let daemon = scene.daemon
+        daemon.allowLog(/ERROR: \[pool bad\] child \d+ (sent|gave) .*: killed$/)
+        try scene.waitForRecovery()
+        daemon.markDescriptors()
+        for (reason, ways) in Self.breaches {
+            for how in ways {
+                let count = daemon.log.count(of: /: killed$/)
+                let connection = try scene.attack(how)
+                try wait(for: "the worker's end after \(how)") { daemon.log.count(of: /: killed$/) > count }
+                let lines = daemon.log.lines.filter { $0.hasSuffix(": killed") }
+                #expect(lines.count == count + 1, "\(how)")
+                let line = try #require(lines.last)
+                #expect(line.contains(/ERROR: \[pool bad\] child \d+/), "\(how): \(line)")
+                #expect(line.hasSuffix(" \(reason): killed"), "\(how): \(line)")
+                _ = try? connection.finalResponse()
+                try scene.waitForRecovery()
+            }
+        }
+        try daemon.waitForWorkers(4)
+        try scene.expectCalm()
+    }
+
+    /// Messages of a worker's kind that are not true: nothing that is counted on them is lost.
+    @Test func lies() throws {
+        let scene = try Scene()
+        let daemon = scene.daemon
+        daemon.allowLog(/\[pool bad\] child \d+/)
+        daemon.markDescriptors()
+        for (how, text) in [("lies", "lied"), ("crash", "as if"), ("lies", "lied"), ("flood", "flooded")] {
+            #expect(try scene.attack(how).finalResponse().text == text)
+        }
+        try scene.waitForRecovery()
+        try daemon.waitForWorkers(4)
+        try scene.expectCalm()
+    }
+
+    /// Everything in the pool's shared pages is false, and changes all the time.
+    @Test func scribbledPages() throws {
+        let scene = try Scene(workers: 3, "pm.status_path = /status\npm.max_queue = 4")
+        let daemon = scene.daemon
+        daemon.allowLog(/\[pool bad\]/)
+
+        let scribbler = try scene.attack("pages")
+        try daemon.waitForScratchFile("hostile")
+        // More than there are workers for, so that the master looks at the pages.
+        let others = try (1...8).map { _ in
+            try daemon.begin("/status", query: "json&full", from: "bad")
+        }
+        #expect(try scribbler.finalResponse(within: .seconds(20)).text == "scribbled")
+        for connection in others { _ = try? connection.finalResponse(within: .seconds(1)) }
+        try scene.expectCalm()
+        // What the pool has done to itself ends with a reload.
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+        try scene.waitForRecovery()
+    }
+
+    /// The queue that the pool's workers share is shut by one of them: the pool's own affair, until it is reloaded.
+    @Test func shutQueue() throws {
+        let scene = try Scene(workers: 1)
+        let daemon = scene.daemon
+        daemon.allowLog(/\[pool bad\]/)
+        #expect(try scene.attack("queue").finalResponse().text == "shut")
+        let connections = try (1...8).map { _ in
+            try daemon.begin("/slow.php", query: "seconds=1", from: "bad")
+        }
+        let before = try #require(ProcessSnapshot(pid: daemon.master)?.processorTime)
+        let begin = ContinuousClock.now
+        try wait(for: "two seconds") { ContinuousClock.now - begin > .seconds(2) }
+        let used = try #require(ProcessSnapshot(pid: daemon.master)?.processorTime) - before
+        #expect(used < .seconds(1), "the master was busy for \(used)")
+        try scene.expectCalm()
+        #expect(
+            daemon.log.count(of: /ERROR: \[pool bad\] a worker has shut the queue of the pool/) == 1
+        )
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+        try scene.waitForRecovery()
+        for connection in connections { connection.close() }
+    }
+}
+
+extension Daemon {
+    fileprivate func waitForScratchFile(_ name: String) throws {
+        try wait(for: "file \(name)") { FileManager.default.fileExists(atPath: "\(scratch)/\(name)") }
+    }
+}
