@@ -189,13 +189,15 @@ extension Master {
 
     private func metricsAnswer(_ request: HTTPRequest) -> HTTPAnswer {
         let format = request.acceptsOpenMetrics ? MetricsExposition.Format.openMetrics : .text
-        let scrape = Scrape(shownPools.map(\.name))
+        let scrape = Scrape(pools.isEmpty ? Array(lastPools.keys) : poolNames)
         scrapes.begin(scrape)
         return HTTPAnswer("200 OK", format.contentType) { [weak self] in
+            if scrape.isWritten { return scrape.giveBack() ? .over : .later }
             guard let self, !scrape.isDropped else { return .broken }
             guard scrape.exposition != nil || ask(for: scrape) else { return .later }
             if scrape.exposition == nil { scrape.write(serviceFigures(), format) }
-            return scrape.exposition?.next().map { .bytes($0) } ?? .over
+            if let piece = scrape.exposition?.next() { return .bytes(piece) }
+            return scrape.giveBack() ? .over : .later
         }
     }
 
@@ -204,10 +206,10 @@ extension Master {
         let start = MonotonicTime.now
         let leaving = Dictionary(grouping: drainingPools.values, by: \.name)
         let last = pools.isEmpty ? lastPools : [:]
-        while let name = scrape.names.popLast() {
+        while let name = scrape.nextName() {
             guard let pool = pool(named: name) ?? last[name] else { continue }
             scrape.add(figures(of: pool, withWorkers: true, leaving: leaving[name] ?? []))
-            if MonotonicTime.now - start > Self.step { return scrape.names.isEmpty }
+            if MonotonicTime.now - start > Self.step { return scrape.hasAsked }
         }
         return true
     }

@@ -7,6 +7,7 @@ extension Master {
     /// These pools serve from now on.
     func use(_ fresh: [Pool]) {
         pools = fresh
+        poolNames = fresh.map(\.name)
         poolIndices = Dictionary(
             fresh.enumerated().map { ($1.name, $0) },
             uniquingKeysWith: { first, _ in first }

@@ -34,6 +34,8 @@ public final class Master<Host: ConfigurationHost> {
 
     var configuration: ServiceConfiguration
     var pools: [Pool] = []
+    /// Their names, in the same order.
+    var poolNames: [ByteString] = []
     /// Where each is in `pools`.
     var poolIndices: [ByteString: Int] = [:]
     /// Those that are not ready; while the service starts.

@@ -6,23 +6,40 @@ internal import StatusPage
 /// It knows pools by their names: one that goes meanwhile is not in the answer, one that is replaced is there with
 /// all that its generations have counted.
 final class Scrape {
-    /// Those that are still to be asked, the next one last.
-    var names: [ByteString]
+    /// Those that are asked: the master's own list, as to copy thousands of names would take milliseconds.
+    private var names: [ByteString]
+    /// Of those, the first that has not been asked.
+    private var next = 0
     /// What is known of those before.
     var figures: [PoolFigures] = []
     /// Writes them; once all have been asked.
     var exposition: MetricsExposition?
+    /// All has been written.
+    private(set) var isWritten = false
     /// It has been given up, for others.
     fileprivate(set) var isDropped = false
 
-    fileprivate var weight: Int { names.count + figures.count + workers + 1 }
+    /// Of so many pools the figures are freed in a quarter of a millisecond.
+    static let mostGivenBack = 1000
+
+    fileprivate var weight: Int { names.count - next + figures.count + workers + 1 }
     fileprivate var workers = 0
 
     /// A scrape of the pools of these names, each of which stands there once.
     init(_ names: [ByteString]) {
-        self.names = names.reversed()
+        self.names = names
         figures.reserveCapacity(names.count)
     }
+
+    /// The name of the next pool to be asked; nil if all have been.
+    func nextName() -> ByteString? {
+        guard next < names.count else { return nil }
+        next += 1
+        return names[next - 1]
+    }
+
+    /// Whether all have been asked.
+    var hasAsked: Bool { next >= names.count }
 
     /// Takes the figures of one pool.
     func add(_ pool: PoolFigures) {
@@ -37,6 +54,17 @@ final class Scrape {
     /// Begins to write.
     func write(_ service: ServiceFigures, _ format: MetricsExposition.Format) {
         exposition = MetricsExposition(service: service, pools: figures, format: format)
+    }
+
+    /// Gives back the figures of some pools, as all has been written: to free thousands at once would take milliseconds.
+    ///
+    /// - Returns: Whether none are left.
+    func giveBack() -> Bool {
+        isWritten = true
+        // It shares them.
+        exposition = nil
+        figures.removeLast(min(figures.count, Self.mostGivenBack))
+        return figures.isEmpty
     }
 
     fileprivate func drop() {

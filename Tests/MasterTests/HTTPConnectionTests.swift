@@ -108,7 +108,7 @@ import Testing
         let scrape = Scrape((0..<count).map { ByteString("p\($0)") })
         let start = StartTime(epochSeconds: 0, text: [], secondsSince: 0)
         let status = PoolStatus(pool: [], processManager: [], start: start)
-        while scrape.names.popLast() != nil { scrape.add(PoolFigures(status: status, maxChildren: 1)) }
+        while scrape.nextName() != nil { scrape.add(PoolFigures(status: status, maxChildren: 1)) }
         return scrape
     }
 
@@ -129,6 +129,19 @@ import Testing
         scrapes.begin(large)
         #expect(all.allSatisfy(\.isDropped) && !large.isDropped)
         #expect(large.figures.count == Scrapes.limit * 2)
+    }
+
+    /// Nothing of thousands of pools is made or freed in one turn.
+    @Test func figuresAreGivenBackInSteps() {
+        let one = scrape(Scrape.mostGivenBack * 2 + 1)
+        one.write(ServiceFigures(version: []), .text)
+        while one.exposition?.next() != nil {}
+        #expect(!one.isWritten)
+        #expect(!one.giveBack() && one.isWritten && one.exposition == nil)
+        #expect(one.figures.count == Scrape.mostGivenBack + 1)
+        #expect(!one.giveBack() && one.figures.count == 1)
+        #expect(one.giveBack() && one.figures.isEmpty)
+        #expect(one.giveBack())
     }
 
     @Test func whatIsOverTakesNoRoom() {
