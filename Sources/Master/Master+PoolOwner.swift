@@ -107,8 +107,9 @@ extension Master: PoolOwner {
         return true
     }
 
-    func unnamedWorkerIsLost(by pool: Pool) {
-        if lostUnnamed.count < 1024 { lostUnnamed.append((pool.name, MonotonicTime.now)) }
+    func unnamedWorkerIsLost(by pool: Pool, isAlive: Bool) {
+        guard lostUnnamed.count < 1024 else { return }
+        lostUnnamed.append(LostWorker(pool: pool.name, isAlive: isAlive, time: MonotonicTime.now))
     }
 
     func claimExit(of process: ProcessID) -> ProcessExit? { unclaimed.removeValue(forKey: process)?.exit }

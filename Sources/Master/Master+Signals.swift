@@ -71,33 +71,34 @@ extension Master {
     }
 
     func reportUnknown(_ exit: ProcessExit) {
-        if let pool = poolThatLost() {
+        let losses = losses(behind: exit)
+        let isExpected = losses.contains { $0.isAlive } || !mayStartWorkers
+        // As the first process of a container the master reaps anybody's orphans.
+        if getpid() != 1, let first = losses.first, losses.allSatisfy({ $0.pool == first.pool }) {
+            if let index = lostUnnamed.firstIndex(of: first) { lostUnnamed.remove(at: index) }
             log.write(
-                mayStartWorkers ? .warning : .debug,
-                "[pool \(pool)] child \(exit.process) exited \(describeExit(exit)) before it or its zygote, which has ended too, had named it",
-                .pool(pool, worker: "\(exit.process)")
+                isExpected ? .debug : .warning,
+                "[pool \(first.pool)] child \(exit.process) exited \(describeExit(exit)) before it or its zygote, which has ended too, had named it",
+                .pool(first.pool, worker: "\(exit.process)")
             )
         } else if getpid() == 1 {
             log.debug(
                 "unknown child (\(exit.process)) exited \(describeExit(exit)) - most likely an orphan process (master process is the init process)"
             )
         } else {
-            log.warning(
+            log.write(
+                isExpected ? .debug : .warning,
                 "unknown child (\(exit.process)) exited \(describeExit(exit)) - potentially a bug or pre exec child (e.g. s6-notifyoncheck)"
             )
         }
     }
 
-    /// The one pool that has lost a worker of unknown number just now; nil if there is none, or more than one.
-    ///
-    /// As the first process of a container the master reaps anybody's orphans: then nobody knows.
-    private func poolThatLost() -> ByteString? {
+    /// What may explain the end of a child that nobody has named.
+    private func losses(behind exit: ProcessExit) -> [LostWorker] {
         let now = MonotonicTime.now
-        lostUnnamed.removeAll { now - $0.time > .seconds(3) }
-        guard getpid() != 1, let first = lostUnnamed.first,
-            lostUnnamed.allSatisfy({ $0.pool == first.pool })
-        else { return nil }
-        return lostUnnamed.removeFirst().pool
+        lostUnnamed.removeAll { now - $0.time > ($0.isAlive ? .seconds(60) : .seconds(3)) }
+        // Who leaves by itself was alive when its zygote had gone.
+        return exit.reason == .code(0) ? lostUnnamed.filter(\.isAlive) : lostUnnamed
     }
 
     func reopenLogs() {
@@ -121,4 +122,12 @@ extension Master {
             }
         }
     }
+}
+
+/// A worker whose number nobody will name any more, as its zygote has gone.
+struct LostWorker: Equatable {
+    let pool: ByteString
+    /// It was there, and leaves by itself: its pool drains.
+    let isAlive: Bool
+    let time: MonotonicTime
 }

@@ -54,7 +54,7 @@ public final class Master<Host: ConfigurationHost> {
     var claims: [ProcessID: [ChildRole]] = [:]
     var unclaimed: [ProcessID: (exit: ProcessExit, deadline: Reactor.Deadline)] = [:]
     /// Pools of whose workers nobody will name the numbers any more.
-    var lostUnnamed: [(pool: ByteString, time: MonotonicTime)] = []
+    var lostUnnamed: [LostWorker] = []
     var warnedProcessMax = false
     var zygotesStarting = 0
     var zygoteQueue = Deque<() -> Void>()

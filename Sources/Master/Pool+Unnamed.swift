@@ -18,7 +18,7 @@ extension Pool {
             // It may have served and given back something meanwhile; and its end is still to be reaped then.
             if isGone { drainChannel(of: worker) }
             guard case .requested = worker.state, isGone || state != .serving else { continue }
-            if isGone { owner.unnamedWorkerIsLost(by: self) }
+            owner.unnamedWorkerIsLost(by: self, isAlive: !isGone)
             remove(worker)
             policy.spawnFailed()
         }
@@ -26,7 +26,7 @@ extension Pool {
 
     /// There is no process, or one that does not get ready.
     func unnamedWorkerIsGone(_ worker: WorkerRecord) {
-        owner.unnamedWorkerIsLost(by: self)
+        owner.unnamedWorkerIsLost(by: self, isAlive: false)
         remove(worker)
         policy.spawnFailed()
         guard state == .serving else { return owner.poolMayBeGone(self) }

@@ -41,7 +41,9 @@ protocol PoolOwner: AnyObject {
     /// The end of a child that was reaped before anybody named it.
     func claimExit(of process: ProcessID) -> ProcessExit?
     /// A worker has gone that nobody has named, or there never was one; its zygote has gone, too.
-    func unnamedWorkerIsLost(by pool: Pool)
+    ///
+    /// Or it is there, and leaves as its channel has been closed.
+    func unnamedWorkerIsLost(by pool: Pool, isAlive: Bool)
     /// A pool's first worker has become ready, or its zygote if it needs no worker.
     func poolBecameReady(_ pool: Pool)
     /// A pool that has never been ready cannot start.

@@ -83,6 +83,7 @@ struct FaultTests {
             #expect(totals.good > 20)
             #expect(totals.unconnected == 0, "\(totals)")
             #expect(totals.failed <= killed, "\(killed) killed: \(totals)")
+            if Self.span > .seconds(1) { print("\(victim): \(killed) workers killed, \(totals)") }
         }
         try expectRecovery(daemon, workers: style.contains("static") ? 4 : nil)
     }
@@ -129,6 +130,30 @@ struct FaultTests {
             /WARNING: \[pool www\] child \d+ exited on signal 9 \(SIGKILL\) before it or its zygote, which has ended too, had named it$/
         )
         try daemon.waitForWorkers(2)
+        try expectRecovery(daemon, workers: 2)
+    }
+
+    /// A reload that comes between a worker's fork and its first word: it leaves, and nobody is to be alarmed.
+    @Test(.fpmdOnly("has no zygote"), .needsRoot) func unnamedWorkerOfADrainingPool() throws {
+        let daemon = try Daemon.startPool(
+            "pm = static\npm.max_children = 2",
+            .init(global: "process_control_timeout = 1\nlog_level = debug")
+        )
+        daemon.allowLog(/exited on signal 9/)
+        let zygote = try #require(Self.zygotes(daemon).first)
+        let victim = try #require(try daemon.waitForWorkers(2).first)
+        // Longer than the zygote is given to end.
+        let trace = try daemon.inject("sendmsg:delay_enter=6000000:when=1", into: zygote, followsForks: true)
+        defer { trace.send(SIGTERM) }
+        kill(victim.pid, SIGKILL)
+        try wait(for: "another worker that says nothing") {
+            ProcessSnapshot.descendants(of: daemon.master).count { $0.state != "Z" } == 3
+        }
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+        try daemon.waitForLog(
+            /DEBUG: \[pool www\] child \d+ exited with code \d+ before it or its zygote, which has ended too, had named it$/
+        )
         try expectRecovery(daemon, workers: 2)
     }
 
