@@ -52,7 +52,11 @@ extension Evaluation {
                 throw refuse(index, "the chroot path '\(path)' must start with a '/'")
             }
             guard host.isDirectory(path) else {
-                throw refuse(index, "the chroot path '\(path)' does not exist or is not a directory")
+                throw refuse(
+                    index,
+                    "the chroot path '\(path)' does not exist or is not a directory",
+                    hint: "make the directory \(path), or correct the path"
+                )
             }
         }
         guard let given = pool.chdir, !given.isEmpty else { return }
@@ -67,11 +71,16 @@ extension Evaluation {
                 let place: ByteString = "within the chroot path '\(root)' ('\(inside)')"
                 throw refuse(
                     index,
-                    "the chdir path '\(path)' \(place) does not exist or is not a directory"
+                    "the chdir path '\(path)' \(place) does not exist or is not a directory",
+                    hint: "make the directory \(inside), or correct the path"
                 )
             }
         } else if !host.isDirectory(path) {
-            throw refuse(index, "the chdir path '\(path)' does not exist or is not a directory")
+            throw refuse(
+                index,
+                "the chdir path '\(path)' does not exist or is not a directory",
+                hint: "make the directory \(path), or correct the path"
+            )
         }
     }
 

@@ -15,8 +15,13 @@ extension Evaluation {
     }
 
     /// Reports what is wrong with a pool, with its name in front.
-    mutating func refuse(_ index: Int, _ message: ByteString, _ level: LogLevel = .error) -> Refusal {
-        refuse(level, "[pool \(pools[index].settings.name)] \(message)")
+    mutating func refuse(
+        _ index: Int,
+        _ message: ByteString,
+        _ level: LogLevel = .error,
+        hint: ByteString? = nil
+    ) -> Refusal {
+        refuse(level, "[pool \(pools[index].settings.name)] \(message)", hint: hint)
     }
 
     /// Reports something about a pool that does not end the load.

@@ -29,7 +29,9 @@ struct Evaluation<Host: ConfigurationHost> {
         guard !pools.isEmpty else {
             throw refuse(
                 .error,
-                "No pool defined. at least one pool section must be specified in config file"
+                "No pool defined. at least one pool section must be specified in config file",
+                hint:
+                    "write one, as [www] with user, listen, pm and pm.max_children, or correct what include names"
             )
         }
         // Hidden status pools join at the end and are checked in the same loop.

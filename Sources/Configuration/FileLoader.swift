@@ -106,7 +106,8 @@ extension FileLoader {
         case .failed(let code):
             diagnostics.report(
                 .error,
-                "Unable to globalize '\(pattern)' (ret=\(code)) from \(file) at line \(line)."
+                "Unable to globalize '\(pattern)' (ret=\(code)) from \(file) at line \(line).",
+                hint: "make the directory that include names and let fpmd read it, or correct the pattern"
             )
             return false
         case .matches(let paths):

@@ -40,7 +40,14 @@ extension PoolSettings {
         func refuse(_ message: ByteString) -> (PoolIdentity?, [Diagnostic]) {
             (
                 nil,
-                [Diagnostic(level: .error, message: "[pool \(name)] \(message)", isAfterErrorLogOpened: true)]
+                [
+                    Diagnostic(
+                        level: .error,
+                        message: "[pool \(name)] \(message)",
+                        isAfterErrorLogOpened: true,
+                        hint: message.description.hasPrefix("cannot get ") ? unknownNameRemedy : nil
+                    )
+                ]
             )
         }
         var userID: UInt32 = 0
@@ -128,12 +135,16 @@ func testIdentities(
             problem = "cannot get gid for group '\(group)': \(host.errorText(code)) (\(code))"
         }
         if let problem {
-            log.report(.error, "[pool \(pool.name)] \(problem)")
+            log.report(.error, "[pool \(pool.name)] \(problem)", hint: unknownNameRemedy)
             return false
         }
     }
     return true
 }
+
+/// What to do about a name that nobody has.
+private let unknownNameRemedy: ByteString =
+    "make it (useradd --system, groupadd --system), or correct the name"
 
 /// A name to look up; nil for nothing and for numbers, which need not exist.
 private func nameToTest(_ text: ByteString?) -> ByteString? {

@@ -40,6 +40,7 @@ struct Examination {
     /// Everything.
     mutating func examine() {
         examineLimits()
+        examinePlaces()
         for pool in configuration.pools {
             examineSocket(pool)
             examineUser(pool)

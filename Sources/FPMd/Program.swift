@@ -276,7 +276,7 @@ enum Program {
         let host = SystemHost(engine: engine, log: log, opensLogs: false)
         let outcome = load(configurationPath(arguments, engine), options: options, host: host)
         for line in outcome.diagnostics where line.level >= .warning {
-            complain("\(line.level.name): \(line.message)")
+            complain("\(line.level.name): \(line.text)")
         }
         guard outcome.configuration != nil else { return Status.configuration }
         Takeover.consent()

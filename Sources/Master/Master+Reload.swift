@@ -23,7 +23,7 @@ extension Master {
         if startUpgrade() { return }
         let outcome = options.reload()
         for line in outcome.diagnostics where line.level > .debug {
-            log.write(line.level, line.message)
+            log.write(line.level, line.text)
         }
         guard let fresh = outcome.configuration else {
             return refuseReload("the new configuration is not valid")
@@ -58,7 +58,7 @@ extension Master {
         reloadBegan()
         let outcome = options.reloadPool(name, configuration)
         for line in outcome.diagnostics where line.level > .debug {
-            log.write(line.level, line.message, .pool(name))
+            log.write(line.level, line.text, .pool(name))
         }
         guard let settings = outcome.configuration?.pools.first(where: { $0.name == name }) else {
             return "the new configuration is not valid"

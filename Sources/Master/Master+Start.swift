@@ -70,7 +70,7 @@ extension Master {
                     realUserID: options.realUserID,
                     host: users
                 )
-                for line in diagnostics { log.write(line.level, line.message) }
+                for line in diagnostics { log.write(line.level, line.text) }
                 guard let identity else { throw Listener.Unavailable() }
                 let listener = try made.source.listener(for: one, log: log, users: users)
                 let pool = try makePool(one, generation, identity, listener)

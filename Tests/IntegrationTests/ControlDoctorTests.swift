@@ -36,6 +36,76 @@ struct ControlDoctorTests {
         )
         #expect(has(found, "problem", "pm.max_chidlren"))
         #expect(found.contains { ($0["remedy"] as? String)?.contains("pm.max_children") == true })
+        #expect(found.count == 1, "what follows from it is left out: \(found)")
+    }
+
+    /// One cause, one finding, with what to do.
+    @Test(arguments: [
+        ("[odd]\nuser = nobodyhere\nlisten = {{DIR}}/s\n", "cannot get uid for user 'nobodyhere'", "useradd"),
+        (
+            "[odd]\nuser = nobody\nlisten = {{DIR}}/s\nchdir = /no/dir\n", "the chdir path '/no/dir'",
+            "make the directory"
+        ),
+        ("include = {{DIR}}/no/*.conf\n", "Unable to globalize", "make the directory"),
+        ("", "No pool defined", "write one"),
+    ]) func causesHaveRemedies(_ text: String, _ cause: String, _ remedy: String) throws {
+        let pm = text.contains("[odd]") ? "pm = static\npm.max_children = 2\n" : ""
+        let found = try findings(text + pm, status: 78)
+        #expect(found.count == 1 && has(found, "problem", cause), "\(found)")
+        #expect((found.first?["remedy"] as? String)?.contains(remedy) == true, "\(found)")
+    }
+
+    /// What the start would fail at, though the configuration loads.
+    @Test func placesThatAreNotThere() throws {
+        let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
+        defer { close(listener) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let port = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(listener, $0, length) == 0 && listen(listener, 1) == 0
+                    && getsockname(listener, $0, &length) == 0
+            }
+        }
+        #expect(port)
+        let taken = UInt16(bigEndian: address.sin_port)
+        let found = try findings(
+            """
+            pid = /no/1/f
+            control.socket = /no/2/f
+            metrics.listen = /no/3/f
+            [odd]
+            user = nobody
+            pm = static
+            pm.max_children = 2
+            listen = 127.0.0.1:\(taken)
+            pm.status_path = /s
+            pm.status_listen = /no/4/f
+            [even]
+            user = nobody
+            pm = static
+            pm.max_children = 2
+            listen = 127.0.0.1:99999
+
+            """,
+            status: 1
+        )
+        for (number, name) in [
+            (1, "pid"), (2, "control.socket"), (3, "metrics.listen"), (4, "pm.status_listen"),
+        ] {
+            #expect(
+                has(
+                    found,
+                    "problem",
+                    "\(name) = /no/\(number)/f: the directory /no/\(number) does not exist"
+                ),
+                "\(found)"
+            )
+        }
+        #expect(has(found, "problem", "listen: something else listens on port \(taken)"), "\(found)")
+        #expect(has(found, "problem", "listen: '99999' is not a port"), "\(found)")
     }
 
     @Test func socketsAndLimits() throws {
