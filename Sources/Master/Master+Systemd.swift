@@ -49,8 +49,13 @@ extension Master {
         case .starting, .stopping: break
         }
         systemd.extend(by: Self.extensionPatience)
-        if configuration.global.answersSystemdWatchdog { systemd.watchdog() }
-        systemdDeadline = reactor.after(Self.extensionInterval) { [weak self] in self?.extendTimeout() }
+        var interval = Self.extensionInterval
+        if configuration.global.answersSystemdWatchdog {
+            systemd.watchdog()
+            // A short WatchdogSec= is not longer now.
+            interval = min(interval, configuration.global.systemdInterval ?? interval)
+        }
+        systemdDeadline = reactor.after(interval) { [weak self] in self?.extendTimeout() }
     }
 
     // MARK: - Listeners
