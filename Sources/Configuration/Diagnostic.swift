@@ -38,9 +38,12 @@ public struct Diagnostic: Hashable, Sendable {
     /// What to do about it, as far as that can be told: the remedy, or the nearest known name.
     public var hint: ByteString?
 
+    /// The line is php-fpm's to the letter: the hint is for those who ask (`fpmctl doctor`), and not in it.
+    public var isVerbatim: Bool
+
     /// The whole line: the message, and after it the hint.
     public var text: ByteString {
-        guard let hint else { return message }
+        guard let hint, !isVerbatim else { return message }
         return "\(message); \(hint)"
     }
 
@@ -50,12 +53,14 @@ public struct Diagnostic: Hashable, Sendable {
         message: ByteString,
         isRaw: Bool = false,
         isAfterErrorLogOpened: Bool = false,
-        hint: ByteString? = nil
+        hint: ByteString? = nil,
+        isVerbatim: Bool = false
     ) {
         self.level = level
         self.message = message
         self.isRaw = isRaw
         self.isAfterErrorLogOpened = isAfterErrorLogOpened
         self.hint = hint
+        self.isVerbatim = isVerbatim
     }
 }

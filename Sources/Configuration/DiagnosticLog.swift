@@ -7,10 +7,21 @@ struct DiagnosticLog: Sendable {
     /// Whether `error_log` is open.
     var isErrorLogOpen = false
 
-    mutating func report(_ level: LogLevel, _ message: ByteString, hint: ByteString? = nil) {
+    mutating func report(
+        _ level: LogLevel,
+        _ message: ByteString,
+        hint: ByteString? = nil,
+        isVerbatim: Bool = false
+    ) {
         guard level >= threshold else { return }
         lines.append(
-            Diagnostic(level: level, message: message, isAfterErrorLogOpened: isErrorLogOpen, hint: hint)
+            Diagnostic(
+                level: level,
+                message: message,
+                isAfterErrorLogOpened: isErrorLogOpen,
+                hint: hint,
+                isVerbatim: isVerbatim
+            )
         )
     }
 

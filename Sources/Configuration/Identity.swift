@@ -45,7 +45,8 @@ extension PoolSettings {
                         level: .error,
                         message: "[pool \(name)] \(message)",
                         isAfterErrorLogOpened: true,
-                        hint: message.description.hasPrefix("cannot get ") ? unknownNameRemedy : nil
+                        hint: message.description.hasPrefix("cannot get ") ? unknownNameRemedy : nil,
+                        isVerbatim: true
                     )
                 ]
             )
@@ -135,14 +136,14 @@ func testIdentities(
             problem = "cannot get gid for group '\(group)': \(host.errorText(code)) (\(code))"
         }
         if let problem {
-            log.report(.error, "[pool \(pool.name)] \(problem)", hint: unknownNameRemedy)
+            log.report(.error, "[pool \(pool.name)] \(problem)", hint: unknownNameRemedy, isVerbatim: true)
             return false
         }
     }
     return true
 }
 
-/// What to do about a name that nobody has.
+/// What to do about a name that nobody has; the message itself is compared by php-fpm's tests, and by deployment tools.
 private let unknownNameRemedy: ByteString =
     "make it (useradd --system, groupadd --system), or correct the name"
 
