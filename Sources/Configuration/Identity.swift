@@ -37,7 +37,7 @@ extension PoolSettings {
         allowsRoot: Bool,
         host: some ConfigurationHost
     ) -> (PoolIdentity?, [Diagnostic]) {
-        func refuse(_ message: ByteString) -> (PoolIdentity?, [Diagnostic]) {
+        func refuse(_ message: ByteString, hint: ByteString? = nil) -> (PoolIdentity?, [Diagnostic]) {
             (
                 nil,
                 [
@@ -45,7 +45,7 @@ extension PoolSettings {
                         level: .error,
                         message: "[pool \(name)] \(message)",
                         isAfterErrorLogOpened: true,
-                        hint: message.description.hasPrefix("cannot get ") ? unknownNameRemedy : nil,
+                        hint: hint,
                         isVerbatim: true
                     )
                 ]
@@ -64,7 +64,7 @@ extension PoolSettings {
                 }
             } else {
                 guard case .found(let entry) = host.user(named: user) else {
-                    return refuse("cannot get uid for user '\(user)'")
+                    return refuse("cannot get uid for user '\(user)'", hint: unknownNameRemedy)
                 }
                 (userID, groupID) = (entry.userID, entry.groupID)
                 identity.supplementaryGroupsOf = entry.name
@@ -77,7 +77,7 @@ extension PoolSettings {
                 groupID = UInt32(truncatingIfNeeded: cLong(group.bytes[...]))
             } else {
                 guard case .found(let id) = host.group(named: group) else {
-                    return refuse("cannot get gid for group '\(group)'")
+                    return refuse("cannot get gid for group '\(group)'", hint: unknownNameRemedy)
                 }
                 groupID = id
             }

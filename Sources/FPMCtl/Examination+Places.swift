@@ -2,7 +2,7 @@ import Configuration
 import Control
 import Glibc
 
-/// Where the service puts files and sockets besides its pools' sockets and logs, and the ports it wants.
+/// Where the service puts files and sockets, but for its logs, and the ports it wants.
 ///
 /// Loading the configuration does not look at these; the start does, and fails.
 extension Examination {
@@ -14,8 +14,7 @@ extension Examination {
         }
         if let settings = global.metricsListenerSettings { examine(settings.listen, "metrics.listen") }
         for pool in configuration.pools {
-            // The directory of a pool's socket is looked at with the socket.
-            if !pool.listen.isUnix { examine(pool.listen, "listen", pool) }
+            examine(pool.listen, "listen", pool)
             if let address = pool.statusListen { examine(address, "pm.status_listen", pool) }
         }
     }

@@ -34,15 +34,6 @@ extension Examination {
             return
         }
         let path = address.description
-        let directory = path.split(separator: "/").dropLast().joined(separator: "/")
-        if fileKind("/" + directory) != S_IFDIR {
-            add(
-                .problem,
-                "/\(directory), for the socket, does not exist",
-                pool: pool,
-                remedy: "mkdir /\(directory), or systemd's RuntimeDirectory="
-            )
-        }
         let isOurs = running?["pools"]?.elements.contains { $0.words("listen") == path } ?? false
         // A connection would wake an ondemand pool.
         let isServed = isOurs || cepoll_unix_in_use(path, path.utf8.count) == 1

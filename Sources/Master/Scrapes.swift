@@ -70,6 +70,7 @@ final class Scrape {
     fileprivate func drop() {
         isDropped = true
         names = []
+        next = 0
         figures = []
         exposition = nil
     }

@@ -113,7 +113,7 @@ struct ControlDoctorTests {
             Self.pool + "listen = {{DIR}}/no/such/s\nlisten.backlog = 9999999\n",
             status: 1
         )
-        #expect(has(found, "problem", "/no/such, for the socket, does not exist"))
+        #expect(has(found, "problem", "/no/such does not exist"))
         #expect(has(found, "warning", "the kernel cuts it to net.core.somaxconn"))
         #expect(has(found, "fine", "PHP 8.2"))
         #expect(has(found, "advice", "no fpmd answers on"))
