@@ -7,7 +7,8 @@ public enum ControlSocketPath {
 
     /// Whether a value of `control.socket` means that there is to be none.
     public static func isOff(_ value: ByteString) -> Bool {
-        ["off", "no", "none", "false", "0"].contains { value.equalsIgnoringCase($0) }
+        // The configuration's language makes a blank of `off`.
+        value.isEmpty || ["off", "no", "none", "false", "0"].contains { value.equalsIgnoringCase($0) }
     }
 
     /// The directory of the default: the first of systemd's `RuntimeDirectory=`, else ``directory``.

@@ -49,7 +49,7 @@ enum ClientFailure: Error {
         case .connect(ECONNREFUSED):
             "nobody listens on \(path): the fpmd that made it has ended without removing it"
         case .connect(EACCES), .connect(EPERM):
-            "no permission for \(path): run fpmctl as root or the master's user, or join control.group"
+            "no permission for \(path): run fpmctl as root or the master's user; \(permitted(path))"
         case .connect(EAGAIN): "\(path) takes no more connections: the master hangs, or is very busy"
         case .connect(let code): "cannot connect to \(path): \(String(cString: strerror(code)))"
         case .silent(let seconds):
@@ -72,6 +72,16 @@ enum ClientFailure: Error {
         case .closed: "the master has closed the connection"
         case .nonsense: "what answers is not a master of this version"
         }
+    }
+
+    /// Who else may look: the group that has the socket's file.
+    private func permitted(_ path: String) -> String {
+        var info = stat()
+        guard lstat(path, &info) == 0, info.st_mode & S_IWGRP != 0 else {
+            return "who else may look is for control.group to say"
+        }
+        let name = getgrgid(info.st_gid).map { String(cString: $0.pointee.gr_name) } ?? "\(info.st_gid)"
+        return "members of the group \(plain(name)) may look (who joins it logs in anew)"
     }
 
     private func format(_ seconds: Double) -> String {

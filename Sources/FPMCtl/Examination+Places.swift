@@ -12,6 +12,14 @@ extension Examination {
         if let path = global.controlSocket, !path.isEmpty, !ControlSocketPath.isOff(path) {
             examineDirectory(of: path, "control.socket")
         }
+        if let name = global.controlGroup, !name.isEmpty, !name.isAllDigits, getgrnam(name.description) == nil
+        {
+            add(
+                .warning,
+                "control.group: there is no group '\(plain(name.description))'; only root and the master's user may use fpmctl",
+                remedy: "groupadd --system \(plain(name.description)), then reload"
+            )
+        }
         if let settings = global.metricsListenerSettings { examine(settings.listen, "metrics.listen") }
         for pool in configuration.pools {
             examine(pool.listen, "listen", pool)

@@ -46,6 +46,7 @@ struct Examination {
             examineUser(pool)
         }
         examinePHP()
+        examineExtensions()
         examineMemory()
         examineAppArmor()
         if configuration.global.processControlTimeout == .zero {

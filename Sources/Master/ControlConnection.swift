@@ -22,7 +22,7 @@ final class ControlConnection {
     private static let answerPatience = Duration.seconds(30)
 
     private let descriptor: Connection
-    private let peer: ControlPeer
+    let peer: ControlPeer
     private let reactor: Reactor
     private let onRequest: (ControlRequest, @escaping (ControlAnswer) -> Void) -> Void
     private let onRefusal: (ByteString) -> Void
@@ -80,6 +80,9 @@ final class ControlConnection {
             "user \(peer.user) may not use this socket: only root, the master's user and control.group may"
         )
     }
+
+    /// Answers what is asked now, and nothing more.
+    func endAfterAnswer() { endsAfterAnswer = true }
 
     private func limit(to patience: Duration) {
         deadline = reactor.after(patience) { [weak self] in self?.onEnd() }

@@ -36,7 +36,7 @@ final class ControlSocket {
     private static let pause = Duration.seconds(1)
 
     let path: ByteString
-    let group: gid_t?
+    private(set) var group: gid_t?
     private let descriptor: SharedDescriptor
     private let reactor: Reactor
     private let log: Log
@@ -48,6 +48,7 @@ final class ControlSocket {
     private var order: [CInt] = []
     private var lastComplaint: MonotonicTime?
     private var unsaid = 0
+    private var onLeft: (() -> Void)?
 
     /// Why there is no control socket: the failed step with its remedy, for the log.
     struct Unavailable: Error {
@@ -100,6 +101,34 @@ final class ControlSocket {
         var inode: UInt64 = 0
         let text = path.description
         if cepoll_socket_identity(text, &device, &inode) == 0, (device, inode) == file { unlink(text) }
+    }
+
+    /// Lets another group look, or nobody; who has looked as a member of the former one asks anew.
+    ///
+    /// - Throws: ``Unavailable``; nothing has changed then.
+    func admit(_ group: gid_t?) throws(Unavailable) {
+        let handle = cepoll_known_socket_path(path.description, file.device, file.inode)
+        defer { if handle >= 0 { close(handle) } }
+        let mode: UInt32 = group == nil ? 0o600 : 0o660
+        guard handle >= 0, cepoll_change_socket(handle, uid_t.max, group ?? getegid(), mode) == 0 else {
+            throw Unavailable(reason: ByteString("control.group: \(describe(currentErrno))"))
+        }
+        self.group = group
+        for (number, connection) in connections where connection.peer.access == .looking {
+            if connection.isBusy { connection.endAfterAnswer() } else { end(number) }
+        }
+    }
+
+    /// Stops as ``stop()`` does, but who waits for an answer still gets it: a reload that ends this socket was asked for
+    /// here.
+    ///
+    /// - Parameter onLeft: Called once when nobody waits any more; keep this object until then.
+    func leave(onLeft: @escaping () -> Void) {
+        let waiting = connections.filter { $0.value.isBusy }
+        stop()
+        for connection in waiting.values { connection.endAfterAnswer() }
+        connections = waiting
+        if waiting.isEmpty { onLeft() } else { self.onLeft = onLeft }
     }
 
     private func start() {
@@ -174,6 +203,10 @@ final class ControlSocket {
     private func end(_ descriptor: CInt) {
         connections[descriptor] = nil
         order.removeAll { $0 == descriptor }
+        if connections.isEmpty, let onLeft {
+            self.onLeft = nil
+            onLeft()
+        }
     }
 
     private func complain(_ text: ByteString) {

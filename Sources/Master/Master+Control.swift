@@ -12,7 +12,7 @@ extension Master: ControlHandler {
     /// The service does not depend on it: what is wrong is said in one line.
     func openControl() {
         let global = configuration.global
-        if let text = global.controlSocket, ControlSocketPath.isOff(text) { return closeControl() }
+        if let text = global.controlSocket, ControlSocketPath.isOff(text) { return leaveControl() }
         let variable = getenv("RUNTIME_DIRECTORY").map {
             ByteString(UnsafeRawBufferPointer(start: $0, count: strlen($0)))
         }
@@ -20,13 +20,22 @@ extension Master: ControlHandler {
         let path = global.controlSocket ?? ControlSocketPath.defaultPath(runtimeDirectory: variable)
         let isAsked = global.controlSocket != nil
         // Who has not asked for it, and has not made the directory, is not told about it.
-        if !isAsked, access(directory.description, W_OK) != 0 { return closeControl() }
+        if !isAsked, access(directory.description, W_OK) != 0 { return leaveControl() }
         let group = global.controlGroup.flatMap { controlGroup($0) }
-        if let control, control.path == path, control.group == group { return }
-        closeControl()
         do {
-            control = try ControlSocket(path: path, group: group, reactor: reactor, log: log, handler: self)
+            if let control, control.path == path {
+                if control.group != group { try control.admit(group) }
+                return
+            }
+            let made = try ControlSocket(path: path, group: group, reactor: reactor, log: log, handler: self)
+            leaveControl()
+            control = made
         } catch {
+            if let control {
+                return log.error(
+                    "control socket \(path): \(error.reason); \(control.path) stays as it was until the next reload"
+                )
+            }
             let remedy: ByteString =
                 error.isInUse
                 ? "set control.socket to a path of its own"
@@ -44,12 +53,19 @@ extension Master: ControlHandler {
         control = nil
     }
 
+    /// Stops answering, but for who waits.
+    private func leaveControl() {
+        leavingControl = control
+        control = nil
+        leavingControl?.leave { [weak self] in self?.leavingControl = nil }
+    }
+
     private func controlGroup(_ name: ByteString) -> gid_t? {
         if name.isEmpty { return nil }
         if name.isAllDigits { return gid_t(name.description) }
         if case .found(let id) = host.group(named: name) { return id }
-        log.error(
-            "control.group: there is no group '\(name)'; only root and the master's user may use fpmctl"
+        log.warning(
+            "control.group: there is no group '\(name)'; only root and the master's user may use fpmctl; groupadd --system \(name), then reload"
         )
         return nil
     }

@@ -96,6 +96,8 @@ public final class Master<Host: ConfigurationHost> {
     var lastReloadWorked = true
     /// The control socket, and what is asked on it.
     var control: ControlSocket?
+    /// The former one, while somebody waits for its answer.
+    var leavingControl: ControlSocket?
     var reloadWaiters: [ReloadWaiter] = []
     var reloadsBegun = 0
     /// Warnings and errors since the last reload began.

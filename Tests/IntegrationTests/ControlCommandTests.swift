@@ -171,29 +171,6 @@ struct ControlCommandTests {
         daemon.allowLog(/.*/)
     }
 
-    @Test func healthTellsBusyFromDead() throws {
-        let daemon = try Control.start("pm = static\npm.max_children = 1\n")
-        #expect(try daemon.ctl("health", "live").output == "live, ready\n")
-        let held = try daemon.startHolding("one")
-        let waiting = try daemon.begin("/hello.php")
-        daemon.allowLog(/.*/)
-        try wait(for: "the pool to be busy") {
-            try daemon.ctl("health").output.hasPrefix("live, ready, busy\n")
-        }
-        #expect(try daemon.ctl("health").status == .code(0))
-        #expect(try daemon.ctl("health", "ready", "--fail-when-busy").status == .code(75))
-        #expect(try daemon.ctlJSON("health")["busy"] as? Bool == true)
-        try daemon.releaseHeld()
-        #expect(try held.finalResponse().isComplete && waiting.finalResponse().isComplete)
-        daemon.signal(SIGSTOP)
-        let stopped = try daemon.ctl("health", "live", "--timeout", "0.3")
-        daemon.signal(SIGCONT)
-        #expect(stopped.status == .code(75))
-        #expect(stopped.errors.contains("has not answered within 0.3 s"))
-        try daemon.stop()
-        #expect(try daemon.ctl("health", "live").status == .code(69))
-    }
-
     @Test func restartKeepsProcessConnectionsAndRequests() throws {
         let daemon = try Control.start(Self.two)
         let before = Set(daemon.workers().map(\.pid))

@@ -108,6 +108,47 @@ struct ControlDoctorTests {
         #expect(has(found, "problem", "listen: '99999' is not a port"), "\(found)")
     }
 
+    /// A start only warns of extensions that pools name and do not get.
+    @Test func extensionsOfPools() throws {
+        let pools: [(name: String, line: String)] = [
+            ("admin", "php_admin_value[extension] = fpmdnone"),
+            ("value", "php_value[extension] = fpmdnone.so"),
+            ("path", "php_admin_value[extension] = /no/such/x.so"),
+            ("again", "php_admin_value[extension] = ctype"),
+            ("directory", "php_value[extension_dir] = /no/dir\nphp_admin_value[extension] = fpmdnone"),
+            ("without", ""),
+        ]
+        let text = pools.map {
+            "[\($0)]\nuser = nobody\nlisten = {{DIR}}/\($0)\npm = ondemand\npm.max_children = 1\n\($1)\n"
+        }
+        let found = try findings(text.joined(), status: 1)
+        func finding(_ pool: String) -> (severity: String, text: String, remedy: String)? {
+            found.first {
+                $0["pool"] as? String == pool && ($0["text"] as? String)?.contains("extension] = ") == true
+            }.map {
+                ($0["severity"] as? String ?? "", $0["text"] as? String ?? "", $0["remedy"] as? String ?? "")
+            }
+        }
+        let linker = ": cannot open shared object file: No such file or directory"
+        let admin = try #require(finding("admin"))
+        #expect(admin.severity == "problem" && admin.text.hasSuffix("/fpmdnone.so" + linker), "\(admin)")
+        #expect(
+            admin.text.hasPrefix("php_admin_value[extension] = fpmdnone does not load, and the pool serves")
+        )
+        #expect(admin.remedy == "apt install php8.2-fpmdnone, or remove the line")
+        let value = try #require(finding("value"))
+        #expect(value.text.hasPrefix("php_value[extension] = fpmdnone.so does not load"))
+        #expect(value.text.hasSuffix("/fpmdnone.so" + linker) && value.remedy == admin.remedy, "\(value)")
+        let path = try #require(finding("path"))
+        #expect(
+            path.text.hasSuffix(": /no/such/x.so" + linker) && path.remedy.contains("correct the path"),
+            "\(path)"
+        )
+        #expect(finding("directory")?.text.hasSuffix("/no/dir/fpmdnone.so" + linker) == true, "\(found)")
+        #expect(finding("again")?.severity == "warning", "\(found)")
+        #expect(finding("without") == nil)
+    }
+
     @Test func socketsAndLimits() throws {
         let found = try findings(
             Self.pool + "listen = {{DIR}}/no/such/s\nlisten.backlog = 9999999\n",

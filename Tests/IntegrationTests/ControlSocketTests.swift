@@ -57,7 +57,56 @@ struct ControlSocketTests {
             let refused = try daemon.ctl("reload", wrapper: member)
             #expect(refused.status == .code(77))
             #expect(refused.errors.contains("may only look"))
+            #expect(try daemon.ctl("top", "--json", "-n", "1", wrapper: member).status == .code(0))
         }
+        try daemon.waitForLog(
+            #/WARNING: control socket .*: process \d+ of user 65534 is refused: user 65534 may only look; 'reload'/#
+        )
+        // Each of the others is for root as well.
+        let commands = [
+            ["restart"], ["trace", "www"], ["recycle", "www"], ["scale", "www", "2"], ["drain", "www"],
+            ["undrain", "www"], ["opcache", "status", "www"], ["opcache", "reset", "www"],
+        ]
+        let member = ["setpriv", "--reuid", "nobody", "--regid", "daemon", "--clear-groups"]
+        for command in commands {
+            let refused = try run(member + [Control.program] + command + ["--socket", daemon.controlSocket])
+            #expect(refused.status == .code(77) && refused.errors.contains("may only look"), "\(command)")
+        }
+        // Who is in another group is told which one it takes.
+        let other = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--groups", "www-data"]
+        let barred = try daemon.ctl("status", wrapper: other)
+        #expect(barred.status == .code(77))
+        #expect(barred.errors.contains("members of the group daemon may look"), "\(barred.errors)")
+        // Even where the file lets them in.
+        chmod(daemon.controlSocket, 0o666)
+        #expect(try daemon.ctl("status", wrapper: other).errors.contains("may not use this socket"))
+        #expect(daemon.log.count(of: /Reloading|restart/) == 0)
+    }
+
+    /// Nothing depends on the group: built from source, or in a container, there may be none.
+    @Test(.needsRoot) func missingGroupIsSaidAndNotFatal() throws {
+        let daemon = try Control.start(Self.pool, global: "control.group = nogrouphere\n")
+        daemon.allowLog(/control\.group/)
+        try daemon.log.waitAnywhere(
+            for: #/WARNING: control\.group: there is no group 'nogrouphere'; .*groupadd --system nogrouphere/#
+        )
+        var info = stat()
+        #expect(lstat(daemon.controlSocket, &info) == 0 && info.st_mode & 0o777 == 0o600)
+        #expect(try daemon.get("/hello.php").isComplete)
+        let doctor = try daemon.ctl("doctor", "--web-user", "root")
+        #expect(
+            doctor.output.contains(/warning +control\.group: there is no group 'nogrouphere'/),
+            "\(doctor)"
+        )
+        #expect(doctor.output.contains("groupadd --system nogrouphere"))
+        // One that is there after a reload counts from then on.
+        try daemon.rewriteConfiguration(
+            Daemon.poolSection(Self.pool),
+            global: Control.directive + "control.group = daemon\n"
+        )
+        #expect(try daemon.ctl("reload").status == .code(0))
+        let member = ["setpriv", "--reuid", "nobody", "--regid", "daemon", "--clear-groups"]
+        #expect(try daemon.ctl("status", wrapper: member).status == .code(0))
     }
 
     @Test func malformedRequestsAreRefused() throws {
@@ -120,9 +169,51 @@ struct ControlSocketTests {
         try daemon.waitForLog(/ready to handle connections/)
         #expect(try daemon.ctl("status").status == .code(0))
         try daemon.rewriteConfiguration(Daemon.poolSection(Self.pool), global: "control.socket = off\n")
-        #expect(try daemon.ctl("reload").status != .code(0), "the socket goes with the reload that ends it")
+        #expect(
+            try daemon.ctl("reload").status == .code(0),
+            "who asked for the reload that ends it is answered"
+        )
         var info = stat()
         try wait(for: "the socket to go") { lstat(daemon.controlSocket, &info) != 0 }
+        #expect(daemon.log.count(of: #/control socket /#) == 1, "nothing is missing that is switched off")
+    }
+
+    /// A reload that moves the socket, or lets another group look, says that it worked.
+    @Test(.needsRoot) func reloadMovesTheSocketAndItsGroup() throws {
+        let daemon = try Control.start(Self.pool)
+        daemon.markDescriptors()
+        let silent = try RawConnection(daemon.controlSocket)
+        func reload(_ global: String, from path: String) throws {
+            try daemon.rewriteConfiguration(Daemon.poolSection(Self.pool), global: global)
+            let result = try run([Control.program, "reload", "--socket", path])
+            #expect(result.status == .code(0), "\(global): \(result.errors)")
+        }
+        let (old, new) = (daemon.controlSocket, daemon.directory + "/other.sock")
+        var info = stat()
+        try reload(Control.directive + "control.group = daemon\n", from: old)
+        #expect(
+            lstat(old, &info) == 0 && info.st_mode & 0o777 == 0o660
+                && info.st_gid == getgrnam("daemon").pointee.gr_gid
+        )
+        let inode = info.st_ino
+        try reload(Control.directive, from: old)
+        #expect(
+            lstat(old, &info) == 0 && info.st_mode & 0o777 == 0o600 && info.st_gid == 0
+                && info.st_ino == inode
+        )
+        let member = ["setpriv", "--reuid", "nobody", "--regid", "daemon", "--clear-groups"]
+        #expect(try daemon.ctl("status", wrapper: member).status == .code(77))
+        try reload("control.socket = {{DIR}}/other.sock\n", from: old)
+        #expect(lstat(old, &info) != 0, "the old one is gone")
+        #expect(try silent.readLine().isEmpty, "who waited for nothing is sent away")
+        // Where the next one cannot be, this one stays, so that it can be set right.
+        daemon.allowLog(/control socket/)
+        try reload("control.socket = {{DIR}}/no/such.sock\n", from: new)
+        try daemon.waitForLog(
+            #/ERROR: control socket .*/no/such\.sock: bind: .*; .*/other\.sock stays as it was/#
+        )
+        try reload(Control.directive, from: new)
+        #expect(try daemon.ctl("status").status == .code(0))
     }
 
     @Test func runtimeDirectoryOfSystemd() throws {
