@@ -1,5 +1,6 @@
 internal import CEpoll
 internal import FastCGI
+internal import PoolPolicy
 internal import Syscalls
 
 /// A request whose parameters are known.
@@ -24,6 +25,11 @@ struct RequestReader {
         case over
     }
 
+    /// How long the first bytes of a new connection are waited for.
+    ///
+    /// That spares two system calls and, while there is other work, a way through the master. A web server sends within
+    /// microseconds, and who stays silent costs but a moment.
+    private static let firstBytesMilliseconds: CInt = 1
     /// How long a request that has begun may pause before the connection is given to the master.
     private static let pauseMilliseconds: CInt = 10
     /// How long it is waited for in all; generous, as some of it is time in which others had the processor.
@@ -37,7 +43,7 @@ struct RequestReader {
     /// Body bytes found in the buffer and not taken yet: absolute positions.
     private var body = 0..<0
     private(set) var bodyIsComplete = true
-    private var firstBytes = FirstBytes()
+    private var firstBytes = AdaptiveAttempt()
     /// `request_buffer`: a request that is not complete is assembled up to here; what is larger streams.
     private let limit: Int
     /// What is left of the patience with the request at hand.
@@ -149,13 +155,13 @@ struct RequestReader {
 
     /// A web server connects and sends at once, and is met between the two: true when its bytes have come.
     private mutating func awaitFirstBytes(of client: Client) -> Bool {
-        guard firstBytes.areWorthWaiting() else { return false }
+        guard firstBytes.isWorthwhile() else { return false }
         let haveCome = waitUntilReady(
             client.descriptor,
             for: UInt32(CEPOLL_IN),
-            milliseconds: FirstBytes.patienceMilliseconds
+            milliseconds: Self.firstBytesMilliseconds
         )
-        firstBytes.waited(haveCome: haveCome)
+        firstBytes.ended(successfully: haveCome)
         return haveCome
     }
 

@@ -24,6 +24,8 @@ public final class Worker {
 
     /// How long a connection that has not sent anything yet is held before the master gets it.
     static let silentPatience = Duration.milliseconds(500)
+    /// While connections wait at the listener, so many short requests are served before the other sources are looked at.
+    static let mostTakenAtOnce = 8
     /// Largest message of the queue.
     private static let messageCapacity = Message.length + MessageSocket.maximumPayload
 
@@ -41,6 +43,9 @@ public final class Worker {
     private let memory: PrivateMemory?
     private var hasAnnounced = false
     private var isMasterGone = false
+    /// How many connections may be taken before the worker asks again what is ready.
+    var takesAtOnce = 0
+    var takingAtOnce = AdaptiveAttempt()
     /// Registered with the pool's listener.
     var isListening = false
     var isDraining = false
@@ -139,6 +144,10 @@ public final class Worker {
             while true {
                 if isDraining { return drain() }
                 followWidth()
+                if let client = takeAtOnce() {
+                    guard attend(client) else { return 70 }
+                    continue
+                }
                 let count = cepoll_wait(epoll.rawValue, base, CInt(ready.count), heldTimeout())
                 if count < 0 {
                     if errno == EINTR { continue }
@@ -190,6 +199,7 @@ public final class Worker {
             return attend(client)
         }
         if ready.contains(.listener), let client = takeFromListener() {
+            takesAtOnce = Self.mostTakenAtOnce
             return attend(client)
         }
         return true
