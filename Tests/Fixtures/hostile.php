@@ -16,6 +16,7 @@ $libc = FFI::cdef('
     int socketpair(int, int, int, int *);
     int shutdown(int, int);
     int open(const char *, int, ...);
+    int close(int);
     int memfd_create(const char *, unsigned);
     int ftruncate(int, long);
     long lseek(int, long, int);
@@ -92,6 +93,18 @@ function lingering(): int
     return $socket;
 }
 
+/**
+ * Sends descriptors of which only the master has a copy when it closes them: what comes before keeps it busy meanwhile.
+ * Were the own copies the last, closing would make this process wait, and nobody else.
+ */
+function give(string $bytes, array $descriptors): void
+{
+    global $libc;
+    for ($i = 0; $i < 50; $i++) put(message(37));
+    put($bytes, $descriptors);
+    foreach ($descriptors as $descriptor) $libc->close($descriptor);
+}
+
 $pipe = pair(fn ($ends) => $libc->pipe($ends));
 $unix = pair(fn ($ends) => $libc->socketpair(1, 1, 0, $ends));
 $datagram = pair(fn ($ends) => $libc->socketpair(1, 2, 0, $ends));
@@ -105,7 +118,7 @@ switch ($how) {
     case 'short': put('no'); break;
     case 'long': put(str_repeat("\xee", 120000)); break;
     case 'many': put(message(33), array_fill(0, 200, $pipe[0])); break;
-    case 'noiseWithLinger': put("\xff", [lingering(), lingering()]); break;
+    case 'noiseWithLinger': give("\xff", [lingering(), lingering()]); break;
     case 'kind': put(message((int) $detail, 0, 3, -1, 1)); break;
     case 'readyWithPipe': put(message(32), $pipe); break;
     case 'parkNothing': put(message(33)); break;
@@ -119,7 +132,7 @@ switch ($how) {
     case 'parkUnsealed': put(message(33, 32), [$unix[0], $unsealed]); break;
     case 'deliverPipe': put(message(36), [$unix[0], $pipe[0]]); break;
     case 'deliverUnsealed': put(message(36), [$unix[0], $unsealed]); break;
-    case 'deliverBeyond': put(message(36, 0, 0, 0, -1), [lingering(), $unsealed]); break;
+    case 'deliverBeyond': give(message(36, 0, 0, 0, -1), [lingering(), $unsealed]); break;
     case 'lies':
         // All of them a worker's, none of them true.
         foreach ([0, 1, 0x7fffffff, 0xffffffff] as $number) {
@@ -128,8 +141,8 @@ switch ($how) {
             put(message(38, 255, $number, $number) . '{"a":');
             put(message(35, $number & 8, $number, -1));
             put(message(33, 3, $number, 0, -1) . "\1\1garbage", [$unix[0]]);
-            put(message(33, 2, $number, 0, -1), [lingering()]);
-            put(message(34), [lingering()]);
+            give(message(33, 2, $number, 0, -1), [lingering()]);
+            give(message(34), [lingering()]);
         }
         exit('lied');
     case 'crash': put(message(39, 0, 9999, 0, PHP_INT_MAX)); exit('as if');

@@ -53,7 +53,8 @@ struct HostileWorkerTests {
             }
             daemon = try Daemon.start(
                 pool("good", "pm.max_children = 2")
-                    + pool("bad", "pm.max_children = \(workers)\nphp_admin_value[ffi.enable] = 1\n\(lines)")
+                    + pool("bad", "pm.max_children = \(workers)\nphp_admin_value[ffi.enable] = 1\n\(lines)"),
+                Daemon.Options(global: Control.directive)
             )
             daemon.allowLog(/\[pool bad\] child \d+ exited on signal 9/)
             load = Load(
@@ -88,6 +89,9 @@ struct HostileWorkerTests {
             #expect(totals.failed == 0, "\(totals)")
             // A second is what one close that waits may take.
             #expect(totals.quantile(1) < .seconds(3), "\(totals.quantile(1))")
+            // The other pool's workers need no master: it is asked itself.
+            let health = try daemon.ctl("health", "live", "--timeout", "3")
+            #expect(health.status == .code(0), "\(health.errors)")
         }
     }
 
@@ -145,11 +149,16 @@ struct HostileWorkerTests {
         let daemon = scene.daemon
         daemon.allowLog(/\[pool bad\] child \d+/)
         daemon.markDescriptors()
+        let open = try #require(ProcessSnapshot(pid: daemon.master)?.descriptorCount)
         for (how, text) in [("lies", "lied"), ("crash", "as if"), ("lies", "lied"), ("flood", "flooded")] {
             #expect(try scene.attack(how).finalResponse().text == text)
         }
         try scene.waitForRecovery()
         try daemon.waitForWorkers(4)
+        // Connections that were given back are closed when nothing comes for seconds.
+        try wait(for: "what was given to be closed") {
+            try #require(ProcessSnapshot(pid: daemon.master)?.descriptorCount) <= open
+        }
         try scene.expectCalm()
     }
 
