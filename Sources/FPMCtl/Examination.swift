@@ -41,6 +41,7 @@ struct Examination {
     mutating func examine() {
         examineLimits()
         examinePlaces()
+        examineLogs()
         for pool in configuration.pools {
             examineSocket(pool)
             examineUser(pool)

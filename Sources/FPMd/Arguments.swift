@@ -21,6 +21,8 @@ struct Arguments {
     var daemonize: Bool?
     var forcesStandardError = false
     var immediate: Immediate?
+    /// What is wrong, for a usage error.
+    private(set) var complaint = ""
 
     private static let options: [(StaticString, Character, Bool)] = [
         ("php-ini", "c", true), ("no-php-ini", "n", false), ("define", "d", true),
@@ -47,6 +49,7 @@ struct Arguments {
         var position: CInt = 1
         while immediate == nil {
             var value: UnsafePointer<CChar>?
+            let word = position
             let letter = cepoll_next_option(
                 count,
                 words,
@@ -58,11 +61,17 @@ struct Arguments {
             if letter == CInt(CEPOLL_OPTIONS_END) { break }
             guard letter >= 0, let scalar = Unicode.Scalar(UInt32(letter)) else {
                 immediate = .usageError
+                let text = word < count ? words[Int(word)].map { String(cString: $0) } ?? "" : ""
+                complaint = "wrong option, or one without its value: '\(text)'"
                 return
             }
             take(Character(scalar), value.map { ByteString(String(cString: $0)) } ?? ByteString())
         }
-        if immediate == nil, position < count { immediate = .usageError }
+        if immediate == nil, position < count {
+            immediate = .usageError
+            let text = words[Int(position)].map { String(cString: $0) } ?? ""
+            complaint = "there is nothing to do with '\(text)': only options are taken"
+        }
     }
 
     private mutating func take(_ letter: Character, _ value: ByteString) {

@@ -30,6 +30,9 @@ enum Program {
             return Status.success
         case .usageError?:
             print(Arguments.usage(executable, prefix: installationPrefix), terminator: "")
+            fflush(nil)
+            // Last, where it is seen; php-fpm leaves its users to find out.
+            complain("fpmd: " + arguments.complaint)
             return Status.usage
         case .modules?, .version?, nil: break
         }

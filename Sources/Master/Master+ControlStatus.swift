@@ -30,11 +30,19 @@ extension Master {
         return .done(["master": masterStatus, "pools": .array(list)])
     }
 
+    /// For whoever reads it elsewhere: a relative one counts from where this process is.
+    private var absoluteConfigurationPath: String {
+        let path = options.configurationPath
+        guard !path.isAbsolutePath, let directory = getcwd(nil, 0) else { return path.description }
+        defer { free(directory) }
+        return String(cString: directory) + "/" + path.description
+    }
+
     private var masterStatus: JSON {
         let figures = ProcessFigures(ProcessID.current)
         return [
             "pid": JSON(getpid()), "state": .string(controlState),
-            "configuration": .string(options.configurationPath.description),
+            "configuration": .string(absoluteConfigurationPath),
             "instance": JSON(startedAt.nanoseconds),
             "uptime": JSON((MonotonicTime.now - startedAt).components.seconds),
             "reloads": JSON(reloadsDone), "reloads_refused": JSON(reloadsRefused),

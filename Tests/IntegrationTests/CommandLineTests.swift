@@ -31,7 +31,22 @@ struct CommandLineTests {
         let result = try run([Program.underTest.path] + arguments)
         #expect(result.status == .code(64))
         #expect(result.output.hasPrefix("Usage: "))
-        #expect(result.errors.isEmpty)
+    }
+
+    @Test(
+        .fpmdOnly("does not say what is wrong"),
+        arguments: [
+            (["--no-such-flag"], "wrong option, or one without its value: '--no-such-flag'"),
+            (["-F", "-y", "x", "-Z"], "wrong option, or one without its value: '-Z'"),
+            (["-F", "-y"], "wrong option, or one without its value: '-y'"),
+            (["-F", "stray"], "there is nothing to do with 'stray': only options are taken"),
+            (["--", "-F"], "there is nothing to do with '-F': only options are taken"),
+        ]
+    )
+    func wrongFlagIsNamed(arguments: [String], complaint: String) throws {
+        let result = try run([Program.underTest.path] + arguments)
+        #expect(result.status == .code(64))
+        #expect(result.errors == "fpmd: \(complaint)\n")
     }
 
     @Test(arguments: [

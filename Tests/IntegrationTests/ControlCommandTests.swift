@@ -25,6 +25,17 @@ struct ControlCommandTests {
         #expect(try held.finalResponse().isComplete)
     }
 
+    /// Whoever reads it is elsewhere.
+    @Test func configurationIsAnAbsolutePath() throws {
+        let options = Daemon.Options(global: Control.directive, arguments: ["-y", "fpm.conf"])
+        let daemon = try Daemon.startPool(Self.two, options)
+        let master = try daemon.ctlJSON("status")["master"] as? [String: Any]
+        #expect(master?["configuration"] as? String == daemon.configurationPath)
+        #expect(
+            try daemon.ctl("doctor", "--web-user", "root").output.hasPrefix(daemon.configurationPath + "\n")
+        )
+    }
+
     @Test func wrongNamesAreNamed() throws {
         let daemon = try Control.start(Self.two)
         let result = try daemon.ctl("status", "ww")

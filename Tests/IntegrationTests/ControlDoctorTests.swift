@@ -149,6 +149,49 @@ struct ControlDoctorTests {
         #expect(finding("without") == nil)
     }
 
+    /// Where requests are served on and lines are lost, nothing else would tell.
+    @Test(.needsRoot) func fullFileSystemOfLogs() throws {
+        let directory = try TestContext.required().makeDirectory("full")
+        let path = directory + "/fpm.conf"
+        let text = """
+            [global]
+            error_log = \(directory)/small/error.log
+            [odd]
+            user = nobody
+            listen = \(directory)/s
+            pm = static
+            pm.max_children = 2
+            access.log = \(directory)/small/access.log
+            slowlog = /proc/self/fd/2
+
+            """
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+        /// In mounts of its own, with a log directory of which so many KiB of 1024 are taken.
+        func examine(taken: Int) throws -> String {
+            let script = """
+                mkdir -p "$0/small" && mount -t tmpfs -o size=1024k tmpfs "$0/small" || exit 9
+                head -c $(($1 * 1024)) /dev/zero >"$0/small/taken" 2>/dev/null
+                exec "$2" doctor -y "$0/fpm.conf" --socket "$0/none"
+                """
+            let words = ["unshare", "--mount", "sh", "-c", script, directory, "\(taken)", Control.program]
+            return try run(words).output
+        }
+        let full = try examine(taken: 2048)
+        #expect(
+            full.contains(
+                #/PROBLEM +error_log = .*/small/error\.log: no space is left on its file system, so log lines are lost/#
+            ),
+            "\(full)"
+        )
+        #expect(!full.contains("access.log = "), "one file system, one finding: \(full)")
+        let scarce = try examine(taken: 1016)
+        #expect(
+            scarce.contains(#/warning +error_log = .*: its file system is nearly full, [0-9.]+K are left/#),
+            "\(scarce)"
+        )
+        #expect(try !examine(taken: 500).contains("file system"))
+    }
+
     @Test func socketsAndLimits() throws {
         let found = try findings(
             Self.pool + "listen = {{DIR}}/no/such/s\nlisten.backlog = 9999999\n",
