@@ -112,9 +112,12 @@ final class StatusAnswer {
         if method == Array("HEAD".utf8) {
             return Page(headers: [Self.expires, Self.cacheControl], body: [], hasDefaultType: true)
         }
-        let wanted =
+        var wanted =
             table.value(of: "QUERY_STRING").map { table.withBytes(of: $0) { StatusQuery($0) } }
             ?? StatusQuery()
+        if let accept = table.value(of: "HTTP_ACCEPT") {
+            table.withBytes(of: accept) { wanted.adapt(toAccept: $0) }
+        }
         let style = (settings.processManager ?? .static).name
         let page = scoreboard.statusPage(
             wanted,

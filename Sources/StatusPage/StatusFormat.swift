@@ -72,6 +72,16 @@ public struct StatusQuery: Equatable, Sendable {
         }
     }
 
+    /// A person's `?html` is the live page.
+    ///
+    /// Browsers say that they take HTML. Programs that read php-fpm's page do not, and get that.
+    ///
+    /// - Parameter accept: The header `Accept` of the request.
+    public mutating func adapt(toAccept accept: Span<UInt8>) {
+        guard format == .html, accept.contains(Array("text/html".utf8)) else { return }
+        isDashboard = true
+    }
+
     /// The name PHP gives the variable of one `key=value`: decoded, blanks in front dropped, ended by NUL or
     /// by the subscript of an array.
     ///
@@ -121,6 +131,15 @@ extension UInt8 {
         case UInt8(ascii: "a")...UInt8(ascii: "f"): self - UInt8(ascii: "a") + 10
         case UInt8(ascii: "A")...UInt8(ascii: "F"): self - UInt8(ascii: "A") + 10
         default: nil
+        }
+    }
+}
+
+extension Span<UInt8> {
+    fileprivate func contains(_ word: [UInt8]) -> Bool {
+        guard count >= word.count else { return false }
+        return (0...(count - word.count)).contains { start in
+            word.indices.allSatisfy { self[start + $0] == word[$0] }
         }
     }
 }

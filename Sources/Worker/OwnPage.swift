@@ -68,7 +68,10 @@ extension RequestProcessor {
         let isHead = table.value(of: "REQUEST_METHOD").map { table.bytes(of: $0) == Array("HEAD".utf8) }
         if isHead == true { return OwnPage(headers: [OwnPage.expires, OwnPage.cacheControl], body: []) }
         let query = table.value(of: "QUERY_STRING").map { table.withBytes(of: $0) { StatusQuery($0) } }
-        let wanted = query ?? StatusQuery()
+        var wanted = query ?? StatusQuery()
+        if let accept = table.value(of: "HTTP_ACCEPT") {
+            table.withBytes(of: accept) { wanted.adapt(toAccept: $0) }
+        }
         let page = settings.scoreboard.statusPage(
             wanted,
             pool: settings.plan.pool.bytes,

@@ -104,7 +104,18 @@ struct DashboardTests {
         try daemon.waitUntilStarted(["x"])
         let own = try daemon.get("/status", query: "dashboard")
         #expect(own.headerLines.contains { $0.hasPrefix("Content-type: text/html") })
-        for page in [own.text, try metrics.get("/").text] {
+        // A worker answers that, and the master, when all of them are busy.
+        let browser = ["HTTP_ACCEPT": "text/html,application/xhtml+xml,*/*;q=0.8"]
+        let browsed = try daemon.get("/status", query: "html", headers: browser).text
+        let second = try daemon.begin("/hold.php", query: "dir=\(daemon.scratch)&name=y")
+        try daemon.waitUntilStarted(["x", "y"])
+        daemon.allowLog(/busy|max_children/)
+        let byMaster = try daemon.get("/status", query: "html", headers: browser).text
+        for headers in [[:], ["HTTP_ACCEPT": "*/*"]] {
+            let read = try daemon.get("/status", query: "html", headers: headers).text
+            #expect(read.contains("<title>PHP-FPM Status Page</title>"), "\(read.prefix(300))")
+        }
+        for page in [own.text, browsed, byMaster, try metrics.get("/").text] {
             #expect(page.contains("<th>active processes</th>"))
             #expect(page.contains("&lt;img src=x"))
             #expect(!page.contains("<img"))
@@ -114,7 +125,7 @@ struct DashboardTests {
             #expect(!addresses.contains("http://") && !addresses.contains("https://"))
         }
         try daemon.releaseHeld()
-        #expect(try held.finalResponse().isComplete)
+        #expect(try held.finalResponse().isComplete && second.finalResponse().isComplete)
     }
 
     /// The policy names the script and the style that are there, and nothing else runs.

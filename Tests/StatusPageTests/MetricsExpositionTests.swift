@@ -138,6 +138,19 @@ import Testing
         #expect(query("json&full&figures").hasFigures && query("json&full&figures").format == .json)
         #expect(!query("html&full").isDashboard)
     }
+
+    /// Browsers, but nobody else, get the live page for `?html`.
+    @Test(arguments: [
+        ("html", "text/html,application/xhtml+xml,*/*;q=0.8", true), ("h", "text/html", true),
+        ("html&full", "application/xml, text/html", true), ("html", "*/*", false), ("html", "", false),
+        ("html", "text/htm", false), ("json", "text/html", false), ("", "text/html", false),
+        ("dashboard", "*/*", true),
+    ]) func browsersGetTheLivePage(_ text: String, _ accept: String, _ expected: Bool) {
+        var query = StatusQuery(Array(text.utf8).span)
+        let format = query.format
+        query.adapt(toAccept: Array(accept.utf8).span)
+        #expect(query.isDashboard == expected && query.format == format)
+    }
 }
 
 extension String {
