@@ -154,6 +154,12 @@ struct DashboardTests {
         for _ in 1...4 { #expect(try daemon.get("/hello.php").isComplete) }
         let plain = try daemon.get("/status", query: "json").json
         #expect(plain["figures"] == nil)
+        // A worker counts a request when its answer has gone.
+        try wait(for: "all requests to be counted") {
+            try metrics.get("/metrics").text.contains(
+                /\nphpfpm_request_duration_seconds_count\{pool="www"\} 5\n/
+            )
+        }
         let figures = try #require(
             try daemon.get("/status", query: "json&full&figures").json["figures"] as? [String: Any]
         )
