@@ -41,7 +41,9 @@ struct Doctor: ParsableCommand {
         let outcome = load(ByteString(path), options: options, host: DoctorHost(engine: engine))
         guard let configuration = outcome.configuration else {
             // Nothing was to be initialized here.
-            let lines = outcome.diagnostics.filter { $0.level >= .warning && !isConsequence($0.message) }
+            let lines = outcome.diagnostics.filter {
+                $0.level >= .warning && !isConsequence($0.message.description)
+            }
             let isMissing = fileKind(path) == nil || fileKind(path) == S_IFDIR
             let findings = lines.map { line in
                 Finding(
@@ -79,14 +81,6 @@ struct Doctor: ParsableCommand {
         }
         show(examination.findings, path)
         if examination.findings.contains(where: { $0.severity == .problem }) { throw ExitCode(1) }
-    }
-
-    /// What php-fpm says after the line that tells what is wrong.
-    private func isConsequence(_ message: ByteString) -> Bool {
-        [
-            "FPM initialization failed", "failed to load configuration file",
-            "failed to post process the configuration",
-        ].contains { message.description.hasPrefix($0) }
     }
 
     private func status() -> JSON? {

@@ -143,7 +143,9 @@ struct CommonOptions: ParsableArguments {
                 ])
             } else {
                 complain(message)
-                for line in details.elements { complain("  \(line.text ?? "")") }
+                for line in details.elements.compactMap(\.text) where !isConsequence(line) {
+                    complain("  \(line)")
+                }
             }
             throw exitCode(code)
         }

@@ -94,3 +94,12 @@ extension JSON {
         .object(members.map { $0.name == name ? Member(name, .object($0.value.members + more)) : $0 })
     }
 }
+
+/// Whether a line of the log, with or without its level, only follows from the one before, which tells what is wrong.
+func isConsequence(_ line: String) -> Bool {
+    let text = line.hasPrefix("ERROR: ") ? line.dropFirst("ERROR: ".count) : line[...]
+    return [
+        "FPM initialization failed", "failed to load configuration file",
+        "failed to post process the configuration", "reload refused: ",
+    ].contains { text.hasPrefix($0) }
+}

@@ -19,7 +19,9 @@ final class WorkerOutput {
     private let pid: () -> ByteString
     private let decorates: Bool
     /// Lines go out undecorated, with fields.
-    private let isStructured: Bool
+    private var isStructured: Bool
+    /// `log_limit`.
+    private var limit: Int
     private let log: Log
     private var lines: OutputLines
     private var watches: [Watch] = []
@@ -33,11 +35,25 @@ final class WorkerOutput {
         self.decorates = decorates
         self.log = log
         isStructured = log.isStructured
-        lines = OutputLines(
+        limit = log.limit
+        lines = Self.lines(pool, decorates, log)
+    }
+
+    private static func lines(_ pool: ByteString, _ decorates: Bool, _ log: Log) -> OutputLines {
+        OutputLines(
             pool: pool,
-            decorates: decorates && !isStructured,
-            limit: isStructured ? min(log.limit, JournalEntry.longestMessage) : log.limit
+            decorates: decorates && !log.isStructured,
+            limit: log.isStructured ? min(log.limit, JournalEntry.longestMessage) : log.limit
         )
+    }
+
+    /// A reload takes the log's form over after its workers have started, and old ones go on.
+    private func adapt() {
+        guard log.isStructured != isStructured || log.limit != limit else { return }
+        put(lines.end(origin), spoken)
+        isStructured = log.isStructured
+        limit = log.limit
+        lines = Self.lines(pool, decorates, log)
     }
 
     /// Watches the reading end of one stream's pipe, which it owns from now on.
@@ -78,6 +94,7 @@ final class WorkerOutput {
     /// - Returns: Whether no more can come.
     @discardableResult
     private func take(_ descriptor: CInt, _ stream: OutputLines.Stream, rounds: Int) -> Bool {
+        adapt()
         let isFirst = !hasSpoken
         return withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 8) { buffer in
             for _ in 0..<rounds {

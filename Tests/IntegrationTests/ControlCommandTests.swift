@@ -79,6 +79,7 @@ struct ControlCommandTests {
         #expect(result.status == .code(78))
         #expect(result.errors.contains("reload refused: the new configuration is not valid"))
         #expect(result.errors.contains("pm.max_children must be a positive value"))
+        #expect(result.errors.count { $0 == "\n" } == 2, "what follows from it is left out: \(result.errors)")
         #expect(try daemon.ctl("reload", "www").status == .code(78))
         #expect(daemon.workers().map(\.pid) == before)
         // A PHP that does not start is another reason.

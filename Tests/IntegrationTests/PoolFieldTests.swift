@@ -78,4 +78,28 @@ import Testing
         }
         #expect(about.count == 3 && about.values.allSatisfy { $0 > 3 }, "\(about)")
     }
+
+    /// A reload that changes the form of the log does so for what workers write, too: those that have started before
+    /// it was over, and the old ones.
+    @Test(.fpmdOnly("writes no JSON")) func reloadChangesTheFormOfWorkersOutput() throws {
+        let pool = "[www]\nuser = www-data\nlisten = {{SOCKET}}\npm = static\npm.max_children = 1\n"
+        let caught = pool + "catch_workers_output = yes\n"
+        let daemon = try Daemon.start(caught)
+        daemon.allowLog(/.*/)
+        let text =
+            #/^\[.*\] WARNING: \[pool www\] child \d+ said into stderr: "NOTICE: PHP message: PHP Fatal error: .*/#
+        let json = #/^\{.*"level":"error","message":"NOTICE: PHP message: PHP Fatal error: .*"pool":"www",.*/#
+        func fail() throws { _ = try daemon.get("/fatal.php") }
+        try fail()
+        try daemon.waitForLog(text)
+        for (form, global) in [(json, "log_format = json\n"), (text, "")] {
+            try daemon.rewriteConfiguration(caught, global: global)
+            let count = daemon.log.count(of: /ready to handle connections/)
+            daemon.signal(SIGUSR2)
+            try wait(for: "the reload") { daemon.log.count(of: /ready to handle connections/) > count }
+            try daemon.waitForWorkers(1)
+            try fail()
+            try daemon.waitForLog(form)
+        }
+    }
 }
