@@ -80,10 +80,16 @@ extension FileLoader {
         do throws(INISyntaxError) {
             try parser.parse { event in handle(event) }
         } catch {
+            let isSection =
+                text.first { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t") } == UInt8(ascii: "[")
+            let remedy: ByteString =
+                isSection
+                ? "the name of a section stands between [ and ]"
+                : "put a value with any of = ; & | ^ ~ ! ( ) in double quotes"
             // PHP names neither the file nor the file's line.
             diagnostics.reportRaw(
                 "PHP:  \(error.message) in Unknown on line \(error.line)",
-                hint: "this is \(file):\(line); put a value with any of = ; & | ^ ~ ! ( ) in double quotes"
+                hint: "this is \(file):\(line); \(remedy)"
             )
             return false
         }

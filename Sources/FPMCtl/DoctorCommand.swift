@@ -44,13 +44,15 @@ struct Doctor: ParsableCommand {
             let lines = outcome.diagnostics.filter {
                 $0.level >= .warning && !isConsequence($0.message.description)
             }
+            let isBarred = access(path, R_OK) != 0 && errno == EACCES
             let isMissing = fileKind(path) == nil || fileKind(path) == S_IFDIR
+            let remedy = isBarred ? "run fpmctl doctor as root" : isMissing ? "name the file with -y" : ""
             let findings = lines.map { line in
                 Finding(
                     severity: line.level >= .error ? .problem : .warning,
                     pool: "",
                     text: plain(line.message.description),
-                    remedy: line.hint?.description ?? (isMissing ? "name the file with -y" : "")
+                    remedy: line.hint?.description ?? remedy
                 )
             }
             show(findings, path)

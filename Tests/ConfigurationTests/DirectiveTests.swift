@@ -69,6 +69,7 @@ import Testing
             ("[www]\nphp_vlaue[x] = 1\n", "did you mean 'php_value'?"),
             ("[www]\nsomething.else = 1\n", nil),
             ("\n# a comment\n", "expected NAME = VALUE; a comment begins with ';'"),
+            ("\n  [www\n", "this is main.conf:2; the name of a section stands between [ and ]"),
             (
                 "\n\na = (1\n",
                 "this is main.conf:3; put a value with any of = ; & | ^ ~ ! ( ) in double quotes"

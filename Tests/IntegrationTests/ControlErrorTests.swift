@@ -149,4 +149,15 @@ struct ControlErrorTests {
         )
         #expect(result.output.contains("-> name the file with -y"))
     }
+
+    @Test(.needsRoot) func doctorThatMayNotReadTheConfiguration() throws {
+        let file = try TestContext.required().makeDirectory("barred") + "/fpm.conf"
+        try Data().write(to: URL(fileURLWithPath: file))
+        chmod(file, 0o600)
+        let nobody = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]
+        let result = try run(nobody + [Control.program, "doctor", "-y", file, "-s", "/none/s"])
+        #expect(result.status == .code(78))
+        #expect(result.output.contains("Permission denied"))
+        #expect(result.output.contains("-> run fpmctl doctor as root"), "\(result.output)")
+    }
 }
