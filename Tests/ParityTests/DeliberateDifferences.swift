@@ -73,7 +73,7 @@ struct DeliberateLine: Sendable {
 /// - Returns: The same without it.
 func withoutHints(_ text: String) -> String {
     text.replacing(
-        #/; (did you mean '|'[^']*' (belongs in|takes no|needs) |expected NAME = |this is .*:\d+; put |make the directory |write one, as |a part of |let the user |[^;]* is (a directory|read-only here): ).*$/#
+        #/; (did you mean '|'[^']*' (belongs in|takes no|needs) |expected NAME = |this is .*:\d+; (put|the name of a section) |make the directory |write one, as |a part of |let the user |[^;]* is (a directory|read-only here): ).*$/#
             .anchorsMatchLineEndings(),
         with: ""
     )
