@@ -7,7 +7,7 @@ extension Examination {
     private static let scarce = 2
 
     mutating func examineLogs() {
-        var known: Set<String> = []
+        var known: Set<dev_t> = []
         let global = configuration.global
         if !global.logsToSyslog, !global.logsToJournal, let path = global.errorLog {
             examineRoom(of: path, "error_log", nil, &known)
@@ -24,7 +24,7 @@ extension Examination {
         of path: ByteString,
         _ directive: String,
         _ pool: PoolSettings?,
-        _ known: inout Set<String>
+        _ known: inout Set<dev_t>
     ) {
         let text = path.description
         // Others than absolute paths count from where fpmd starts; descriptors and devices have no room of their own.
@@ -33,9 +33,11 @@ extension Examination {
         else { return }
         let directory = slash == text.startIndex ? "/" : String(text[..<slash])
         var room = statvfs()
-        guard statvfs(text, &room) == 0 || statvfs(directory, &room) == 0 else { return }
+        var info = stat()
+        let place = stat(text, &info) == 0 ? text : directory
+        guard stat(place, &info) == 0, statvfs(place, &room) == 0 else { return }
         // Once for each file system.
-        guard known.insert("\(room.f_fsid)").inserted else { return }
+        guard known.insert(info.st_dev).inserted else { return }
         let remedy = "make room: du -xh \(plain(directory)) shows what takes it; or move the log"
         if room.f_bavail == 0 {
             add(
