@@ -43,6 +43,11 @@ public enum MessageKind: UInt8 {
     case opcacheDone = 38
     /// The worker dies in a request, by signal `value` (0: exit), and waits for a moment so that its memory can be read.
     case crashed = 39
+    /// The worker holds this idle connection beside others: keep a duplicate, and take it if the worker is busy for long or
+    /// dies; `slot` is the place in its page, `serial` the number of the sharing.
+    case share = 40
+    /// The connection in place `slot`, sharing `serial`, is over or given away: close the duplicate.
+    case unshare = 41
     // Master to worker, through the pool's queue.
     /// Serve this connection; bytes already read are the payload, or in a file.
     case serve = 48

@@ -84,6 +84,8 @@ extension Pool {
         case .deliver:
             keeper.release(worker)
             deliver(message, descriptors, bytes, worker)
+        case .share: share(message, descriptors, worker)
+        case .unshare where descriptors.isEmpty: madeShared?.end(message, of: worker)
         case .retiring where descriptors.isEmpty:
             workerRetires(worker, mustLeave: message.flags.contains(.mustLeave))
         case .opcacheDone where descriptors.count <= 1:
@@ -95,7 +97,8 @@ extension Pool {
                 return distrust(worker, "answered what another worker was asked")
             }
         case .crashed where descriptors.isEmpty: workerCrashes(worker, signal: message.value)
-        case .workerReady, .busy, .retiring, .crashed, .opcache, .opcacheDone, .listen, .spawn, .accessLog,
+        case .workerReady, .busy, .retiring, .crashed, .unshare, .opcache, .opcacheDone, .listen, .spawn,
+            .accessLog,
             .zygoteReady,
             .spawned, .spawnFailed, .serve:
             refuse(descriptors, worker, "sent a message that is not a worker's")
@@ -127,6 +130,16 @@ extension Pool {
             acceptedTime: max(1, min(message.value, MonotonicTime.now.nanoseconds)),
             bytes: bytes
         )
+    }
+
+    /// Takes a duplicate of a connection that the worker keeps.
+    private func share(_ message: Message, _ descriptors: [CInt], _ worker: WorkerRecord) {
+        guard let connection = takeOne(descriptors, from: worker) else { return }
+        let isFirst = sharedCount == 0
+        guard shared.add(connection, message, of: worker) else {
+            return distrust(worker, "shared a connection in a place that there is not")
+        }
+        if isFirst { keeper.sharingBegan() }
     }
 
     /// The connection that a worker gave back; nil, and the worker killed, if it is anything else.
@@ -290,6 +303,7 @@ extension Pool {
     func remove(_ worker: WorkerRecord) {
         worker.registration = nil
         guard workers.removeValue(forKey: worker.slot) != nil else { return }
+        madeShared?.workerEnded(worker)
         scoreboard.clear(worker.slot)
         freeSlots.put(worker.slot)
         if workers.isEmpty { keepIdleZygote() }
