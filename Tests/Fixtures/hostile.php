@@ -150,7 +150,7 @@ switch ($how) {
             give(message(34), [lingering()]);
             // In a place whose page says nothing of it, and in one where there is another.
             give(message(40, 3, $number & 15, $number & 0x3fffffff, -1), [lingering()]);
-            give(message(40, 3, 1, 1), [$unix[0]]);
+            put(message(40, 3, 1, 1), [$unix[0]]);
             put(message(41, 0, $number, $number));
             put(message(41, 0, $number & 15, $number & 0x3fffffff));
             put(message(41, 0, 1, 1));

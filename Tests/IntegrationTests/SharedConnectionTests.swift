@@ -10,7 +10,7 @@ struct SharedConnectionTests {
     private static let pool = "pm = static\npm.max_children = 2"
 
     /// Connections that workers have served so often that they hold all of them.
-    private struct Kept {
+    struct Kept {
         let daemon: Daemon
         let connections: [FastCGIConnection]
         let workers: [pid_t]
