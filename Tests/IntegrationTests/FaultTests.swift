@@ -222,6 +222,8 @@ struct FaultTests {
         let start = ContinuousClock.now
         let deaths = daemon.log.count(of: /exited on signal 11/)
         try healthy.waitForGood(1000)
+        // In a tenth of that a few deaths more or less are a rate of their own.
+        try wait(for: "two seconds") { ContinuousClock.now - start > .seconds(2) }
         let during = try healthy.stop()
         let elapsed = ContinuousClock.now - start
         let rate = Double(daemon.log.count(of: /exited on signal 11/) - deaths) / (elapsed / .seconds(1))
