@@ -70,8 +70,6 @@ uint64_t cepoll_raise_file_limit(uint64_t *now) {
     return former;
 }
 
-int cepoll_set_priority(int priority) { return setpriority(PRIO_PROCESS, 0, priority); }
-
 int cepoll_set_dumpable(bool dumpable) { return prctl(PR_SET_DUMPABLE, dumpable ? 1 : 0, 0, 0, 0); }
 
 int cepoll_change_root(const char *path) { return chroot(path) < 0 ? -1 : chdir("/"); }

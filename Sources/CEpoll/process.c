@@ -95,7 +95,7 @@ int cepoll_thread_count(void) {
 }
 
 pid_t cepoll_spawn(const char *path, char *const *argv, char *const *envp, const int *descriptors,
-                   size_t descriptor_count, uint64_t file_limit, uid_t uid, gid_t gid) {
+                   size_t descriptor_count, uint64_t file_limit, int niceness, uid_t uid, gid_t gid) {
     enum { MOST = 32 };
     if (descriptor_count > MOST) {
         errno = EINVAL;
@@ -127,6 +127,7 @@ pid_t cepoll_spawn(const char *path, char *const *argv, char *const *envp, const
                 (void)setrlimit(RLIMIT_NOFILE, &limit);
             }
         }
+        if (niceness > 0) (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + niceness);
         /* Whatever this process inherited without close-on-exec is not the new one's business. An old kernel
            without the call leaves it open. */
         (void)syscall(SYS_close_range, (unsigned)descriptor_count, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);

@@ -46,7 +46,7 @@ struct Engine {
         let pid = words.withUnsafeBufferPointer { words -> pid_t in
             guard let base = words.baseAddress else { return -1 }
             let (uid, gid) = (nobody?.pointee.pw_uid ?? 0, nobody?.pointee.pw_gid ?? 0)
-            return cepoll_spawn(path, base, environ, descriptors, descriptors.count, 0, uid, gid)
+            return cepoll_spawn(path, base, environ, descriptors, descriptors.count, 0, 0, uid, gid)
         }
         let failure = errno
         for descriptor in descriptors { close(descriptor) }

@@ -22,9 +22,11 @@ final class ConnectionKeeper {
     /// Requests that are over before nobody looks after.
     private static let youngest = Duration.milliseconds(20)
     private static let period = Duration.milliseconds(25)
-    /// A worker that is busy for so long is not to keep others than the one it serves waiting.
-    private static let sharedPatience = Duration.milliseconds(10)
-    private static let sharedPeriod = Duration.milliseconds(5)
+    /// A worker that is busy for so long is not to keep others than the one it serves waiting: the shorter time if there is
+    /// a processor for who would serve them; it may be busy only because it waits for one.
+    private static let sharedPatience = (short: Duration.milliseconds(4), long: Duration.milliseconds(15))
+    private static let sharedPeriod = Duration.milliseconds(4)
+    private static let processors = Int(cepoll_processors())
     /// When all that lasts is kept already.
     private static let restfulPeriod = Duration.milliseconds(100)
 
@@ -98,8 +100,9 @@ final class ConnectionKeeper {
         let now = MonotonicTime.now
         var isYoung = false
         var hasBusy = false
+        let patience = hasShared ? patienceNow() : .zero
         for worker in pool.workers.values {
-            if hasShared { takeShared(from: worker, now) }
+            if hasShared { takeShared(from: worker, now, patience) }
             guard isBusy(worker), let process = worker.process else {
                 release(worker)
                 continue
@@ -131,15 +134,23 @@ final class ConnectionKeeper {
     }
 
     /// What a worker holds beside the request that it has been busy with for long is served by others.
-    private func takeShared(from worker: WorkerRecord, _ now: MonotonicTime) {
-        switch pool.scoreboard.stage(worker.slot) {
-        case .free, .accepting: return
-        case .reading, .info, .executing, .ending, .finished: break
-        }
+    private func takeShared(from worker: WorkerRecord, _ now: MonotonicTime, _ patience: Duration) {
+        guard isAwake(worker) else { return }
         let begin = cscoreboard_load_time(&pool.scoreboard.slot(worker.slot).pointee.accepted_ns)
-        if now - MonotonicTime(nanoseconds: begin) >= Self.sharedPatience {
-            pool.shared.takeIdle(from: worker)
+        if now - MonotonicTime(nanoseconds: begin) >= patience { pool.shared.takeIdle(from: worker) }
+    }
+
+    private func isAwake(_ worker: WorkerRecord) -> Bool {
+        switch pool.scoreboard.stage(worker.slot) {
+        case .free, .accepting: false
+        case .reading, .info, .executing, .ending, .finished: true
         }
+    }
+
+    private func patienceNow() -> Duration {
+        let awake = pool.workers.values.count(where: isAwake)
+        return awake < min(Self.processors, pool.workers.count)
+            ? Self.sharedPatience.short : Self.sharedPatience.long
     }
 
     private func take(_ worker: WorkerRecord, _ process: ProcessID, _ begin: UInt64) {

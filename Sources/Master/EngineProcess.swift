@@ -101,6 +101,7 @@ extension EngineProgram {
 ///   - host: What the engine program is hosted by, if it is that and is hosted.
 ///   - descriptors: What it gets; the caller keeps its own.
 ///   - fileLimit: Soft RLIMIT_NOFILE of the new process; 0 inherits.
+///   - niceness: Is added to the nice value.
 ///   - userID: Identity of the new process; 0 inherits.
 ///   - groupID: Its group; 0 inherits.
 /// - Returns: The new process.
@@ -111,6 +112,7 @@ public func spawnProgram(
     host: EngineHost? = nil,
     descriptors: [CInt],
     fileLimit: UInt64 = 0,
+    niceness: CInt = 0,
     userID: UInt32 = 0,
     groupID: UInt32 = 0
 ) throws(Errno) -> ProcessID {
@@ -133,6 +135,7 @@ public func spawnProgram(
             descriptors,
             descriptors.count,
             fileLimit,
+            niceness,
             userID,
             groupID
         )

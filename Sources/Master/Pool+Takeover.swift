@@ -104,10 +104,14 @@ extension Pool {
             starting: workers.values.count { !$0.isReady && !$0.isLeaving }
         )
         if let zygote = former.zygote {
-            self.zygote = try ZygoteLink(adopting: zygote, pool: name, reactor: owner.reactor, log: owner.log)
-            {
-                [weak self] event in self?.handle(event)
-            }
+            self.zygote = try ZygoteLink(
+                adopting: zygote,
+                pool: name,
+                // If not it loses nothing by what ends a gentle start.
+                startedGently: settings.processPriority == nil,
+                reactor: owner.reactor,
+                log: owner.log
+            ) { [weak self] event in self?.handle(event) }
             owner.register(ProcessID(Int32(zygote.process)), as: .zygote(self))
             zygoteWasAdopted()
         } else {

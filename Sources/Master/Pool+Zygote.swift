@@ -33,7 +33,8 @@ extension Pool {
                 accessLog: accessLog,
                 reactor: owner.reactor,
                 log: owner.log,
-                fileLimit: owner.inheritedFileLimit
+                fileLimit: owner.inheritedFileLimit,
+                startsGently: startsGently
             ) { [weak self] event in self?.handle(event) }
             zygote = link
             owner.register(link.process, as: .zygote(self))
@@ -42,6 +43,13 @@ extension Pool {
             owner.zygoteFinishedStarting()
             zygoteFailed("cannot start \(owner.program.executed): \(describe(error))")
         }
+    }
+
+    /// Nobody waits for it: the generation before serves, or no worker is wanted.
+    ///
+    /// Starting PHP takes a processor for some 20 ms, which requests would have to wait for.
+    private var startsGently: Bool {
+        wantedSpawns.isEmpty || (!isReady && listener.pool !== self && listener.pool != nil)
     }
 
     func handle(_ event: ZygoteLink.Event) {

@@ -12,11 +12,17 @@ internal import SystemPackage
 final class ZygoteLink {
     enum State { case starting, ready, ending }
 
+    /// What a gentle start adds to the nice value: it gets a third of the processor beside one that serves.
+    private static let gentleness: CInt = 5
+    private static let mayRaisePriority = cepoll_may_raise_priority()
+
     let process: ProcessID
     private(set) var state = State.starting
     /// It has been reaped: its number may be another process's.
     private(set) var hasEnded = false
     let startTime = MonotonicTime.now
+    /// It starts with less of the processors than others have, until it is ready.
+    private let isGentle: Bool
     /// Where its workers' call frames are; nil before PHP has started.
     private(set) var report: ZygoteReport?
     let channel: MessageSocket
@@ -51,6 +57,7 @@ final class ZygoteLink {
         reactor: Reactor,
         log: Log,
         fileLimit: UInt64,
+        startsGently: Bool,
         handler: @escaping (Event) -> Void
     ) throws(Errno) {
         guard let pages = scoreboard.memory else { throw .invalidArgument }
@@ -66,6 +73,7 @@ final class ZygoteLink {
             adopting: try retryingOnInterrupt { open("/dev/null", O_RDWR | O_CLOEXEC) }
         )
         let pipe = try makePipe()
+        isGentle = startsGently && plan.priority == nil && Self.mayRaisePriority
         process = try spawnProgram(
             program.executed,
             [ByteString(program.path), ByteString(EngineMode.zygote.rawValue), paddedTitle(plan.pool)],
@@ -75,7 +83,8 @@ final class ZygoteLink {
                 pages.descriptor.rawValue, queue.descriptor, listener.descriptor.rawValue,
                 accessLog?.rawValue ?? null.rawValue,
             ],
-            fileLimit: fileLimit
+            fileLimit: fileLimit,
+            niceness: isGentle ? Self.gentleness : 0
         )
         channel = mine
         output = ZygoteOutput(pool: plan.pool, log: log)
@@ -91,11 +100,13 @@ final class ZygoteLink {
     init(
         adopting zygote: TakeoverState.Zygote,
         pool: ByteString,
+        startedGently: Bool,
         reactor: Reactor,
         log: Log,
         handler: @escaping (Event) -> Void
     ) throws(Errno) {
         process = ProcessID(Int32(zygote.process))
+        isGentle = startedGently
         channel = MessageSocket(adopting: CInt(zygote.channel))
         channel.isBounded = true
         output = ZygoteOutput(pool: pool, log: log)
@@ -127,6 +138,7 @@ final class ZygoteLink {
             // Said once: each counts in the master as the end of a start.
             case .zygoteReady where state == .starting:
                 state = .ready
+                if isGentle { _ = cepoll_share_priority(process.rawValue) }
                 report = ZygoteReport(decoding: UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))
                 handler(.ready)
             case .spawned:

@@ -27,7 +27,7 @@ func startAgain(_ mode: String, output: CInt) -> pid_t {
     let vector: [UnsafeMutablePointer<CChar>?] =
         ["/proc/self/exe", mode].map { (word: String) in strdup(word) } + [nil]
     defer { vector.forEach { free($0) } }
-    return cepoll_spawn("/proc/self/exe", vector, [nil], [0, output, 2], 3, 0, 0, 0)
+    return cepoll_spawn("/proc/self/exe", vector, [nil], [0, output, 2], 3, 0, 0, 0, 0)
 }
 
 /// The grandparent: starts the caller of `cepoll_fork_sibling`, and reaps both.

@@ -70,6 +70,32 @@ struct SignalMasks: Equatable {
         }
     }
 
+    @Test(.enabled(if: getuid() == 0, "needs root")) func gentleStart() async {
+        await #expect(processExitsWith: .success) {
+            func priority(_ process: pid_t) -> CInt {
+                getpriority(CInt(PRIO_PROCESS.rawValue), id_t(process))
+            }
+            let own = priority(0)
+            #expect(cepoll_may_raise_priority())
+            #expect(priority(0) == own, "as it was")
+            let pipe = try makePipe()
+            let child = try Spawned(
+                ["/bin/cat"],
+                descriptors: [pipe.read.rawValue, 1, 2],
+                niceness: 3
+            )
+            #expect(priority(child.pid) == own + 3)
+            #expect(cepoll_share_priority(child.pid) == 0)
+            #expect(priority(child.pid) == own)
+            try sendSignal(.kill, to: ProcessID(child.pid))
+            try child.awaitEnd()
+            #expect(reapChild() != nil)
+            // Who may not, finds out.
+            #expect(setuid(65534) == 0)
+            #expect(!cepoll_may_raise_priority())
+        }
+    }
+
     @Test func strangersAreNotChildren() {
         #expect(!isChild(ProcessID(1)))
         #expect(!isChild(.current))

@@ -88,6 +88,7 @@ struct Spawned {
         environment: [String] = ["PATH=/usr/bin:/bin"],
         descriptors: [CInt],
         fileLimit: UInt64 = 0,
+        niceness: CInt = 0,
         uid: uid_t = 0,
         gid: gid_t = 0
     ) throws {
@@ -95,7 +96,17 @@ struct Spawned {
         let variables = environment.map { strdup($0) } + [nil]
         defer { (vector + variables).forEach { free($0) } }
         pid = try check(
-            cepoll_spawn(arguments[0], vector, variables, descriptors, descriptors.count, fileLimit, uid, gid)
+            cepoll_spawn(
+                arguments[0],
+                vector,
+                variables,
+                descriptors,
+                descriptors.count,
+                fileLimit,
+                niceness,
+                uid,
+                gid
+            )
         )
     }
 

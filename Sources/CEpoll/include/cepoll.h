@@ -207,10 +207,11 @@ void cepoll_allow_tracing(void);
 int cepoll_thread_count(void);
 /* Starts `path` with `descriptors[i]` as descriptor number i (close-on-exec lifted; at most 32), nothing else open
    beyond those that are not close-on-exec; signal mask empty and all dispositions default. Returns the
-   pid. `file_limit` > 0 sets the soft RLIMIT_NOFILE in the new process; `uid` and `gid` other than 0 are taken
-   there, without supplementary groups. */
+   pid. `file_limit` > 0 sets the soft RLIMIT_NOFILE in the new process, `niceness` is added to its nice value; `uid` and
+   `gid` other than 0 are taken there, without supplementary groups. */
 pid_t cepoll_spawn(const char *path, char *const _Nullable *_Nonnull argv, char *const _Nullable *_Nonnull envp,
-                   const int *descriptors, size_t descriptor_count, uint64_t file_limit, uid_t uid, gid_t gid);
+                   const int *descriptors, size_t descriptor_count, uint64_t file_limit, int niceness, uid_t uid,
+                   gid_t gid);
 /* Decoded wait status. */
 typedef struct cepoll_exit {
     pid_t pid;
@@ -287,6 +288,10 @@ int cepoll_open_confinement(void);
 int cepoll_confine(int file, const char *hat, const char *_Nonnull *_Nonnull step);
 void cepoll_clear_environment(void);
 int cepoll_set_priority(int priority);
+/* Gives another process this one's nice value; 0 or -1. */
+int cepoll_share_priority(pid_t pid);
+/* Whether a nice value that has been raised can be lowered again (CAP_SYS_NICE). */
+bool cepoll_may_raise_priority(void);
 int cepoll_set_dumpable(bool dumpable);
 
 /* ---- time ------------------------------------------------------------------------------------------- */
