@@ -123,13 +123,29 @@ extension Pool {
             bytes = received
         }
         guard let descriptor = takeOne(connections, from: worker) else { return }
+        // Its word: a moment that has not come yet would never grow old.
+        let acceptedTime = max(1, min(message.value, MonotonicTime.now.nanoseconds))
+        if message.flags.isSuperset(of: [.gathers, .keptAlive]), bytes.isEmpty, state == .serving,
+            let gatherer = gatherer(other: worker),
+            shared.give(descriptor, acceptedTime: acceptedTime, to: gatherer)
+        {
+            return
+        }
         (listener.pool ?? self).connections.park(
             descriptor,
             flags: message.flags.intersection([.keptAlive, .peerChecked]),
-            // Its word: a moment that has not come yet would never grow old.
-            acceptedTime: max(1, min(message.value, MonotonicTime.now.nanoseconds)),
+            acceptedTime: acceptedTime,
             bytes: bytes
         )
+    }
+
+    /// The worker that holds the most connections, by its own word.
+    private func gatherer(other worker: WorkerRecord) -> WorkerRecord? {
+        func held(_ worker: WorkerRecord) -> UInt32 {
+            cscoreboard_load_word(&scoreboard.slot(worker.slot).pointee.held)
+        }
+        let others = workers.values.filter { $0 !== worker && $0.isReady && !$0.isRetiring && held($0) > 0 }
+        return others.max { (held($0), $1.slot) < (held($1), $0.slot) }
     }
 
     /// Takes a duplicate of a connection that the worker keeps.

@@ -10,7 +10,7 @@ internal import Syscalls
 ///        └── the worker is busy for long, or dies ──► taken: parked like those that no worker has
 ///
 /// The worker's word about a place in its page decides who has the connection, and can cost nobody but its own pool's
-/// clients. At most ``CSCOREBOARD_PLACES`` for each worker; they count among the pool's connections.
+/// clients. At most `CSCOREBOARD_PLACES` for each worker; they count among the pool's connections.
 final class SharedConnections {
     private struct Shared {
         let sharing: UInt32
@@ -23,12 +23,13 @@ final class SharedConnections {
     /// By serial number of the worker, and place.
     private var shared: [Int64: [UInt32: Shared]] = [:]
     private(set) var count = 0
+    private var latestSharing: UInt32 = 0
 
     init(pool: Pool) { self.pool = pool }
 
     /// Takes a duplicate; false if that is no place.
     func add(_ connection: Connection, _ message: Message, of worker: WorkerRecord) -> Bool {
-        guard message.slot < UInt32(CSCOREBOARD_PLACES), let sharing = UInt32(exactly: message.serial),
+        guard message.slot < UInt32(CSCOREBOARD_OWN_PLACES), let sharing = UInt32(exactly: message.serial),
             sharing <= UInt32(CSCOREBOARD_LAST_SHARING)
         else { return false }
         remove(message.slot, of: worker)
@@ -43,6 +44,35 @@ final class SharedConnections {
         if !pool.hasRoomForConnections || connection.rawValue >= pool.owner.descriptorCeiling {
             take(message.slot, from: worker)
         }
+        return true
+    }
+
+    /// Gives an idle connection to a worker that is awake, and keeps a duplicate; false if it cannot have it.
+    func give(_ connection: Connection, acceptedTime: UInt64, to worker: WorkerRecord) -> Bool {
+        let places = UInt32(CSCOREBOARD_OWN_PLACES)..<UInt32(CSCOREBOARD_PLACES)
+        guard let place = places.first(where: { shared[worker.serial]?[$0] == nil }) else { return false }
+        latestSharing = (latestSharing + 1) & UInt32(CSCOREBOARD_LAST_SHARING)
+        let one = Shared(
+            sharing: latestSharing,
+            acceptedTime: acceptedTime,
+            flags: [.keptAlive, .peerChecked],
+            connection: connection
+        )
+        let page = pool.scoreboard.slot(worker.slot)
+        cscoreboard_set_place(page, place, one.sharing, CSCOREBOARD_IDLE)
+        let message = Message(
+            .serve,
+            flags: one.flags,
+            slot: place,
+            serial: Int64(one.sharing),
+            value: acceptedTime
+        )
+        guard case .bytes? = try? worker.channel.send(message, descriptors: [connection.rawValue]) else {
+            cscoreboard_set_place(page, place, 0, CSCOREBOARD_NOTHING)
+            return false
+        }
+        shared[worker.serial, default: [:]][place] = one
+        count += 1
         return true
     }
 

@@ -43,8 +43,10 @@ extension Worker {
     }
 
     /// Gives a connection to the master, which watches it until there is something to serve.
-    func park(_ client: Client) {
-        var flags: Message.Flags = [.peerChecked]
+    ///
+    /// `gathers`: or gives it to a worker that is awake.
+    func park(_ client: Client, gathers: Bool = false) {
+        var flags: Message.Flags = gathers ? [.peerChecked, .gathers] : [.peerChecked]
         if client.isKeptAlive { flags.insert(.keptAlive) }
         give(
             client,

@@ -18,6 +18,8 @@ internal import Syscalls
 extension Worker {
     /// Others must have slept so long before they are given something.
     private static let sleep = Duration.milliseconds(1)
+    /// Who has had no request for so long is not only waiting for a processor.
+    private static let slice = Duration.milliseconds(4)
 
     /// Other work has come: the connection that is held alone is kept beside it, or parked.
     func setHeldAside() {
@@ -29,7 +31,8 @@ extension Worker {
     private func share(_ client: Client) -> Bool {
         // With limits on the queue a request that has come is to be in the master's hands, counted.
         guard client.isKeptAlive, client.isWatched, brevity.isProven, !isDraining,
-            !settings.plan.tellsQueueTime, let index = places.firstIndex(where: { $0 == nil })
+            !settings.plan.tellsQueueTime,
+            let index = places.prefix(Int(CSCOREBOARD_OWN_PLACES)).firstIndex(where: { $0 == nil })
         else { return false }
         latestSharing = (latestSharing + 1) & UInt32(CSCOREBOARD_LAST_SHARING)
         let place = Client.Place(index: UInt32(index), sharing: latestSharing)
@@ -58,6 +61,7 @@ extension Worker {
     ///
     /// False: the worker is lost.
     func attendReadable() -> Bool {
+        if gather() { return true }
         spread()
         for descriptor in readable {
             guard let client = client(with: descriptor), claim(client) else { continue }
@@ -94,38 +98,95 @@ extension Worker {
         hold(client)
     }
 
+    /// More workers are awake than there are processors, and one of them holds more connections: it gets these, too.
+    ///
+    /// Each of them would interrupt the other, whose clients wait for a slice of the scheduler then, not for a request.
+    ///
+    /// - Returns: Whether all connections were given away.
+    private func gather() -> Bool {
+        guard brevity.isProven, !settings.plan.tellsQueueTime else { return false }
+        let now = MonotonicTime.now
+        guard now - lastGathering >= Self.slice else { return false }
+        lastGathering = now
+        let others = others(now, within: Self.slice)
+        guard others.awake >= processors, others.isFuller(than: heldCount, in: processor.slotIndex),
+            others.most + heldCount <= UInt32(CSCOREBOARD_OWN_PLACES)
+        else { return false }
+        if let held { park(held, gathers: true) }
+        for case let client? in places where claim(client) { park(client, gathers: true) }
+        return true
+    }
+
+    /// Idle connections in this worker's hands.
+    var heldCount: UInt32 { UInt32(sharedCount + (held == nil ? 0 : 1)) }
+
+    /// Takes a connection that another worker has given to one that is awake: the master has put it into a place.
+    func takeGathered(_ order: Message, _ descriptors: [CInt]) {
+        guard let descriptor = descriptors.first, order.slot >= UInt32(CSCOREBOARD_OWN_PLACES),
+            order.slot < UInt32(CSCOREBOARD_PLACES)
+        else {
+            for descriptor in descriptors { closeDescriptor(descriptor) }
+            return
+        }
+        // The master has taken that before, or it would not use the place again.
+        if let former = places[Int(order.slot)] { letGo(former) }
+        let client = Client(descriptor: descriptor, acceptedTime: order.value, isKeptAlive: true)
+        client.place = Client.Place(index: order.slot, sharing: UInt32(truncatingIfNeeded: order.serial))
+        places[Int(order.slot)] = client
+        sharedCount += 1
+        do {
+            try watch(descriptor, .client)
+            client.isWatched = true
+        } catch {
+            if claim(client) { park(client) }
+        }
+    }
+
     /// Several have a request, somebody sleeps, and there are processors for both: one of them is given away.
     private func spread() {
         guard readable.count > 1, processors > 1 else { return }
         let now = MonotonicTime.now
         guard now - lastSpread >= Self.sleep else { return }
         lastSpread = now
-        guard somebodyRests(now), let descriptor = readable.popLast(),
+        let others = others(now, within: Self.sleep)
+        guard others.haveSleeper, others.awake < processors - 1, let descriptor = readable.popLast(),
             let client = client(with: descriptor), claim(client)
         else { return }
         park(client)
     }
 
-    /// Whether another worker has slept for a moment, and fewer are awake than there are processors.
-    private func somebodyRests(_ now: MonotonicTime) -> Bool {
-        let board = settings.scoreboard
-        var awake = 1
-        var hasSlept = false
-        for index in 0..<min(board.slotCount, 256) where index != processor.slotIndex {
-            switch board.stage(index) {
-            case .free: continue
-            case .accepting:
-                let since = cscoreboard_load_time(&board.slot(index).pointee.idle_since_ns)
-                if now - MonotonicTime(nanoseconds: since) >= Self.sleep {
-                    hasSlept = true
-                } else {
-                    awake += 1
-                }
-            case .reading, .info, .executing, .ending, .finished: awake += 1
-            }
-            if awake >= processors { return false }
+    /// The pool's other workers.
+    private struct Others {
+        /// Those that have a request, or had one a moment ago.
+        var awake = 0
+        var haveSleeper = false
+        /// The most connections that one of those that are awake holds, and its slot.
+        var most: UInt32 = 0
+        var fullest = 0
+
+        /// Of two that hold as many the first is the one to hold all.
+        func isFuller(than count: UInt32, in slot: Int) -> Bool {
+            most > count || (most == count && fullest < slot)
         }
-        return hasSlept
+    }
+
+    private func others(_ now: MonotonicTime, within moment: Duration) -> Others {
+        let board = settings.scoreboard
+        var others = Others()
+        for index in 0..<min(board.slotCount, 256) where index != processor.slotIndex {
+            let stage = board.stage(index)
+            guard stage != .free else { continue }
+            let page = board.slot(index)
+            let since = cscoreboard_load_time(&page.pointee.idle_since_ns)
+            if stage == .accepting, now - MonotonicTime(nanoseconds: since) >= moment {
+                others.haveSleeper = true
+                continue
+            }
+            others.awake += 1
+            let held = cscoreboard_load_word(&page.pointee.held)
+            if held > others.most { (others.most, others.fullest) = (held, index) }
+        }
+        return others
     }
 
     // MARK: - The end of it
@@ -158,7 +219,10 @@ extension Worker {
         client.place = nil
         places[Int(place.index)] = nil
         sharedCount -= 1
-        cscoreboard_set_place(processor.slot, place.index, 0, CSCOREBOARD_NOTHING)
+        // Neither: the master has put another one there.
+        if !change(place, from: CSCOREBOARD_BUSY, to: CSCOREBOARD_NOTHING) {
+            _ = change(place, from: CSCOREBOARD_TAKEN, to: CSCOREBOARD_NOTHING)
+        }
     }
 
     /// Has the master close its duplicate of a connection that is closed or given away.

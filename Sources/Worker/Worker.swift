@@ -45,6 +45,9 @@ public final class Worker {
     var sharedCount = 0
     var latestSharing: UInt32 = 0
     let processors = Int(cepoll_processors())
+    /// What the page says of the number of connections in this worker's hands.
+    private var shownHeld: UInt32 = 0
+    var lastGathering = MonotonicTime(nanoseconds: 0)
     var lastSpread = MonotonicTime(nanoseconds: 0)
     var brevity = Brevity()
     /// Descriptors of connections that have something to read.
@@ -144,6 +147,13 @@ public final class Worker {
         }
     }
 
+    private func showHeld() {
+        let count = heldCount
+        guard count != shownHeld else { return }
+        shownHeld = count
+        cscoreboard_store_word(&processor.slot.pointee.held, count)
+    }
+
     private func becomeIdle() {
         cscoreboard_store_time(&processor.slot.pointee.idle_since_ns, MonotonicTime.now.nanoseconds)
         processor.setStage(.accepting)
@@ -158,6 +168,7 @@ public final class Worker {
                 if isDraining { return drain() }
                 followWidth()
                 dropTaken()
+                showHeld()
                 if let client = takeAtOnce() {
                     guard attend(client) else { return 70 }
                     continue
@@ -241,6 +252,8 @@ public final class Worker {
                 order,
                 UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(message)[0..<length])
             )
+        case .message(let order, _, let descriptors, _) where order.kind == .serve:
+            takeGathered(order, descriptors)
         case .message(let order, _, let descriptors, _):
             if order.kind == .accessLog, let file = descriptors.first, let log = settings.accessLog {
                 _ = cepoll_replace(file, log.rawValue)

@@ -49,8 +49,9 @@ typedef enum cscoreboard_leaving {
     CSCOREBOARD_LEAVES_SPOILT = 3,      /* a request changed the process for good */
 } cscoreboard_leaving;
 
-/* Connections that a worker holds idle beside others at most, and what is in a place for one. */
-enum { CSCOREBOARD_PLACES = 16, CSCOREBOARD_LAST_SHARING = 0x3fffffff };
+/* Connections that a worker holds idle beside others at most, and what is in a place for one. The first places are
+   filled by the worker, the others by the master. */
+enum { CSCOREBOARD_OWN_PLACES = 16, CSCOREBOARD_PLACES = 32, CSCOREBOARD_LAST_SHARING = 0x3fffffff };
 typedef enum cscoreboard_sharing {
     CSCOREBOARD_NOTHING = 0,
     CSCOREBOARD_IDLE = 1,           /* the worker watches it */
@@ -120,6 +121,8 @@ typedef struct cscoreboard_slot {
     uint32_t rests;                 /* the master: this worker is not to wait at the listener */
     uint32_t shared_taken;          /* the master sets it when it has taken shared connections, the worker takes it away */
     uint32_t shared[CSCOREBOARD_PLACES];    /* see cscoreboard_sharing */
+    uint32_t held;                  /* idle connections in the worker's hands */
+    uint32_t reserved_word;
     /* under `sequence`; NUL-terminated */
     char method[16];
     char uri[128];
@@ -217,7 +220,7 @@ static inline bool cscoreboard_change_place(cscoreboard_slot *slot, unsigned pla
     return __atomic_compare_exchange_n(&slot->shared[place], &expected, cscoreboard_place(sharing, to), false,
                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
-/* Only the worker calls this, for a place that the master cannot know yet or knows no more. */
+/* Only for a place that the other side cannot know yet. */
 static inline void cscoreboard_set_place(cscoreboard_slot *slot, unsigned place, uint32_t sharing, cscoreboard_sharing state) {
     if (place >= CSCOREBOARD_PLACES) __builtin_trap();
     __atomic_store_n(&slot->shared[place], cscoreboard_place(sharing, state), __ATOMIC_SEQ_CST);
