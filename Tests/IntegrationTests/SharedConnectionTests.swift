@@ -40,10 +40,13 @@ struct SharedConnectionTests {
         func settle() throws {
             try wait(for: "workers to hold all connections") {
                 for connection in connections { try ask(connection) }
-                return held().reduce(0, +) >= connections.count
-                    && DyingWorkerTests.descriptors(daemon) >= descriptors + connections.count - workers.count
-                        + 1
+                return held().reduce(0, +) >= connections.count && areShared(butFor: workers.count - 1)
             }
+        }
+
+        /// Whether the master has a duplicate of each.
+        func areShared(butFor few: Int = 0) -> Bool {
+            DyingWorkerTests.descriptors(daemon) >= descriptors + connections.count - few
         }
 
         /// How many clients' connections each worker has.
@@ -121,6 +124,27 @@ struct SharedConnectionTests {
         }
         kill(stopped, SIGCONT)
         for connection in kept.connections { #expect(try connection.readResponse().text == "hello, world\n") }
+    }
+
+    /// On one processor a second worker that is awake would only interrupt the first.
+    @Test func oneWorkerHoldsAllOnOneProcessor() throws {
+        var options = Daemon.Options()
+        options.wrapper = ["nice", "-n", "-10", "taskset", "-c", "0"]
+        let daemon = try Daemon.startPool(Self.pool, options)
+        daemon.allowLog(/WARNING: .*exited on signal 9/)
+        daemon.markDescriptors()
+        let kept = try Kept(daemon)
+        try wait(for: "one worker to hold all connections", within: .seconds(60)) {
+            for connection in kept.connections { try kept.send(connection, "/hello.php") }
+            for connection in kept.connections {
+                #expect(try connection.readResponse().text == "hello, world\n")
+            }
+            return kept.held().max() == Self.count && kept.areShared()
+        }
+        // Those that the master has put into its hands go on without it, as the others do.
+        let holder = try #require(zip(kept.workers, kept.held()).max { $0.1 < $1.1 }).0
+        kill(holder, SIGKILL)
+        for connection in kept.connections { try kept.ask(connection) }
     }
 
     /// What has come is to be counted, and so in the master's hands.
