@@ -22,11 +22,10 @@ final class ConnectionKeeper {
     /// Requests that are over before nobody looks after.
     private static let youngest = Duration.milliseconds(20)
     private static let period = Duration.milliseconds(25)
-    /// A worker that is busy for so long is not to keep others than the one it serves waiting: the shorter time if there is
-    /// a processor for who would serve them; it may be busy only because it waits for one.
+    /// A worker that is busy for so long is not to keep others than the one it serves waiting: the shorter time if it waits
+    /// for anything but a processor.
     private static let sharedPatience = (short: Duration.milliseconds(4), long: Duration.milliseconds(15))
     private static let sharedPeriod = Duration.milliseconds(4)
-    private static let processors = Int(cepoll_processors())
     /// When all that lasts is kept already.
     private static let restfulPeriod = Duration.milliseconds(100)
 
@@ -100,9 +99,8 @@ final class ConnectionKeeper {
         let now = MonotonicTime.now
         var isYoung = false
         var hasBusy = false
-        let patience = hasShared ? patienceNow() : .zero
         for worker in pool.workers.values {
-            if hasShared { takeShared(from: worker, now, patience) }
+            if hasShared { takeShared(from: worker, now) }
             guard isBusy(worker), let process = worker.process else {
                 release(worker)
                 continue
@@ -134,10 +132,14 @@ final class ConnectionKeeper {
     }
 
     /// What a worker holds beside the request that it has been busy with for long is served by others.
-    private func takeShared(from worker: WorkerRecord, _ now: MonotonicTime, _ patience: Duration) {
-        guard isAwake(worker) else { return }
+    private func takeShared(from worker: WorkerRecord, _ now: MonotonicTime) {
+        guard isAwake(worker), let process = worker.process else { return }
         let begin = cscoreboard_load_time(&pool.scoreboard.slot(worker.slot).pointee.accepted_ns)
-        if now - MonotonicTime(nanoseconds: begin) >= patience { pool.shared.takeIdle(from: worker) }
+        let age = now - MonotonicTime(nanoseconds: begin)
+        guard age >= Self.sharedPatience.short,
+            age >= Self.sharedPatience.long || cepoll_process_sleeps(process.rawValue)
+        else { return }
+        pool.shared.takeIdle(from: worker)
     }
 
     private func isAwake(_ worker: WorkerRecord) -> Bool {
@@ -145,12 +147,6 @@ final class ConnectionKeeper {
         case .free, .accepting: false
         case .reading, .info, .executing, .ending, .finished: true
         }
-    }
-
-    private func patienceNow() -> Duration {
-        let awake = pool.workers.values.count(where: isAwake)
-        return awake < min(Self.processors, pool.workers.count)
-            ? Self.sharedPatience.short : Self.sharedPatience.long
     }
 
     private func take(_ worker: WorkerRecord, _ process: ProcessID, _ begin: UInt64) {

@@ -194,6 +194,8 @@ extension Worker {
     /// Forgets the connections that the master has taken since it was looked for last.
     func dropTaken() {
         guard cscoreboard_were_shared_taken(processor.slot) else { return }
+        brevity.heldOthersUp()
+        parkShared()
         for case let client? in places {
             guard let place = client.place,
                 change(place, from: CSCOREBOARD_TAKEN, to: CSCOREBOARD_NOTHING)
