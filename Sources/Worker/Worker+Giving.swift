@@ -9,9 +9,7 @@ internal import Syscalls
 extension Worker {
     /// Keeps an idle connection as long as there is nothing else to do.
     func hold(_ client: Client) {
-        // Whoever serves it puts it back into its place.
-        guard client.place == nil else { return }
-        if held !== client { setHeldAside() }
+        if held !== client { parkHeld() }
         held = client
         heldSince = MonotonicTime.now
         guard !client.isWatched else { return }
@@ -25,14 +23,13 @@ extension Worker {
 
     func forget(_ client: Client) {
         release(client)
-        let wasShared = endSharing(client)
-        if wasShared || cscoreboard_is_kept(processor.slot) { client.shutDown() }
+        if cscoreboard_is_kept(processor.slot) { client.shutDown() }
         client.close()
         processor.reader.reset()
     }
 
     /// Takes the connection out of the epoll set: its open file may live on in another process.
-    func release(_ client: Client) {
+    private func release(_ client: Client) {
         if client.isWatched, !client.isClosed { _ = cepoll_remove(epoll.rawValue, client.descriptor) }
         client.isWatched = false
         if held === client { held = nil }
@@ -43,10 +40,8 @@ extension Worker {
     }
 
     /// Gives a connection to the master, which watches it until there is something to serve.
-    ///
-    /// `gathers`: or gives it to a worker that is awake.
-    func park(_ client: Client, gathers: Bool = false) {
-        var flags: Message.Flags = gathers ? [.peerChecked, .gathers] : [.peerChecked]
+    func park(_ client: Client) {
+        var flags: Message.Flags = [.peerChecked]
         if client.isKeptAlive { flags.insert(.keptAlive) }
         give(
             client,
@@ -78,7 +73,6 @@ extension Worker {
         file: CInt? = nil
     ) -> Bool {
         release(client)
-        endSharing(client)
         var isGiven = false
         var (head, bytes, file) = (head, payload, file)
         var ownFile: SharedDescriptor?

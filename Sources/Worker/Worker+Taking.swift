@@ -40,7 +40,7 @@ extension Worker {
             let descriptor = descriptors.first
         else { return nil }
         defer { for surplus in descriptors.dropFirst() { closeDescriptor(surplus) } }
-        setHeldAside()
+        parkHeld()
         cscoreboard_connection_taken(settings.scoreboard.pool)
         processor.reader.reset()
         if head.flags.contains(.bytesInFile), let file = descriptors.last {
@@ -101,7 +101,7 @@ extension Worker {
             closeDescriptor(descriptor)
             return nil
         }
-        setHeldAside()
+        parkHeld()
         processor.reader.reset()
         return Client(
             descriptor: descriptor,

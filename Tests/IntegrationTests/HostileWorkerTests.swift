@@ -102,17 +102,16 @@ struct HostileWorkerTests {
             "sent a message that is not a worker's",
             [
                 "kind.1", "kind.2", "kind.3", "kind.4", "kind.16", "kind.17", "kind.18", "kind.48",
-                "readyWithPipe", "unshareWithPipe",
+                "readyWithPipe",
             ]
         ),
         (
             "gave back something that is not a connection",
             [
                 "parkNothing", "parkTwo", "parkPipe", "parkFile", "parkDatagram", "parkChannel", "parkPages",
-                "lingerPipe", "shareNothing", "sharePipe",
+                "lingerPipe",
             ]
         ),
-        ("shared a connection in a place that there is not", ["shareBeyond", "shareUncounted"]),
         (
             "gave something that is not the rest of a response",
             ["deliverPipe", "deliverUnsealed", "deliverBeyond"]
@@ -123,7 +122,7 @@ struct HostileWorkerTests {
     @Test func breachesOfTheProtocol() throws {
         let scene = try Scene()
         let daemon = scene.daemon
-        daemon.allowLog(/ERROR: \[pool bad\] child \d+ (sent|gave|shared) .*: killed$/)
+        daemon.allowLog(/ERROR: \[pool bad\] child \d+ (sent|gave) .*: killed$/)
         try scene.waitForRecovery()
         daemon.markDescriptors()
         for (reason, ways) in Self.breaches {
