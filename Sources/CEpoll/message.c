@@ -56,10 +56,15 @@ int cepoll_receive_message(int socket, void *buffer, size_t capacity, bool wait,
                              .msg_controllen = sizeof control.space};
     received->descriptor_count = 0;
     received->sender = 0;
+    bool was_reset = false;
     for (;;) {
         received->length = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
         if (received->length >= 0) break;
         if (errno == EINTR) continue;
+        if (errno == ECONNRESET && !was_reset) {    /* the peer left something unread; said once, before what it sent */
+            was_reset = true;
+            continue;
+        }
         if (errno == EAGAIN && wait) {              /* the socket itself is non-blocking */
             if (cepoll_poll_one(socket, CEPOLL_IN, -1) < 0 && errno != EINTR) return -1;
             continue;

@@ -257,6 +257,23 @@ import Testing
         #expect(try right.send(Message(.linger)) == .endOfStream)
     }
 
+    /// A worker that leaves with an order unread has given its connections back before.
+    @Test func messagesBeforeAResetArrive() throws {
+        var (left, right): (MessageSocket?, MessageSocket) = try MessageSocket.pair()
+        let given = SharedDescriptor(adopting: open("/dev/null", O_RDONLY | O_CLOEXEC))
+        _ = try right.send(Message(.accessLog))
+        _ = try left?.send(Message(.park), descriptors: [given.rawValue])
+        _ = try left?.send(Message(.retiring))
+        left = nil
+        awaitHangup(right.descriptor)
+        let first = try receive(right)
+        #expect(first?.message == Message(.park))
+        #expect(first?.descriptors.count == 1)
+        #expect(try receive(right)?.message == Message(.retiring))
+        #expect(try outcome(right) == "closed")
+        #expect(try outcome(right) == "closed")
+    }
+
     @Test func emptyMessageCountsAsTheEnd() throws {
         let (left, right) = try MessageSocket.pair()
         send([], left)

@@ -50,6 +50,8 @@ struct FaultTests {
         let daemon = try Daemon.startPool(style)
         daemon.allowLog(/exited on signal 9|zygote \d+ on signal 9|seems busy|server reached/)
         daemon.allowLog(/its zygote on signal 9 \(SIGKILL\) while starting; next attempt in/)
+        // Each of them killed before the load came to it.
+        daemon.allowLog(/\d+ workers in a row died before their first request/)
         // The zygote has gone, and the master has not reaped it yet.
         daemon.allowLog(/cannot start a worker: Broken pipe/)
         #expect(try daemon.get("/hello.php").isComplete)
