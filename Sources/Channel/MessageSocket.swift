@@ -43,8 +43,14 @@ public enum MessageKind: UInt8 {
     case opcacheDone = 38
     /// The worker dies in a request, by signal `value` (0: exit), and waits for a moment so that its memory can be read.
     case crashed = 39
+    /// The worker holds this idle connection beside others: keep a duplicate, and take it if the worker is busy for long or
+    /// dies; `slot` is the place in its page, `serial` the number of the sharing.
+    case share = 40
+    /// The connection in place `slot`, sharing `serial`, is over or given away: close the duplicate.
+    case unshare = 41
     // Master to worker, through the pool's queue.
-    /// Serve this connection; bytes already read are the payload, or in a file.
+    /// Serve this connection; bytes already read are the payload, or in a file. Through the worker's own channel: hold it, it
+    /// is shared in place `slot`, sharing `serial`.
     case serve = 48
 }
 
@@ -80,6 +86,8 @@ public struct Message: Equatable {
         public static var queued: Flags { Flags(rawValue: 4) }
         /// The worker stays only until it is told to leave.
         public static var mustLeave: Flags { Flags(rawValue: 8) }
+        /// The connection is for a worker that is awake: there are more of them than processors.
+        public static var gathers: Flags { Flags(rawValue: 64) }
         /// The payload is in a sealed memory file, whose descriptor is the last one (``BytesFile``).
         public static var bytesInFile: Flags { Flags(rawValue: 32) }
         /// The client is still sending: after the response, read until it closes.

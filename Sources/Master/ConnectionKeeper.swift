@@ -22,6 +22,10 @@ final class ConnectionKeeper {
     /// Requests that are over before nobody looks after.
     private static let youngest = Duration.milliseconds(20)
     private static let period = Duration.milliseconds(25)
+    /// A worker that is busy for so long is not to keep others than the one it serves waiting: the shorter time if it waits
+    /// for anything but a processor.
+    private static let sharedPatience = (short: Duration.milliseconds(4), long: Duration.milliseconds(15))
+    private static let sharedPeriod = Duration.milliseconds(4)
     /// When all that lasts is kept already.
     private static let restfulPeriod = Duration.milliseconds(100)
 
@@ -45,13 +49,20 @@ final class ConnectionKeeper {
 
     /// A worker has begun a request, or there may be one that has.
     func wake() {
-        guard deadline == nil, !isDenied else { return }
-        schedule(Self.period)
+        guard deadline == nil, hasReason else { return }
+        schedule(hasShared ? Self.sharedPeriod : Self.period)
     }
+
+    /// The first connection is in two hands.
+    func sharingBegan() { schedule(Self.sharedPeriod) }
+
+    private var hasShared: Bool { pool.sharedCount > 0 }
+    /// Whether there is anything to look after.
+    private var hasReason: Bool { !isDenied || hasShared }
 
     /// Goes to sleep for the first time: whoever begins a request wakes it.
     func begin() {
-        if deadline == nil, !isDenied { sleep() }
+        if deadline == nil, hasReason { sleep() }
     }
 
     private func schedule(_ duration: Duration) {
@@ -63,12 +74,13 @@ final class ConnectionKeeper {
     }
 
     private func sleep() {
+        guard hasReason else { return }
         let page = pool.scoreboard.pool
         cscoreboard_keeper_sleeps(page)
         // Who began just before that did not see it.
         if pool.workers.values.contains(where: isBusy) {
             cscoreboard_keeper_is_awake(page)
-            schedule(Self.period)
+            schedule(hasShared ? Self.sharedPeriod : Self.period)
         }
     }
 
@@ -88,6 +100,7 @@ final class ConnectionKeeper {
         var isYoung = false
         var hasBusy = false
         for worker in pool.workers.values {
+            if hasShared { takeShared(from: worker, now) }
             guard isBusy(worker), let process = worker.process else {
                 release(worker)
                 continue
@@ -98,20 +111,41 @@ final class ConnectionKeeper {
             if let known = kept[worker.serial], known.begin != begin || cscoreboard_pending(slot).begun {
                 release(worker)
             }
-            guard kept[worker.serial] == nil, !cscoreboard_pending(slot).begun else { continue }
+            guard kept[worker.serial] == nil, !cscoreboard_pending(slot).begun, !isDenied else { continue }
             if now - MonotonicTime(nanoseconds: begin) < Self.youngest {
                 isYoung = true
             } else {
                 take(worker, process, begin)
             }
-            if isDenied { return }
         }
-        if isYoung || (hasBusy && kept.isEmpty) {
+        if hasBusy, hasShared {
+            schedule(Self.sharedPeriod)
+        } else if isDenied {
+            sleep()
+        } else if isYoung || (hasBusy && kept.isEmpty) {
             schedule(Self.period)
         } else if hasBusy || !kept.isEmpty {
             schedule(Self.restfulPeriod)
         } else {
             sleep()
+        }
+    }
+
+    /// What a worker holds beside the request that it has been busy with for long is served by others.
+    private func takeShared(from worker: WorkerRecord, _ now: MonotonicTime) {
+        guard isAwake(worker), let process = worker.process else { return }
+        let begin = cscoreboard_load_time(&pool.scoreboard.slot(worker.slot).pointee.accepted_ns)
+        let age = now - MonotonicTime(nanoseconds: begin)
+        guard age >= Self.sharedPatience.short,
+            age >= Self.sharedPatience.long || cepoll_process_sleeps(process.rawValue)
+        else { return }
+        pool.shared.takeIdle(from: worker)
+    }
+
+    private func isAwake(_ worker: WorkerRecord) -> Bool {
+        switch pool.scoreboard.stage(worker.slot) {
+        case .free, .accepting: false
+        case .reading, .info, .executing, .ending, .finished: true
         }
     }
 

@@ -89,6 +89,7 @@ extension Pool {
         guard policy.running > 0 || settings.processManager != .ondemand else { return }
         refreshQueueFigures()
         checkOverdue()
+        takeUnattended()
         let timeout = settings.processIdleTimeout
         let now = MonotonicTime.now
         var idleTooLong = 0
@@ -104,6 +105,15 @@ extension Pool {
             policy.tick(PoolPolicy.Counts(idle: counts.idle, idleTooLong: idleTooLong), at: now.nanoseconds)
         )
         watch.tick()
+    }
+
+    /// Who has slept for so long has been told of nothing that came meanwhile.
+    private func takeUnattended() {
+        guard sharedCount > 0 else { return }
+        let now = MonotonicTime.now
+        for worker in workers.values where idleTime(worker, now) > .milliseconds(500) {
+            shared.takeUnattended(from: worker)
+        }
     }
 
     func idleTime(_ worker: WorkerRecord, _ now: MonotonicTime) -> Duration {

@@ -21,7 +21,7 @@ extension Pool {
 
     /// Whether another connection may be accepted: what waits and what is parked share the pool's descriptors.
     var hasRoomForConnections: Bool {
-        connections.parkedCount + queue.count + (madeResponses?.count ?? 0) < connections.quota
+        connections.parkedCount + sharedCount + queue.count + (madeResponses?.count ?? 0) < connections.quota
     }
 
     func saturationBegan() {

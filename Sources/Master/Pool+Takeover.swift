@@ -15,6 +15,7 @@ extension Pool {
 
     /// What the next image must know of the pool; the listeners are its caller's.
     func handedOver() -> TakeoverState.Pool {
+        madeShared?.takeAll()
         var state = TakeoverState.Pool()
         state.name = name
         state.settings = settings.pairs.map { NamedValue(name: $0.name, value: $0.value) }

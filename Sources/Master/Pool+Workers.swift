@@ -84,6 +84,8 @@ extension Pool {
         case .deliver:
             keeper.release(worker)
             deliver(message, descriptors, bytes, worker)
+        case .share: share(message, descriptors, worker)
+        case .unshare where descriptors.isEmpty: madeShared?.end(message, of: worker)
         case .retiring where descriptors.isEmpty:
             workerRetires(worker, mustLeave: message.flags.contains(.mustLeave))
         case .opcacheDone where descriptors.count <= 1:
@@ -95,7 +97,8 @@ extension Pool {
                 return distrust(worker, "answered what another worker was asked")
             }
         case .crashed where descriptors.isEmpty: workerCrashes(worker, signal: message.value)
-        case .workerReady, .busy, .retiring, .crashed, .opcache, .opcacheDone, .listen, .spawn, .accessLog,
+        case .workerReady, .busy, .retiring, .crashed, .unshare, .opcache, .opcacheDone, .listen, .spawn,
+            .accessLog,
             .zygoteReady,
             .spawned, .spawnFailed, .serve:
             refuse(descriptors, worker, "sent a message that is not a worker's")
@@ -120,13 +123,39 @@ extension Pool {
             bytes = received
         }
         guard let descriptor = takeOne(connections, from: worker) else { return }
+        // Its word: a moment that has not come yet would never grow old.
+        let acceptedTime = max(1, min(message.value, MonotonicTime.now.nanoseconds))
+        if message.flags.isSuperset(of: [.gathers, .keptAlive]), bytes.isEmpty, state == .serving,
+            let gatherer = gatherer(other: worker),
+            shared.give(descriptor, acceptedTime: acceptedTime, to: gatherer)
+        {
+            return
+        }
         (listener.pool ?? self).connections.park(
             descriptor,
             flags: message.flags.intersection([.keptAlive, .peerChecked]),
-            // Its word: a moment that has not come yet would never grow old.
-            acceptedTime: max(1, min(message.value, MonotonicTime.now.nanoseconds)),
+            acceptedTime: acceptedTime,
             bytes: bytes
         )
+    }
+
+    /// The worker that holds the most connections, by its own word.
+    private func gatherer(other worker: WorkerRecord) -> WorkerRecord? {
+        func held(_ worker: WorkerRecord) -> UInt32 {
+            cscoreboard_load_word(&scoreboard.slot(worker.slot).pointee.held)
+        }
+        let others = workers.values.filter { $0 !== worker && $0.isReady && !$0.isRetiring && held($0) > 0 }
+        return others.max { (held($0), $1.slot) < (held($1), $0.slot) }
+    }
+
+    /// Takes a duplicate of a connection that the worker keeps.
+    private func share(_ message: Message, _ descriptors: [CInt], _ worker: WorkerRecord) {
+        guard let connection = takeOne(descriptors, from: worker) else { return }
+        let isFirst = sharedCount == 0
+        guard shared.add(connection, message, of: worker) else {
+            return distrust(worker, "shared a connection in a place that there is not")
+        }
+        if isFirst { keeper.sharingBegan() }
     }
 
     /// The connection that a worker gave back; nil, and the worker killed, if it is anything else.
@@ -290,6 +319,7 @@ extension Pool {
     func remove(_ worker: WorkerRecord) {
         worker.registration = nil
         guard workers.removeValue(forKey: worker.slot) != nil else { return }
+        madeShared?.workerEnded(worker)
         scoreboard.clear(worker.slot)
         freeSlots.put(worker.slot)
         if workers.isEmpty { keepIdleZygote() }

@@ -45,6 +45,8 @@ final class Pool {
     /// Nil until there has been one that waits.
     private(set) var madeConnections: WaitingConnections?
     private(set) var madeQueue: RequestQueue?
+    /// Nil until a worker has shared one.
+    private(set) var madeShared: SharedConnections?
     private(set) var madeResponses: OutgoingResponses?
     var policy: PoolPolicy {
         didSet { generation.add(policy.running - oldValue.running) }
@@ -141,6 +143,17 @@ final class Pool {
         madeConnections = made
         return made
     }
+
+    /// Connections that workers hold beside others.
+    var shared: SharedConnections {
+        if let madeShared { return madeShared }
+        let made = SharedConnections(pool: self)
+        madeShared = made
+        return made
+    }
+
+    /// Connections that workers hold beside others.
+    var sharedCount: Int { madeShared?.count ?? 0 }
 
     /// For the requests that the master answers; nil without an access log.
     var ownAccessLog: PoolAccessLog? {

@@ -18,9 +18,17 @@ final class Client {
     var isKeptAlive: Bool
     var peer: cepoll_address?
     var decoder = RequestDecoder()
+    /// Where it is in the worker's page, while the master has a duplicate of it.
+    var place: Place?
     /// In the worker's epoll set.
     var isWatched = false
     private(set) var isClosed = false
+
+    /// A place in the worker's page, and which of the connections that were there.
+    struct Place {
+        var index: UInt32
+        var sharing: UInt32
+    }
 
     init(descriptor: CInt, acceptedTime: UInt64, isKeptAlive: Bool, peer: cepoll_address? = nil) {
         self.descriptor = descriptor

@@ -281,7 +281,7 @@ public final class RequestProcessor {
             // What the client still sends is read later only if there is a connection left to read from.
             if let client, reader.skipBody(of: client) {
                 stream.end()
-                if cscoreboard_is_kept_now(slot) { client.shutDown() }
+                if client.place != nil || cscoreboard_is_kept_now(slot) { client.shutDown() }
                 client.close()
             }
         }

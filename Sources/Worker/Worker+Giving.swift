@@ -9,7 +9,9 @@ internal import Syscalls
 extension Worker {
     /// Keeps an idle connection as long as there is nothing else to do.
     func hold(_ client: Client) {
-        if held !== client { parkHeld() }
+        // Whoever serves it puts it back into its place.
+        guard client.place == nil else { return }
+        if held !== client { setHeldAside() }
         held = client
         heldSince = MonotonicTime.now
         guard !client.isWatched else { return }
@@ -23,13 +25,14 @@ extension Worker {
 
     func forget(_ client: Client) {
         release(client)
-        if cscoreboard_is_kept(processor.slot) { client.shutDown() }
+        let wasShared = endSharing(client)
+        if wasShared || cscoreboard_is_kept(processor.slot) { client.shutDown() }
         client.close()
         processor.reader.reset()
     }
 
     /// Takes the connection out of the epoll set: its open file may live on in another process.
-    private func release(_ client: Client) {
+    func release(_ client: Client) {
         if client.isWatched, !client.isClosed { _ = cepoll_remove(epoll.rawValue, client.descriptor) }
         client.isWatched = false
         if held === client { held = nil }
@@ -40,8 +43,10 @@ extension Worker {
     }
 
     /// Gives a connection to the master, which watches it until there is something to serve.
-    func park(_ client: Client) {
-        var flags: Message.Flags = [.peerChecked]
+    ///
+    /// `gathers`: or gives it to a worker that is awake.
+    func park(_ client: Client, gathers: Bool = false) {
+        var flags: Message.Flags = gathers ? [.peerChecked, .gathers] : [.peerChecked]
         if client.isKeptAlive { flags.insert(.keptAlive) }
         give(
             client,
@@ -73,6 +78,7 @@ extension Worker {
         file: CInt? = nil
     ) -> Bool {
         release(client)
+        endSharing(client)
         var isGiven = false
         var (head, bytes, file) = (head, payload, file)
         var ownFile: SharedDescriptor?

@@ -40,7 +40,7 @@ extension Worker {
             let descriptor = descriptors.first
         else { return nil }
         defer { for surplus in descriptors.dropFirst() { closeDescriptor(surplus) } }
-        parkHeld()
+        setHeldAside()
         cscoreboard_connection_taken(settings.scoreboard.pool)
         processor.reader.reset()
         if head.flags.contains(.bytesInFile), let file = descriptors.last {
@@ -101,7 +101,7 @@ extension Worker {
             closeDescriptor(descriptor)
             return nil
         }
-        parkHeld()
+        setHeldAside()
         processor.reader.reset()
         return Client(
             descriptor: descriptor,

@@ -13,7 +13,7 @@ internal import SystemPackage
 ///
 /// It sleeps in one epoll set: the pool's queue and its listener (both shared with the other workers and
 /// registered exclusively, so that the kernel wakes one of those that sleep; the listener not while the worker is to
-/// rest, see ``followWidth()``), the connection it holds, the channel to the master (whose end means that the master died) and an eventfd that SIGQUIT raises.
+/// rest, see ``followWidth()``), the connections it holds, the channel to the master (whose end means that the master died) and an eventfd that SIGQUIT raises.
 ///
 ///     idle ── connection ──► serving ── response sent ──► idle
 ///      │ ▲                      │ kept alive
@@ -21,6 +21,8 @@ internal import SystemPackage
 ///      └── SIGQUIT, max_requests, master gone ──► exit 0
 public final class Worker {
     enum Source: UInt64 { case control = 1, channel, queue, listener, client }
+    /// In the epoll set a connection's descriptor is counted from here.
+    static let firstClient: UInt64 = 16
 
     /// How long a connection that has not sent anything yet is held before the master gets it.
     static let silentPatience = Duration.milliseconds(500)
@@ -36,7 +38,20 @@ public final class Worker {
     let epoll: OwnedDescriptor
     private let control: OwnedDescriptor
     let message = UnsafeMutableRawBufferPointer.allocate(byteCount: messageCapacity, alignment: 16)
+    /// The connection that it holds alone.
     var held: Client?
+    /// Those that it holds beside others, by place; see ``share(_:)``.
+    var places = [Client?](repeating: nil, count: Int(CSCOREBOARD_PLACES))
+    var sharedCount = 0
+    var latestSharing: UInt32 = 0
+    let processors = Int(cepoll_processors())
+    /// What the page says of the number of connections in this worker's hands.
+    private var shownHeld: UInt32 = 0
+    var lastGathering = MonotonicTime(nanoseconds: 0)
+    var lastSpread = MonotonicTime(nanoseconds: 0)
+    var brevity = Brevity()
+    /// Descriptors of connections that have something to read.
+    var readable: [CInt] = []
     var heldSince = MonotonicTime(nanoseconds: 0)
     private var servedHeldLast = false
     private var lifetime: WorkerLifetime
@@ -126,9 +141,17 @@ public final class Worker {
     }
 
     func watch(_ descriptor: CInt, _ source: Source, exclusive: Bool = false) throws(Errno) {
+        let data = source == .client ? Self.firstClient + UInt64(descriptor) : source.rawValue
         _ = try retryingOnInterrupt {
-            cepoll_add(epoll.rawValue, descriptor, UInt32(CEPOLL_IN), exclusive, source.rawValue)
+            cepoll_add(epoll.rawValue, descriptor, UInt32(CEPOLL_IN), exclusive, data)
         }
+    }
+
+    private func showHeld() {
+        let count = heldCount
+        guard count != shownHeld else { return }
+        shownHeld = count
+        cscoreboard_store_word(&processor.slot.pointee.held, count)
     }
 
     private func becomeIdle() {
@@ -144,6 +167,8 @@ public final class Worker {
             while true {
                 if isDraining { return drain() }
                 followWidth()
+                dropTaken()
+                showHeld()
                 if let client = takeAtOnce() {
                     guard attend(client) else { return 70 }
                     continue
@@ -158,9 +183,7 @@ public final class Worker {
                     parkHeld()
                     continue
                 }
-                var sources: Set = []
-                for index in 0..<Int(count) { sources.insert(Set(rawValue: 1 << base[index].data)) }
-                guard handle(sources) else { return 70 }
+                guard handle(sort(UnsafeBufferPointer(start: base, count: Int(count)))) else { return 70 }
             }
         }
     }
@@ -175,7 +198,22 @@ public final class Worker {
         static let client = Set(rawValue: 1 << Source.client.rawValue)
     }
 
-    /// Serves one connection at most, so that none of the sources starves another.
+    /// Tells sources apart; those of the connections go into ``readable``.
+    private func sort(_ ready: UnsafeBufferPointer<cepoll_ready>) -> Set {
+        var sources: Set = []
+        readable.removeAll(keepingCapacity: true)
+        for one in ready {
+            if one.data >= Self.firstClient {
+                readable.append(CInt(truncatingIfNeeded: one.data - Self.firstClient))
+                sources.insert(.client)
+            } else {
+                sources.insert(Set(rawValue: 1 << one.data))
+            }
+        }
+        return sources
+    }
+
+    /// Serves what one of the sources has, so that none of them starves another.
     ///
     /// False: the worker is lost.
     private func handle(_ ready: Set) -> Bool {
@@ -188,10 +226,10 @@ public final class Worker {
             return true
         }
         let hasOtherWork = ready.contains(.queue) || ready.contains(.listener)
-        if ready.contains(.client), let client = held, !(servedHeldLast && hasOtherWork) {
+        if ready.contains(.client), !(servedHeldLast && hasOtherWork) {
             servedHeldLast = true
             if ready.contains(.listener) { handOn() }
-            return attend(client)
+            return attendReadable()
         }
         servedHeldLast = false
         if ready.contains(.queue), let client = takeFromQueue() {
@@ -214,6 +252,8 @@ public final class Worker {
                 order,
                 UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(message)[0..<length])
             )
+        case .message(let order, _, let descriptors, _) where order.kind == .serve:
+            takeGathered(order, descriptors)
         case .message(let order, _, let descriptors, _):
             if order.kind == .accessLog, let file = descriptors.first, let log = settings.accessLog {
                 _ = cepoll_replace(file, log.rawValue)
@@ -238,12 +278,18 @@ public final class Worker {
 
     /// Serves what a connection has sent, and requests that were sent ahead; false when PHP cannot go on in this
     /// process.
-    private func attend(_ client: Client) -> Bool {
+    func attend(_ client: Client) -> Bool {
         repeat {
             guard serveOne(client) else { return false }
-        } while held === client && !processor.reader.buffer.isEmpty && !isDraining
+        } while isOwn(client) && !processor.reader.buffer.isEmpty && !isDraining
+        if client.place != nil { putBack(client) }
+        // The next long request would keep them waiting.
+        if !brevity.isProven { parkShared() }
         return true
     }
+
+    /// It has been neither closed nor given away.
+    private func isOwn(_ client: Client) -> Bool { held === client || client.place != nil }
 
     private func serveOne(_ client: Client) -> Bool {
         processor.requestBegins()
@@ -285,6 +331,7 @@ public final class Worker {
                 processor.leaves(CSCOREBOARD_LEAVES_SPOILT)
             }
             processor.reader.buffer.shrink()
+            brevity.served(microseconds: processor.slot.pointee.duration_us)
             switch lifetime.requestServed() {
             case .goOn: break
             case .announce: announceEnd()
@@ -321,6 +368,7 @@ public final class Worker {
         let leavesListener = leavesListener
         if leavesListener { serveHeld() }
         parkHeld()
+        parkShared()
         if isListening, !leavesListener, let client = takeFromListener() {
             if isMasterGone {
                 guard attend(client) else { return 70 }

@@ -129,6 +129,11 @@ switch ($how) {
     case 'parkChannel': put(message(33), [channel()]); break;
     case 'parkPages': put(message(33), [PAGES]); break;
     case 'lingerPipe': put(message(34), [$pipe[1]]); break;
+    case 'shareNothing': put(message(40)); break;
+    case 'sharePipe': put(message(40), [$pipe[0]]); break;
+    case 'shareBeyond': put(message(40, 1, 16, 1), [$unix[0]]); break;
+    case 'shareUncounted': put(message(40, 1, 0, -1), [$unix[0]]); break;
+    case 'unshareWithPipe': put(message(41), [$pipe[0]]); break;
     case 'parkUnsealed': put(message(33, 32), [$unix[0], $unsealed]); break;
     case 'deliverPipe': put(message(36), [$unix[0], $pipe[0]]); break;
     case 'deliverUnsealed': put(message(36), [$unix[0], $unsealed]); break;
@@ -143,6 +148,12 @@ switch ($how) {
             put(message(33, 3, $number, 0, -1) . "\1\1garbage", [$unix[0]]);
             give(message(33, 2, $number, 0, -1), [lingering()]);
             give(message(34), [lingering()]);
+            // In a place whose page says nothing of it, and in one where there is another.
+            give(message(40, 3, $number & 15, $number & 0x3fffffff, -1), [lingering()]);
+            put(message(40, 3, 1, 1), [$unix[0]]);
+            put(message(41, 0, $number, $number));
+            put(message(41, 0, $number & 15, $number & 0x3fffffff));
+            put(message(41, 0, 1, 1));
         }
         exit('lied');
     case 'crash': put(message(39, 0, 9999, 0, PHP_INT_MAX)); exit('as if');

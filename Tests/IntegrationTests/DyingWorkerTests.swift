@@ -12,12 +12,12 @@ struct DyingWorkerTests {
         return daemon
     }
 
-    private static func descriptors(_ daemon: Daemon) -> Int {
+    static func descriptors(_ daemon: Daemon) -> Int {
         (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(daemon.master)/fd").count) ?? 0
     }
 
     /// Waits until the master has a duplicate of the connection whose request has just begun.
-    private static func waitUntilKept(_ daemon: Daemon, moreThan before: Int) throws {
+    static func waitUntilKept(_ daemon: Daemon, moreThan before: Int) throws {
         try wait(for: "the master to keep the connection") { descriptors(daemon) > before }
     }
 

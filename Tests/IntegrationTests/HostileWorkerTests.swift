@@ -102,16 +102,17 @@ struct HostileWorkerTests {
             "sent a message that is not a worker's",
             [
                 "kind.1", "kind.2", "kind.3", "kind.4", "kind.16", "kind.17", "kind.18", "kind.48",
-                "readyWithPipe",
+                "readyWithPipe", "unshareWithPipe",
             ]
         ),
         (
             "gave back something that is not a connection",
             [
                 "parkNothing", "parkTwo", "parkPipe", "parkFile", "parkDatagram", "parkChannel", "parkPages",
-                "lingerPipe",
+                "lingerPipe", "shareNothing", "sharePipe",
             ]
         ),
+        ("shared a connection in a place that there is not", ["shareBeyond", "shareUncounted"]),
         (
             "gave something that is not the rest of a response",
             ["deliverPipe", "deliverUnsealed", "deliverBeyond"]
@@ -122,7 +123,7 @@ struct HostileWorkerTests {
     @Test func breachesOfTheProtocol() throws {
         let scene = try Scene()
         let daemon = scene.daemon
-        daemon.allowLog(/ERROR: \[pool bad\] child \d+ (sent|gave) .*: killed$/)
+        daemon.allowLog(/ERROR: \[pool bad\] child \d+ (sent|gave|shared) .*: killed$/)
         try scene.waitForRecovery()
         daemon.markDescriptors()
         for (reason, ways) in Self.breaches {

@@ -112,6 +112,16 @@ struct UpgradeTests {
         #expect(readText(daemon.directory + "/fpm.pid") == "\(daemon.master)")
     }
 
+    /// Those of which master and workers have one duplicate each.
+    @Test func sharedConnectionsGoOn() throws {
+        let (daemon, path) = try startCopy(Daemon.poolSection(Self.pool))
+        let kept = try SharedConnectionTests.Kept(daemon)
+        try replace(path)
+        daemon.signal(SIGUSR2)
+        try waitForUpgrade(daemon)
+        for _ in 1...3 { for connection in kept.connections { try kept.ask(connection) } }
+    }
+
     @Test func requestsThatWaitAreServed() throws {
         let (daemon, path) = try startCopy(Daemon.poolSection("pm = static\npm.max_children = 1"))
         daemon.allowLog(/WARNING: .*(saturated|busy|wait)/)

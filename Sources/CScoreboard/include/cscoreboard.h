@@ -2,8 +2,8 @@
  * CScoreboard - the layout of the shared pages of one pool, and the atomics to read and write them.
  *
  * One page for the pool, then one page per slot. The pool page is written by the master except for the two
- * counters marked "workers"; a slot is written by the worker that owns it, and zeroed by the master before it
- * is given away. A worker may write anything it likes here: readers clamp, and the master takes no pointer,
+ * counters marked "workers"; a slot is written by the worker that owns it, but for what is marked "the master" and the
+ * places for shared connections, which both change; the master zeroes it before it is given away. A worker may write anything it likes here: readers clamp, and the master takes no pointer,
  * index, length or pid from these pages.
  *
  * Text is guarded by a sequence number (odd while being written); a reader that does not get a stable copy
@@ -48,6 +48,16 @@ typedef enum cscoreboard_leaving {
     CSCOREBOARD_LEAVES_MAX_MEMORY = 2,
     CSCOREBOARD_LEAVES_SPOILT = 3,      /* a request changed the process for good */
 } cscoreboard_leaving;
+
+/* Connections that a worker holds idle beside others at most, and what is in a place for one. The first places are
+   filled by the worker, the others by the master. */
+enum { CSCOREBOARD_OWN_PLACES = 16, CSCOREBOARD_PLACES = 32, CSCOREBOARD_LAST_SHARING = 0x3fffffff };
+typedef enum cscoreboard_sharing {
+    CSCOREBOARD_NOTHING = 0,
+    CSCOREBOARD_IDLE = 1,           /* the worker watches it */
+    CSCOREBOARD_BUSY = 2,           /* the worker serves it */
+    CSCOREBOARD_TAKEN = 3,          /* the master has taken it, or keeps no duplicate any more */
+} cscoreboard_sharing;
 
 /* Kinds of workers' ends that the pool page counts; see `WorkerExitCause`. */
 enum { CSCOREBOARD_EXIT_CAUSES = 16 };
@@ -109,6 +119,9 @@ typedef struct cscoreboard_slot {
     bool pending_begun;
     uint64_t kept_ns;               /* the master: begin of the request whose connection it has a duplicate of, or 0 */
     uint32_t rests;                 /* the master: this worker is not to wait at the listener */
+    uint32_t shared_taken;          /* the master sets it when it has taken shared connections, the worker takes it away */
+    uint32_t shared[CSCOREBOARD_PLACES];    /* see cscoreboard_sharing */
+    uint32_t held;                  /* idle connections in the worker's hands */
     uint32_t reserved_word;
     /* under `sequence`; NUL-terminated */
     char method[16];
@@ -193,6 +206,28 @@ static inline bool cscoreboard_is_kept(const cscoreboard_slot *slot) { return __
 static inline bool cscoreboard_is_kept_now(const cscoreboard_slot *slot) {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return cscoreboard_is_kept(slot);
+}
+
+/* The master has a duplicate of each connection that a worker holds idle beside others, and may take it: when the worker is
+   busy for long, or dies. A word for each place in the worker's hands: what is in it, and above that the number of the
+   sharing, so that neither acts upon what was there before. */
+static inline uint32_t cscoreboard_place(uint32_t sharing, cscoreboard_sharing state) { return sharing << 2 | (uint32_t)state; }
+/* False: the place is in another state. An index that is out of range is the caller's bug, and traps. */
+static inline bool cscoreboard_change_place(cscoreboard_slot *slot, unsigned place, uint32_t sharing,
+                                            cscoreboard_sharing from, cscoreboard_sharing to) {
+    if (place >= CSCOREBOARD_PLACES) __builtin_trap();
+    uint32_t expected = cscoreboard_place(sharing, from);
+    return __atomic_compare_exchange_n(&slot->shared[place], &expected, cscoreboard_place(sharing, to), false,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+/* Only for a place that the other side cannot know yet. */
+static inline void cscoreboard_set_place(cscoreboard_slot *slot, unsigned place, uint32_t sharing, cscoreboard_sharing state) {
+    if (place >= CSCOREBOARD_PLACES) __builtin_trap();
+    __atomic_store_n(&slot->shared[place], cscoreboard_place(sharing, state), __ATOMIC_SEQ_CST);
+}
+static inline void cscoreboard_shared_were_taken(cscoreboard_slot *slot) { __atomic_store_n(&slot->shared_taken, 1, __ATOMIC_SEQ_CST); }
+static inline bool cscoreboard_were_shared_taken(cscoreboard_slot *slot) {
+    return __atomic_load_n(&slot->shared_taken, __ATOMIC_RELAXED) && __atomic_exchange_n(&slot->shared_taken, 0, __ATOMIC_SEQ_CST);
 }
 
 /* The master has a worker rest, or listen. The worker looks after it has shown that it accepts, the master looks at that

@@ -1,0 +1,147 @@
+internal import CEpoll
+internal import CScoreboard
+internal import Channel
+internal import Scoreboard
+internal import Syscalls
+
+/// Duplicates of connections that the workers of one pool hold idle beside others.
+///
+///     shared ── the worker closes it, or gives it away ──► closed here
+///        └── the worker is busy for long, or dies ──► taken: parked like those that no worker has
+///
+/// The worker's word about a place in its page decides who has the connection, and can cost nobody but its own pool's
+/// clients. At most `CSCOREBOARD_PLACES` for each worker; they count among the pool's connections.
+final class SharedConnections {
+    private struct Shared {
+        let sharing: UInt32
+        let acceptedTime: UInt64
+        let flags: Message.Flags
+        let connection: Connection
+    }
+
+    private unowned let pool: Pool
+    /// By serial number of the worker, and place.
+    private var shared: [Int64: [UInt32: Shared]] = [:]
+    private(set) var count = 0
+    private var latestSharing: UInt32 = 0
+
+    init(pool: Pool) { self.pool = pool }
+
+    /// Takes a duplicate; false if that is no place.
+    func add(_ connection: Connection, _ message: Message, of worker: WorkerRecord) -> Bool {
+        guard message.slot < UInt32(CSCOREBOARD_OWN_PLACES), let sharing = UInt32(exactly: message.serial),
+            sharing <= UInt32(CSCOREBOARD_LAST_SHARING)
+        else { return false }
+        remove(message.slot, of: worker)
+        shared[worker.serial, default: [:]][message.slot] = Shared(
+            sharing: sharing,
+            // Its word: a moment that has not come yet would never grow old.
+            acceptedTime: max(1, min(message.value, MonotonicTime.now.nanoseconds)),
+            flags: message.flags.intersection([.keptAlive, .peerChecked]),
+            connection: connection
+        )
+        count += 1
+        if !pool.hasRoomForConnections || connection.rawValue >= pool.owner.descriptorCeiling {
+            take(message.slot, from: worker)
+        }
+        return true
+    }
+
+    /// Gives an idle connection to a worker that is awake, and keeps a duplicate; false if it cannot have it.
+    func give(_ connection: Connection, acceptedTime: UInt64, to worker: WorkerRecord) -> Bool {
+        let places = UInt32(CSCOREBOARD_OWN_PLACES)..<UInt32(CSCOREBOARD_PLACES)
+        guard let place = places.first(where: { shared[worker.serial]?[$0] == nil }) else { return false }
+        latestSharing = (latestSharing + 1) & UInt32(CSCOREBOARD_LAST_SHARING)
+        let one = Shared(
+            sharing: latestSharing,
+            acceptedTime: acceptedTime,
+            flags: [.keptAlive, .peerChecked],
+            connection: connection
+        )
+        let page = pool.scoreboard.slot(worker.slot)
+        cscoreboard_set_place(page, place, one.sharing, CSCOREBOARD_IDLE)
+        let message = Message(
+            .serve,
+            flags: one.flags,
+            slot: place,
+            serial: Int64(one.sharing),
+            value: acceptedTime
+        )
+        guard case .bytes? = try? worker.channel.send(message, descriptors: [connection.rawValue]) else {
+            cscoreboard_set_place(page, place, 0, CSCOREBOARD_NOTHING)
+            return false
+        }
+        shared[worker.serial, default: [:]][place] = one
+        count += 1
+        return true
+    }
+
+    /// The worker has closed the connection, or given it away.
+    func end(_ message: Message, of worker: WorkerRecord) {
+        guard let one = shared[worker.serial]?[message.slot], Int64(one.sharing) == message.serial else {
+            return
+        }
+        remove(message.slot, of: worker)
+    }
+
+    /// Takes what the worker has not begun to serve.
+    func takeIdle(from worker: WorkerRecord) {
+        guard let places = shared[worker.serial] else { return }
+        for place in places.keys.sorted() { take(place, from: worker, sparesBusy: true) }
+    }
+
+    /// Takes what has something to read though its worker seems to sleep: it has been stopped, or does not look.
+    func takeUnattended(from worker: WorkerRecord) {
+        guard let places = shared[worker.serial] else { return }
+        for (place, one) in places where cepoll_poll_one(one.connection.rawValue, UInt32(CEPOLL_IN), 0) > 0 {
+            take(place, from: worker, sparesBusy: true)
+        }
+    }
+
+    /// The worker has ended: what it was not serving goes on.
+    func workerEnded(_ worker: WorkerRecord) {
+        guard let places = shared[worker.serial] else { return }
+        for place in places.keys.sorted() { take(place, from: worker) }
+    }
+
+    /// Leaves no duplicate here.
+    func takeAll() {
+        for worker in pool.workers.values { workerEnded(worker) }
+    }
+
+    /// Whoever changes the place first has the connection.
+    private func take(_ place: UInt32, from worker: WorkerRecord, sparesBusy: Bool = false) {
+        guard let one = shared[worker.serial]?[place] else { return }
+        let page = pool.scoreboard.slot(worker.slot)
+        let isIdle = cscoreboard_change_place(
+            page,
+            place,
+            one.sharing,
+            CSCOREBOARD_IDLE,
+            CSCOREBOARD_TAKEN
+        )
+        if !isIdle, sparesBusy { return }
+        remove(place, of: worker)
+        if isIdle {
+            cscoreboard_shared_were_taken(page)
+            (pool.listener.pool ?? pool).connections.park(
+                one.connection,
+                flags: one.flags,
+                acceptedTime: one.acceptedTime,
+                bytes: []
+            )
+        } else {
+            // The worker keeps it alone when it has served it.
+            _ = cscoreboard_change_place(page, place, one.sharing, CSCOREBOARD_BUSY, CSCOREBOARD_TAKEN)
+        }
+    }
+
+    private func remove(_ place: UInt32, of worker: WorkerRecord) {
+        guard shared[worker.serial]?.removeValue(forKey: place) != nil else { return }
+        count -= 1
+        if shared[worker.serial]?.isEmpty == true { shared[worker.serial] = nil }
+    }
+}
+
+@available(*, unavailable)
+extension SharedConnections: Sendable {}

@@ -1,0 +1,254 @@
+internal import CEpoll
+internal import CScoreboard
+internal import Channel
+internal import PoolPolicy
+internal import Scoreboard
+internal import Syscalls
+
+/// Holding several idle connections.
+///
+/// A web server keeps more connections than there are workers. While requests are short (``Brevity``) a worker keeps those
+/// that it has served, and serves whichever has a request: that takes no message and no other process. The master has a
+/// duplicate of each, and takes what is idle when the worker is busy for long, or dies.
+///
+///     held alone ── other work ──► idle in a place ⇄ busy ── closed, given away ──► gone
+///                                       └── taken by the master ──► gone
+///
+/// The states are words in the worker's page that both sides change by comparing and exchanging.
+extension Worker {
+    /// Others must have slept so long before they are given something.
+    private static let sleep = Duration.milliseconds(1)
+    /// Who has had no request for so long is not only waiting for a processor.
+    private static let slice = Duration.milliseconds(4)
+
+    /// Other work has come: the connection that is held alone is kept beside it, or parked.
+    func setHeldAside() {
+        guard let client = held else { return }
+        if !share(client) { park(client) }
+    }
+
+    /// False: it remains as it was.
+    private func share(_ client: Client) -> Bool {
+        // With limits on the queue a request that has come is to be in the master's hands, counted.
+        guard client.isKeptAlive, client.isWatched, brevity.isProven, !isDraining,
+            !settings.plan.tellsQueueTime,
+            let index = places.prefix(Int(CSCOREBOARD_OWN_PLACES)).firstIndex(where: { $0 == nil })
+        else { return false }
+        latestSharing = (latestSharing + 1) & UInt32(CSCOREBOARD_LAST_SHARING)
+        let place = Client.Place(index: UInt32(index), sharing: latestSharing)
+        cscoreboard_set_place(processor.slot, place.index, place.sharing, CSCOREBOARD_IDLE)
+        let message = Message(
+            .share,
+            flags: [.keptAlive, .peerChecked],
+            slot: place.index,
+            serial: Int64(place.sharing),
+            value: client.acceptedTime
+        )
+        guard case .bytes? = try? channel.send(message, descriptors: [client.descriptor]) else {
+            cscoreboard_set_place(processor.slot, place.index, 0, CSCOREBOARD_NOTHING)
+            return false
+        }
+        client.place = place
+        places[index] = client
+        sharedCount += 1
+        held = nil
+        return true
+    }
+
+    // MARK: - Serving
+
+    /// Serves the connections that have something to read, each once.
+    ///
+    /// False: the worker is lost.
+    func attendReadable() -> Bool {
+        if gather() { return true }
+        spread()
+        for descriptor in readable {
+            guard let client = client(with: descriptor), claim(client) else { continue }
+            if held !== client { setHeldAside() }
+            guard attend(client) else { return false }
+            if isDraining { break }
+        }
+        return true
+    }
+
+    private func client(with descriptor: CInt) -> Client? {
+        if let held, held.descriptor == descriptor { return held }
+        for case let client? in places where client.descriptor == descriptor { return client }
+        return nil
+    }
+
+    /// False: it is the master's now.
+    private func claim(_ client: Client) -> Bool {
+        guard let place = client.place else { return true }
+        if change(place, from: CSCOREBOARD_IDLE, to: CSCOREBOARD_BUSY) { return true }
+        letGo(client)
+        return false
+    }
+
+    /// A shared connection has been served, with all requests that came ahead.
+    func putBack(_ client: Client) {
+        // Requests that were sent ahead, and the worker leaves.
+        guard processor.reader.buffer.isEmpty else { return park(client) }
+        guard let place = client.place, !change(place, from: CSCOREBOARD_BUSY, to: CSCOREBOARD_IDLE) else {
+            return
+        }
+        // The master has let go of its duplicate.
+        vacate(client)
+        hold(client)
+    }
+
+    /// More workers are awake than there are processors, and one of them holds more connections: it gets these, too.
+    ///
+    /// Each of them would interrupt the other, whose clients wait for a slice of the scheduler then, not for a request.
+    ///
+    /// - Returns: Whether all connections were given away.
+    private func gather() -> Bool {
+        guard brevity.isProven, !settings.plan.tellsQueueTime else { return false }
+        let now = MonotonicTime.now
+        guard now - lastGathering >= Self.slice else { return false }
+        lastGathering = now
+        let others = others(now, within: Self.slice)
+        guard others.awake >= processors, others.isFuller(than: heldCount, in: processor.slotIndex),
+            others.most + heldCount <= UInt32(CSCOREBOARD_OWN_PLACES)
+        else { return false }
+        if let held { park(held, gathers: true) }
+        for case let client? in places where claim(client) { park(client, gathers: true) }
+        return true
+    }
+
+    /// Idle connections in this worker's hands.
+    var heldCount: UInt32 { UInt32(sharedCount + (held == nil ? 0 : 1)) }
+
+    /// Takes a connection that another worker has given to one that is awake: the master has put it into a place.
+    func takeGathered(_ order: Message, _ descriptors: [CInt]) {
+        guard let descriptor = descriptors.first, order.slot >= UInt32(CSCOREBOARD_OWN_PLACES),
+            order.slot < UInt32(CSCOREBOARD_PLACES)
+        else {
+            for descriptor in descriptors { closeDescriptor(descriptor) }
+            return
+        }
+        // The master has taken that before, or it would not use the place again.
+        if let former = places[Int(order.slot)] { letGo(former) }
+        let client = Client(descriptor: descriptor, acceptedTime: order.value, isKeptAlive: true)
+        client.place = Client.Place(index: order.slot, sharing: UInt32(truncatingIfNeeded: order.serial))
+        places[Int(order.slot)] = client
+        sharedCount += 1
+        do {
+            try watch(descriptor, .client)
+            client.isWatched = true
+        } catch {
+            if claim(client) { park(client) }
+        }
+    }
+
+    /// Several have a request, somebody sleeps, and there are processors for both: one of them is given away.
+    private func spread() {
+        guard readable.count > 1, processors > 1 else { return }
+        let now = MonotonicTime.now
+        guard now - lastSpread >= Self.sleep else { return }
+        lastSpread = now
+        let others = others(now, within: Self.sleep)
+        guard others.haveSleeper, others.awake < processors - 1, let descriptor = readable.popLast(),
+            let client = client(with: descriptor), claim(client)
+        else { return }
+        park(client)
+    }
+
+    /// The pool's other workers.
+    private struct Others {
+        /// Those that have a request, or had one a moment ago.
+        var awake = 0
+        var haveSleeper = false
+        /// The most connections that one of those that are awake holds, and its slot.
+        var most: UInt32 = 0
+        var fullest = 0
+
+        /// Of two that hold as many the first is the one to hold all.
+        func isFuller(than count: UInt32, in slot: Int) -> Bool {
+            most > count || (most == count && fullest < slot)
+        }
+    }
+
+    private func others(_ now: MonotonicTime, within moment: Duration) -> Others {
+        let board = settings.scoreboard
+        var others = Others()
+        for index in 0..<min(board.slotCount, 256) where index != processor.slotIndex {
+            let stage = board.stage(index)
+            guard stage != .free else { continue }
+            let page = board.slot(index)
+            let since = cscoreboard_load_time(&page.pointee.idle_since_ns)
+            if stage == .accepting, now - MonotonicTime(nanoseconds: since) >= moment {
+                others.haveSleeper = true
+                continue
+            }
+            others.awake += 1
+            let held = cscoreboard_load_word(&page.pointee.held)
+            if held > others.most { (others.most, others.fullest) = (held, index) }
+        }
+        return others
+    }
+
+    // MARK: - The end of it
+
+    /// Forgets the connections that the master has taken since it was looked for last.
+    func dropTaken() {
+        guard cscoreboard_were_shared_taken(processor.slot) else { return }
+        brevity.heldOthersUp()
+        parkShared()
+        for case let client? in places {
+            guard let place = client.place,
+                change(place, from: CSCOREBOARD_TAKEN, to: CSCOREBOARD_NOTHING)
+            else { continue }
+            letGo(client)
+        }
+    }
+
+    func parkShared() {
+        guard sharedCount > 0 else { return }
+        for case let client? in places where claim(client) { park(client) }
+    }
+
+    /// The master's duplicate is the connection now: it lives on.
+    private func letGo(_ client: Client) {
+        vacate(client)
+        release(client)
+        client.close()
+    }
+
+    private func vacate(_ client: Client) {
+        guard let place = client.place else { return }
+        client.place = nil
+        places[Int(place.index)] = nil
+        sharedCount -= 1
+        // Neither: the master has put another one there.
+        if !change(place, from: CSCOREBOARD_BUSY, to: CSCOREBOARD_NOTHING) {
+            _ = change(place, from: CSCOREBOARD_TAKEN, to: CSCOREBOARD_NOTHING)
+        }
+    }
+
+    /// Has the master close its duplicate of a connection that is closed or given away.
+    ///
+    /// - Returns: Whether there was one.
+    @discardableResult
+    func endSharing(_ client: Client) -> Bool {
+        guard let place = client.place else { return false }
+        vacate(client)
+        let message = Message(.unshare, slot: place.index, serial: Int64(place.sharing))
+        while case .wouldBlock? = try? channel.send(message) {
+            // A master that is stopped for a moment.
+            guard waitUntilReady(channel.descriptor, for: UInt32(CEPOLL_OUT), milliseconds: 10_000) else {
+                break
+            }
+        }
+        return true
+    }
+
+    private func change(
+        _ place: Client.Place,
+        from former: cscoreboard_sharing,
+        to next: cscoreboard_sharing
+    ) -> Bool {
+        cscoreboard_change_place(processor.slot, place.index, place.sharing, former, next)
+    }
+}

@@ -1,0 +1,177 @@
+import Foundation
+import Glibc
+import TestSupport
+import Testing
+
+/// More kept connections than workers: each worker holds several, and the master a duplicate of each.
+@Suite(.daemons, .fpmdOnly("a kept connection holds a worker"))
+struct SharedConnectionTests {
+    private static let count = 12
+    private static let pool = "pm = static\npm.max_children = 2"
+
+    /// Connections that workers have served so often that they hold all of them.
+    struct Kept {
+        let daemon: Daemon
+        let connections: [FastCGIConnection]
+        let workers: [pid_t]
+        /// How many the master had open before.
+        private let descriptors: Int
+
+        init(_ daemon: Daemon, workers count: Int = 2, settles: Bool = true) throws {
+            self.daemon = daemon
+            descriptors = DyingWorkerTests.descriptors(daemon)
+            workers = try daemon.waitForWorkers(count).map(\.pid)
+            connections = try (1...SharedConnectionTests.count).map { _ in try daemon.connect() }
+            if settles { try settle() }
+        }
+
+        func ask(_ connection: FastCGIConnection, _ script: String = "/hello.php") throws {
+            try send(connection, script)
+            #expect(try connection.readResponse(within: .seconds(10)).text == "hello, world\n")
+        }
+
+        func send(_ connection: FastCGIConnection, _ script: String, query: String = "") throws {
+            var request = daemon.makeRequest(script, query: query)
+            request.keepsConnection = true
+            try connection.send(request)
+        }
+
+        /// Until no connection is with the master alone, and nearly none with a worker alone: who has several shares them.
+        func settle() throws {
+            try wait(for: "workers to hold all connections") {
+                for connection in connections { try ask(connection) }
+                return held().reduce(0, +) >= connections.count && areShared(butFor: workers.count - 1)
+            }
+        }
+
+        /// Whether the master has a duplicate of each.
+        func areShared(butFor few: Int = 0) -> Bool {
+            DyingWorkerTests.descriptors(daemon) >= descriptors + connections.count - few
+        }
+
+        /// How many clients' connections each worker has.
+        func held() -> [Int] {
+            workers.map { process in
+                let directory = "/proc/\(process)/fd"
+                let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+                let sockets = names.filter { name in
+                    let target = try? FileManager.default.destinationOfSymbolicLink(
+                        atPath: "\(directory)/\(name)"
+                    )
+                    return target?.hasPrefix("socket:") == true
+                }
+                return max(0, sockets.count - 3)  // listener, queue and channel
+            }
+        }
+    }
+
+    @Test func workersHoldThem() throws {
+        let daemon = try Daemon.startPool(Self.pool)
+        daemon.markDescriptors()
+        let kept = try Kept(daemon)
+        for _ in 1...20 { for connection in kept.connections.shuffled() { try kept.ask(connection) } }
+        #expect(kept.held().reduce(0, +) == Self.count)
+        for connection in kept.connections { connection.close() }
+        try wait(for: "workers to have closed them") { kept.held().reduce(0, +) == 0 }
+    }
+
+    @Test func aLongRequestKeepsNobodyWaiting() throws {
+        let daemon = try Daemon.startPool(Self.pool)
+        daemon.markDescriptors()
+        let kept = try Kept(daemon)
+        try kept.send(kept.connections[0], "/pause.php", query: "ms=5000")
+        let begin = ContinuousClock.now
+        for connection in kept.connections.dropFirst() { try kept.ask(connection) }
+        #expect(ContinuousClock.now - begin < .seconds(4))
+        #expect(try kept.connections[0].readResponse(within: .seconds(10)).text == "paused\n")
+        try kept.settle()
+    }
+
+    @Test(arguments: [false, true]) func nothingIsLostWithAWorker(isBusy: Bool) throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1")
+        daemon.allowLog(/WARNING: .*exited on signal 9/)
+        daemon.markDescriptors()
+        let kept = try Kept(daemon, workers: 1)
+        var others = kept.connections
+        if isBusy {
+            let before = DyingWorkerTests.descriptors(daemon)
+            try kept.send(others.removeFirst(), "/hold.php", query: "dir=\(daemon.scratch)&name=x")
+            try daemon.waitUntilStarted(["x"])
+            try DyingWorkerTests.waitUntilKept(daemon, moreThan: before)
+        }
+        kill(try #require(kept.workers.first), SIGKILL)
+        // One that the worker held alone, with no request in it, may be closed.
+        var closed = 0
+        for connection in others {
+            do { try kept.ask(connection) } catch { closed += 1 }
+        }
+        #expect(closed <= (isBusy ? 0 : 1))
+        if isBusy { #expect(try kept.connections[0].readResponse(within: .seconds(10)).status == 500) }
+    }
+
+    @Test func aStoppedWorkerKeepsNobodyWaiting() throws {
+        let daemon = try Daemon.startPool(Self.pool)
+        daemon.markDescriptors()
+        let kept = try Kept(daemon)
+        let (stopped, held) = try #require(zip(kept.workers, kept.held()).max { $0.1 < $1.1 })
+        try #require(held > 2)
+        kill(stopped, SIGSTOP)
+        defer { kill(stopped, SIGCONT) }
+        for connection in kept.connections { try kept.send(connection, "/hello.php") }
+        // But for one that it may hold alone.
+        try wait(for: "answers of the other worker") {
+            kept.connections.count { $0.isReadable(within: .zero) } >= Self.count - 1
+        }
+        kill(stopped, SIGCONT)
+        for connection in kept.connections { #expect(try connection.readResponse().text == "hello, world\n") }
+    }
+
+    /// On one processor a second worker that is awake would only interrupt the first.
+    @Test func oneWorkerHoldsAllOnOneProcessor() throws {
+        var options = Daemon.Options()
+        options.wrapper = ["nice", "-n", "-10", "taskset", "-c", "0"]
+        let daemon = try Daemon.startPool(Self.pool, options)
+        daemon.allowLog(/WARNING: .*exited on signal 9/)
+        daemon.markDescriptors()
+        let kept = try Kept(daemon)
+        try wait(for: "one worker to hold all connections", within: .seconds(60)) {
+            for connection in kept.connections { try kept.send(connection, "/hello.php") }
+            for connection in kept.connections {
+                #expect(try connection.readResponse().text == "hello, world\n")
+            }
+            return kept.held().max() == Self.count && kept.areShared()
+        }
+        // Those that the master has put into its hands go on without it, as the others do.
+        let holder = try #require(zip(kept.workers, kept.held()).max { $0.1 < $1.1 }).0
+        kill(holder, SIGKILL)
+        for connection in kept.connections { try kept.ask(connection) }
+    }
+
+    /// What has come is to be counted, and so in the master's hands.
+    @Test func limitsOnTheQueueForbidIt() throws {
+        let daemon = try Daemon.startPool("\(Self.pool)\npm.max_queue = 100")
+        let kept = try Kept(daemon, settles: false)
+        for _ in 1...20 { for connection in kept.connections { try kept.ask(connection) } }
+        #expect(kept.held().reduce(0, +) <= 2)
+    }
+
+    @Test func aReloadMovesThem() throws {
+        let daemon = try Daemon.startPool(Self.pool)
+        daemon.markDescriptors()
+        let kept = try Kept(daemon)
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+        for _ in 1...3 { for connection in kept.connections { try kept.ask(connection) } }
+    }
+
+    @Test func requestsSentAheadAreServedInOrder() throws {
+        let daemon = try Daemon.startPool(Self.pool)
+        let kept = try Kept(daemon)
+        for connection in kept.connections {
+            for _ in 1...5 { try kept.send(connection, "/hello.php") }
+        }
+        for connection in kept.connections {
+            for _ in 1...5 { #expect(try connection.readResponse().text == "hello, world\n") }
+        }
+    }
+}
