@@ -179,6 +179,7 @@ extension Master {
         }
         unlinkUnused(done.replaced.flatMap(\.listeners), besides: done.isPartial ? done.pools : pools)
         for old in done.replaced {
+            if old.listener.pool == nil { old.closeKept() }
             keepDraining(old)
             old.end(.quit, patience: drainPatience)
         }

@@ -30,6 +30,7 @@ extension Master {
                 servesWaiting: graceful && patience > .zero,
                 acceptsWaiting: pool.listeners.allSatisfy { !isKept($0) }
             )
+            pool.closeKept()
             keepDraining(pool)
             // Web servers see at once that nobody listens here any more; what systemd keeps is a successor's.
             for listener in pool.listeners where !isKept(listener) { listener.unlinkPath() }

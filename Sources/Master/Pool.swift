@@ -137,6 +137,7 @@ final class Pool {
             requestBuffer: settings.requestBuffer,
             memory: owner.requestMemory
         )
+        made.closesIdle = cscoreboard_load_word(&scoreboard.pool.pointee.closes_kept) != 0
         made.onDispatch = { [weak self] in self?.watch.connectionsAreWaiting() }
         made.onOverflow = { [weak self] in self?.reportOverflow() }
         made.admits = { [weak self] in self?.admits($0) ?? true }
@@ -328,6 +329,12 @@ final class Pool {
         wantedSpawns = []
         if zygote == nil { loseUnnamedWorkers() }
         closeZygote()
+    }
+
+    /// Nobody takes the pool's kept connections over: they are closed as soon as they are idle.
+    func closeKept() {
+        cscoreboard_store_word(&scoreboard.pool.pointee.closes_kept, 1)
+        madeConnections?.closesIdle = true
     }
 
     /// Takes over the connections of the generation before.

@@ -89,6 +89,13 @@ final class WaitingConnections {
     var admits: (WaitingRequest) -> Bool = { _ in true }
     /// Called when a connection was closed because there are too many.
     var onOverflow: () -> Void = {}
+    /// Nobody will serve the next request of a kept connection.
+    var closesIdle = false {
+        didSet {
+            guard closesIdle else { return }
+            for (number, connection) in parked where connection.purpose == .idle { drop(number) }
+        }
+    }
     /// Most connections under watch.
     var quota: Int
 
@@ -122,6 +129,7 @@ final class WaitingConnections {
     ///   - bytes: What has been received of its request.
     func park(_ descriptor: Connection, flags: Message.Flags, acceptedTime: UInt64, bytes: [UInt8]) {
         let purpose: Purpose = !bytes.isEmpty ? .assembling : flags.contains(.keptAlive) ? .idle : .silent
+        if closesIdle, purpose == .idle { return }
         let connection = Parked(
             descriptor,
             purpose: purpose,

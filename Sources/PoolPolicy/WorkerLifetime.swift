@@ -39,8 +39,6 @@ public struct WorkerLifetime: Equatable, Sendable {
         (announceAt, left) = (max(1, min(32, limit / 10)), limit)
     }
 
-    /// Whether the next request is the last one.
-    public var isLast: Bool { left == 1 }
     /// Whether there is no next request.
     public var isOver: Bool { left == 0 }
 

@@ -17,6 +17,14 @@ extension Worker {
         cscoreboard_load_word(&settings.scoreboard.pool.pointee.leaves_listener) != 0
     }
 
+    /// Whether the service stops, or the pool has gone from the configuration.
+    ///
+    /// Otherwise a connection that is kept outlives its worker: a client that sends its next request may not find it
+    /// closed.
+    var closesKept: Bool {
+        cscoreboard_load_word(&settings.scoreboard.pool.pointee.closes_kept) != 0
+    }
+
     /// Waits at the listener, or rests, as the master has it: a pool of short requests needs no more workers there than
     /// there are processors.
     func followWidth() {

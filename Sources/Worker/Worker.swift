@@ -309,7 +309,7 @@ public final class Worker {
             let outcome = processor.process(
                 head,
                 of: client,
-                mayKeep: !lifetime.isLast && !cepoll_drain_requested() && !isDraining
+                mayKeep: !isMasterGone && !closesKept
             )
             switch outcome {
             case .kept:

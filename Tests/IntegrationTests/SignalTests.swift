@@ -181,6 +181,58 @@ struct SignalTests {
         try askAll()
     }
 
+    @Test(.fpmdOnly("closes it")) func keptConnectionOutlivesItsRequestsGeneration() throws {
+        let daemon = try Daemon.startPool(Self.pool)
+        let connection = try daemon.connect()
+        var request = daemon.makeRequest("/hold.php", query: "dir=\(daemon.scratch)&name=1")
+        request.keepsConnection = true
+        try connection.send(request)
+        try daemon.waitUntilStarted(["1"])
+        let before = daemon.workers()
+        daemon.signal(SIGUSR2)
+        try waitForReload(daemon)
+        try wait(for: "the other worker to leave") {
+            daemon.workers().count { before.contains($0) } == 1
+        }
+        try daemon.releaseHeld()
+        #expect(try connection.readResponse().text == "held 1")
+        request = daemon.makeRequest("/hello.php")
+        request.keepsConnection = true
+        try connection.send(request)
+        #expect(try connection.readResponse().text == "hello, world\n")
+    }
+
+    /// Of a service that stops, and of a pool that has gone: nobody would serve the next request.
+    @Test(.fpmdOnly("does not wait for the request"), arguments: [false, true])
+    func keptConnectionEndsWithItsPool(stops: Bool) throws {
+        let others = "[other]\nuser = www-data\nlisten = {{SOCKET:other}}\npm = static\npm.max_children = 1\n"
+        let daemon = try Daemon.start(
+            Daemon.poolSection(Self.pool) + others,
+            .init(global: "process_control_timeout = 20")
+        )
+        let (busy, idle) = (try daemon.connect(), try daemon.connect())
+        var request = daemon.makeRequest("/hello.php")
+        request.keepsConnection = true
+        try idle.send(request)
+        #expect(try idle.readResponse().isComplete)
+        request = daemon.makeRequest("/hold.php", query: "dir=\(daemon.scratch)&name=1")
+        request.keepsConnection = true
+        try busy.send(request)
+        try daemon.waitUntilStarted(["1"])
+        if stops {
+            daemon.signal(SIGQUIT)
+            try daemon.waitForLog(/NOTICE: Finishing/)
+        } else {
+            try daemon.rewriteConfiguration(others)
+            daemon.signal(SIGUSR2)
+            try waitForReload(daemon)
+        }
+        #expect(try idle.read() == .end)
+        try daemon.releaseHeld()
+        #expect(try busy.readResponse().text == "held 1")
+        #expect(try busy.read() == .end)
+    }
+
     @Test(.fpmdOnly("dies of it")) func brokenConfigurationIsRefused() throws {
         let daemon = try Daemon.startPool(Self.pool + "\nenv[GENERATION] = one")
         daemon.allowLog(/ERROR|ALERT|WARNING/)

@@ -69,7 +69,7 @@ typedef struct cscoreboard_pool {
     uint32_t slot_count;
     uint32_t leaves_listener;       /* the service stops, and whoever comes next gets the listener */
     uint32_t max_children;          /* pm.max_children; there may be more slots */
-    uint32_t reserved;
+    uint32_t closes_kept;           /* nobody comes next who would take kept connections */
     int64_t retired_requests;       /* master: requests of slots that were zeroed */
     int64_t listen_queue, max_listen_queue, listen_queue_len;
     int64_t max_children_reached, slow_requests;
