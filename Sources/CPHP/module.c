@@ -46,8 +46,12 @@ static int module_startup(sapi_module_struct *module)
     return php_module_startup(module, &fpmd_module_entry);
 }
 
+/* As php-fpm does: the client need not wait until PHP has freed its memory. */
 static int request_deactivate(void)
 {
+    if (fpmd_sapi.request && fpmd_sapi.has_host) {
+        fpmd_sapi.host.complete(fpmd_sapi.host.context);
+    }
     return SUCCESS;
 }
 

@@ -43,6 +43,7 @@ enum PHPHost {
             executed: { context, status, memoryPeak in
                 PHPHost.processor(context).executed(status: Int(status), memoryPeak: memoryPeak)
             },
+            complete: { context in PHPHost.processor(context).complete() },
             status: { context, pool, processes, capacity in
                 PHPHost.processor(context).fillStatus(pool, processes, capacity)
             }

@@ -337,6 +337,9 @@ public final class RequestProcessor {
         )
     }
 
+    /// Nothing more is written.
+    func complete() { _ = stream.finish() }
+
     private func peer(of client: Client) -> cepoll_address? {
         if client.peer == nil, settings.plan.isTCP {
             var address = cepoll_address()

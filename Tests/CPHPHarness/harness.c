@@ -134,6 +134,12 @@ static void host_executed(void *context, int response_code, size_t memory_peak)
     snprintf(last.content_type, sizeof last.content_type, "%.*s", value ? (int)length : 0, value ? value : "");
 }
 
+static void host_complete(void *context)
+{
+    (void)context;
+    last.completed++;
+}
+
 static ssize_t host_status(void *context, fpmd_pool_status *pool, fpmd_process_status *processes,
                            size_t capacity)
 {
@@ -152,7 +158,7 @@ static ssize_t host_status(void *context, fpmd_pool_status *pool, fpmd_process_s
 static const fpmd_host host = {
     .output = &output, .drain = host_drain, .write_error = host_write_error, .log = host_log,
     .read_body = host_read_body, .finish = host_finish, .executing = host_executing,
-    .executed = host_executed, .status = host_status,
+    .executed = host_executed, .complete = host_complete, .status = host_status,
 };
 
 /* ---- requests -------------------------------------------------------------------------------------- */

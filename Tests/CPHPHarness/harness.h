@@ -28,7 +28,7 @@ typedef struct answer {
     char *log;                      /* "LEVEL: message" lines */
     const char *body;               /* in `out` behind the blank line */
     int response_code;              /* as given to executed() */
-    int executing, executed, flushes;
+    int executing, executed, completed, flushes;
     size_t memory_peak;
     char user[64], content_type[128];
     fpmd_outcome outcome;
