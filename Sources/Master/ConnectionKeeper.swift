@@ -20,8 +20,8 @@ internal import SystemPackage
 /// is kept.
 final class ConnectionKeeper {
     /// Requests that are over before nobody looks after.
-    private static let youngest = Duration.milliseconds(20)
-    private static let period = Duration.milliseconds(25)
+    private static let youngest = Duration.milliseconds(8)
+    private static let period = Duration.milliseconds(8)
     /// A worker that is busy for so long is not to keep others than the one it serves waiting: the shorter time if it waits
     /// for anything but a processor.
     private static let sharedPatience = (short: Duration.milliseconds(4), long: Duration.milliseconds(15))
@@ -198,15 +198,17 @@ final class ConnectionKeeper {
     ///
     /// `tookTooLong`: it was killed because its request did.
     func workerDied(_ worker: WorkerRecord, tookTooLong: Bool) {
-        guard let lost = kept.removeValue(forKey: worker.serial) else { return }
         let slot = pool.scoreboard.slot(worker.slot)
         let pending = cscoreboard_pending(slot)
-        guard cscoreboard_load_time(&slot.pointee.accepted_ns) == lost.begin, !pending.begun,
-            pending.descriptor >= 0, pending.request_id == lost.requestID
-        else { return }
-        let bytes = LostRequest.response(requestID: lost.requestID, tookTooLong: tookTooLong)
+        let begin = cscoreboard_load_time(&slot.pointee.accepted_ns)
+        let kept = kept.removeValue(forKey: worker.serial)
+        let shared = pool.takeBusyConnection(of: worker)
+        guard !pending.begun, pending.descriptor >= 0 else { return }
+        let isKept = kept.map { $0.begin == begin && $0.requestID == pending.request_id } ?? false
+        guard let connection = isKept ? kept?.connection : shared else { return }
+        let bytes = LostRequest.response(requestID: pending.request_id, tookTooLong: tookTooLong)
         // There is room: nothing has been sent on it.
-        _ = bytes.withUnsafeBytes { try? Syscalls.send(lost.connection.rawValue, $0) }
+        _ = bytes.withUnsafeBytes { try? Syscalls.send(connection.rawValue, $0) }
     }
 
     /// The workers are those of the image before this one, which has let go of all duplicates.

@@ -155,6 +155,8 @@ final class Pool {
 
     /// Connections that workers hold beside others.
     var sharedCount: Int { madeShared?.count ?? 0 }
+    /// The connection that a worker was serving when it ended, if there is a duplicate of it.
+    func takeBusyConnection(of worker: WorkerRecord) -> Connection? { madeShared?.takeBusy(from: worker) }
 
     /// For the requests that the master answers; nil without an access log.
     var ownAccessLog: PoolAccessLog? {

@@ -98,6 +98,17 @@ final class SharedConnections {
         }
     }
 
+    /// Takes the connection that a worker was serving when it ended.
+    func takeBusy(from worker: WorkerRecord) -> Connection? {
+        let page = pool.scoreboard.slot(worker.slot)
+        let busy = shared[worker.serial]?.first { place, one in
+            cscoreboard_change_place(page, place, one.sharing, CSCOREBOARD_BUSY, CSCOREBOARD_TAKEN)
+        }
+        guard let (place, one) = busy else { return nil }
+        remove(place, of: worker)
+        return one.connection
+    }
+
     /// The worker has ended: what it was not serving goes on.
     func workerEnded(_ worker: WorkerRecord) {
         guard let places = shared[worker.serial] else { return }
