@@ -94,7 +94,8 @@ function lingering(): int
 }
 
 /**
- * Sends descriptors of which only the master has a copy when it closes them: what comes before keeps it busy meanwhile.
+ * Sends descriptors of which only the master has a copy when it closes them: what comes before keeps it busy meanwhile,
+ * or the test has stopped it.
  * Were the own copies the last, closing would make this process wait, and nobody else.
  */
 function give(string $bytes, array $descriptors): void
@@ -103,6 +104,7 @@ function give(string $bytes, array $descriptors): void
     for ($i = 0; $i < 50; $i++) put(message(37));
     put($bytes, $descriptors);
     foreach ($descriptors as $descriptor) $libc->close($descriptor);
+    touch($_GET['dir'] . '/given');
 }
 
 $pipe = pair(fn ($ends) => $libc->pipe($ends));

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import TestSupport
 import Testing
 
@@ -74,6 +75,19 @@ struct HostileWorkerTests {
             )
         }
 
+        /// An attack by what the master is to close: it looks when nobody else has that open.
+        func attackAsleep(_ how: String) throws -> FastCGIConnection {
+            kill(daemon.master, SIGSTOP)
+            defer { kill(daemon.master, SIGCONT) }
+            let connection = try attack(how)
+            let given = URL(fileURLWithPath: "\(daemon.scratch)/given")
+            try wait(for: "the worker to have given everything") {
+                (try? given.checkResourceIsReachable()) == true
+            }
+            try FileManager.default.removeItem(at: given)
+            return connection
+        }
+
         /// The hostile pool serves again.
         func waitForRecovery() throws {
             try wait(for: "the hostile pool to serve") {
@@ -95,6 +109,8 @@ struct HostileWorkerTests {
         }
     }
 
+    /// Of these, what gives sockets whose close waits.
+    private static let closing = ["noiseWithLinger", "deliverBeyond"]
     /// What breaks the protocol, by what the log calls it.
     private static let breaches: [(reason: String, ways: [String])] = [
         ("sent a malformed message", ["noise", "short", "long", "many", "noiseWithLinger"]),
@@ -129,7 +145,7 @@ struct HostileWorkerTests {
         for (reason, ways) in Self.breaches {
             for how in ways {
                 let count = daemon.log.count(of: /: killed$/)
-                let connection = try scene.attack(how)
+                let connection = try Self.closing.contains(how) ? scene.attackAsleep(how) : scene.attack(how)
                 try wait(for: "the worker's end after \(how)") { daemon.log.count(of: /: killed$/) > count }
                 let lines = daemon.log.lines.filter { $0.hasSuffix(": killed") }
                 #expect(lines.count == count + 1, "\(how)")
