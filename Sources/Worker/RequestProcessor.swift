@@ -35,7 +35,8 @@ public final class RequestProcessor {
     private var bodyLeft = 0
     private var begin = MonotonicTime(nanoseconds: 0)
     private var beginEpoch: Int64 = 0
-    private var cpuAtBegin = cepoll_cpu()
+    private var cpuRead = cepoll_cpu()
+    private var cpuReadTime = MonotonicTime(nanoseconds: 0)
     private var cpuUsed = cepoll_cpu()
     private var wasLogged = false
     /// Tells the master, which sleeps, that a request has begun.
@@ -68,7 +69,7 @@ public final class RequestProcessor {
         slotIndex = index
         slot = settings.scoreboard.slot(index)
         stream.share(slot)
-        cepoll_cpu_ticks(&cpuAtBegin)
+        cepoll_cpu_ticks(&cpuRead)
     }
 
     // MARK: - Stages
@@ -246,17 +247,29 @@ public final class RequestProcessor {
     /// The script ran: figures for the scoreboard, then the access log's line.
     private func finished(status: Int, memoryPeak: Int) {
         wasLogged = true
-        let elapsed = MonotonicTime.now - begin
-        var cpu = cepoll_cpu()
-        cepoll_cpu_ticks(&cpu)
-        cpuUsed = cepoll_cpu(user: cpu.user - cpuAtBegin.user, system: cpu.system - cpuAtBegin.system)
-        cpuAtBegin = cpu
+        let now = MonotonicTime.now
+        let elapsed = now - begin
+        readCPU(now)
         let micros = Int64(elapsed.nanoseconds / 1000)
         cscoreboard_store(&slot.pointee.duration_us, micros)
         cscoreboard_record(&slot.pointee.service, micros)
         cscoreboard_store(&slot.pointee.cpu_ticks, cpuUsed.user + cpuUsed.system)
         cscoreboard_store(&slot.pointee.memory_peak, Int64(memoryPeak))
         setStage(.finished)
+    }
+
+    /// What the request has used since the former reading.
+    ///
+    /// The kernel counts ticks of 10 ms: to ask after each of many short requests would be a system call for nothing.
+    private func readCPU(_ now: MonotonicTime) {
+        guard now - cpuReadTime >= .milliseconds(1) else {
+            cpuUsed = cepoll_cpu()
+            return
+        }
+        var cpu = cepoll_cpu()
+        cepoll_cpu_ticks(&cpu)
+        cpuUsed = cepoll_cpu(user: cpu.user - cpuRead.user, system: cpu.system - cpuRead.system)
+        (cpuRead, cpuReadTime) = (cpu, now)
     }
 
     // MARK: - What PHP asks (leaves: they never call PHP)
