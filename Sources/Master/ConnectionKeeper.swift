@@ -133,20 +133,14 @@ final class ConnectionKeeper {
 
     /// What a worker holds beside the request that it has been busy with for long is served by others.
     private func takeShared(from worker: WorkerRecord, _ now: MonotonicTime) {
-        guard isAwake(worker), let process = worker.process else { return }
+        let stage = pool.scoreboard.stage(worker.slot)
+        guard stage == .reading || isRunning(stage), let process = worker.process else { return }
         let begin = cscoreboard_load_time(&pool.scoreboard.slot(worker.slot).pointee.accepted_ns)
         let age = now - MonotonicTime(nanoseconds: begin)
         guard age >= Self.sharedPatience.short,
             age >= Self.sharedPatience.long || cepoll_process_sleeps(process.rawValue)
         else { return }
         pool.shared.takeIdle(from: worker)
-    }
-
-    private func isAwake(_ worker: WorkerRecord) -> Bool {
-        switch pool.scoreboard.stage(worker.slot) {
-        case .free, .accepting: false
-        case .reading, .info, .executing, .ending, .finished: true
-        }
     }
 
     private func take(_ worker: WorkerRecord, _ process: ProcessID, _ begin: UInt64) {

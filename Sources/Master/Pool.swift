@@ -47,6 +47,8 @@ final class Pool {
     private(set) var madeQueue: RequestQueue?
     /// Nil until a worker has shared one.
     private(set) var madeShared: SharedConnections?
+    /// Nobody takes the pool's kept connections over; see ``closeKept()``.
+    private var closesKept = false
     private(set) var madeResponses: OutgoingResponses?
     var policy: PoolPolicy {
         didSet { generation.add(policy.running - oldValue.running) }
@@ -137,7 +139,7 @@ final class Pool {
             requestBuffer: settings.requestBuffer,
             memory: owner.requestMemory
         )
-        made.closesIdle = cscoreboard_load_word(&scoreboard.pool.pointee.closes_kept) != 0
+        made.closesIdle = closesKept
         made.onDispatch = { [weak self] in self?.watch.connectionsAreWaiting() }
         made.onOverflow = { [weak self] in self?.reportOverflow() }
         made.admits = { [weak self] in self?.admits($0) ?? true }
@@ -153,7 +155,7 @@ final class Pool {
         return made
     }
 
-    /// Connections that workers hold beside others.
+    /// How many connections workers hold beside others.
     var sharedCount: Int { madeShared?.count ?? 0 }
     /// The connection that a worker was serving when it ended, if there is a duplicate of it.
     func takeBusyConnection(of worker: WorkerRecord) -> Connection? { madeShared?.takeBusy(from: worker) }
@@ -335,6 +337,7 @@ final class Pool {
 
     /// Nobody takes the pool's kept connections over: they are closed as soon as they are idle.
     func closeKept() {
+        closesKept = true
         cscoreboard_store_word(&scoreboard.pool.pointee.closes_kept, 1)
         madeConnections?.closesIdle = true
     }

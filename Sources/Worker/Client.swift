@@ -6,8 +6,8 @@ internal import Syscalls
 
 /// The connection a worker is concerned with, and what has been received from it.
 ///
-/// There is one at a time: a worker serves it, or holds it idle until something else is to be done and then
-/// gives it to the master. Owns the descriptor from construction to ``close()`` or a successful hand-over.
+/// A worker serves one at a time. It holds one or several idle, and gives them to the master when it is to do something
+/// else for long. Owns the descriptor from construction to ``close()`` or a successful hand-over.
 final class Client {
     let descriptor: CInt
     /// Monotonic nanoseconds when it was accepted, or when its request began to wait.

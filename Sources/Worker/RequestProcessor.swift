@@ -146,6 +146,7 @@ public final class RequestProcessor {
         publish(resolution)
         let outcome = run(resolution, page: page)
         fpmd_php_set_token(0)
+        // Complete already, if PHP came to `complete()`.
         _ = stream.finish()
         deliverUnsent()
         stream.end()

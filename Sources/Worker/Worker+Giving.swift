@@ -79,7 +79,6 @@ extension Worker {
     ) -> Bool {
         release(client)
         endSharing(client)
-        var isGiven = false
         var (head, bytes, file) = (head, payload, file)
         var ownFile: SharedDescriptor?
         if payload.count > MessageSocket.maximumPayload {
@@ -90,18 +89,30 @@ extension Worker {
             }
         }
         defer { withExtendedLifetime(ownFile) {} }
-        while bytes.count == payload.count || ownFile != nil {
-            let descriptors = [client.descriptor] + (file.map { [$0] } ?? [])
-            guard let sent = try? channel.send(head, payload: bytes, descriptors: descriptors) else { break }
-            if case .bytes = sent { isGiven = true }
-            // A master that is stopped for a moment: there is nowhere else to put the connection.
-            guard case .wouldBlock = sent,
-                waitUntilReady(channel.descriptor, for: UInt32(CEPOLL_OUT), milliseconds: 10_000)
-            else { break }
-        }
+        let isWhole = bytes.count == payload.count || ownFile != nil
+        let descriptors = [client.descriptor] + (file.map { [$0] } ?? [])
+        let isGiven = isWhole && tell(head, payload: bytes, descriptors: descriptors)
         if file != nil, ownFile == nil, !isGiven { return false }
         client.close()
         processor.reader.reset()
         return isGiven
+    }
+
+    /// Sends the master what is lost otherwise, and waits up to ten seconds between attempts for one that is stopped for
+    /// a moment.
+    ///
+    /// - Returns: Whether it was sent.
+    func tell(
+        _ message: Message,
+        payload: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+        descriptors: [CInt] = []
+    ) -> Bool {
+        while let sent = try? channel.send(message, payload: payload, descriptors: descriptors) {
+            if case .bytes = sent { return true }
+            guard case .wouldBlock = sent,
+                waitUntilReady(channel.descriptor, for: UInt32(CEPOLL_OUT), milliseconds: 10_000)
+            else { return false }
+        }
+        return false
     }
 }

@@ -234,13 +234,7 @@ extension Worker {
     func endSharing(_ client: Client) -> Bool {
         guard let place = client.place else { return false }
         vacate(client)
-        let message = Message(.unshare, slot: place.index, serial: Int64(place.sharing))
-        while case .wouldBlock? = try? channel.send(message) {
-            // A master that is stopped for a moment.
-            guard waitUntilReady(channel.descriptor, for: UInt32(CEPOLL_OUT), milliseconds: 10_000) else {
-                break
-            }
-        }
+        _ = tell(Message(.unshare, slot: place.index, serial: Int64(place.sharing)))
         return true
     }
 

@@ -151,7 +151,7 @@ extension Worker {
         guard descriptor >= 0 else { return }
         // Not checked: whoever serves it asks where it comes from.
         let head = Message(.park, value: MonotonicTime.now.nanoseconds)
-        _ = try? channel.send(head, descriptors: [descriptor])
+        _ = tell(head, descriptors: [descriptor])
         closeDescriptor(descriptor)
     }
 }

@@ -17,7 +17,7 @@ struct DyingWorkerTests {
     }
 
     /// Waits until the master has a duplicate of the connection whose request has just begun.
-    static func waitUntilKept(_ daemon: Daemon, moreThan before: Int) throws {
+    private static func waitUntilKept(_ daemon: Daemon, moreThan before: Int) throws {
         try wait(for: "the master to keep the connection") { descriptors(daemon) > before }
     }
 

@@ -87,7 +87,8 @@ typedef struct cepoll_received {
     bool truncated;                             /* the bytes did not fit */
     bool descriptors_lost;                      /* some did not fit here, or this process has no more numbers */
 } cepoll_received;
-/* One message; 0 when received (length 0: the other end is closed). Blocks if `wait`. */
+/* One message; 0 when received (length 0: the other end is closed). Blocks if `wait`. A peer that has closed with something
+   unread is not an error before all it had sent has been received. */
 int cepoll_receive_message(int socket, void *buffer, size_t capacity, bool wait, cepoll_received *received);
 int cepoll_pass_credentials(int socket);
 

@@ -2,9 +2,9 @@
  * CScoreboard - the layout of the shared pages of one pool, and the atomics to read and write them.
  *
  * One page for the pool, then one page per slot. The pool page is written by the master except for the two
- * counters marked "workers"; a slot is written by the worker that owns it, but for what is marked "the master" and the
- * places for shared connections, which both change; the master zeroes it before it is given away. A worker may write anything it likes here: readers clamp, and the master takes no pointer,
- * index, length or pid from these pages.
+ * counters marked "workers"; a slot is written by the worker that owns it, but for what is marked "the master" and
+ * the places for shared connections, which both change; the master zeroes it before it is given away. A worker may
+ * write anything it likes here: readers clamp, and the master takes no pointer, index, length or pid from these pages.
  *
  * Text is guarded by a sequence number (odd while being written); a reader that does not get a stable copy
  * after a few tries shows what it has. All other fields are single atomic words.
