@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- security.limit_extensions ------------------------------------------------------------------- */
@@ -43,13 +44,45 @@ static bool may_run(const char *path)
 
 /* ---- working directory --------------------------------------------------------------------------- */
 
-/* A script runs in its own directory, its shutdown functions in the worker's. PHP asks for the current
-   directory, changes to the script's and back by path on each request; a descriptor of the worker's
-   directory saves the question and the path walk. */
+/*
+ * A script runs in its own directory, its shutdown functions in the worker's. PHP asks for the current directory,
+ * changes to the script's and back by path on each request; a descriptor of the worker's directory saves the question
+ * and the way back. Requests that follow each other closely find their directory by a descriptor, too. The path is
+ * walked again after FPMD_WARM_NS: it may lead elsewhere by then, as everything does that PHP remembers of paths.
+ */
 static int home_directory = -1;
+static struct {
+    char path[MAXPATHLEN];
+    size_t length;          /* 0: nothing is kept */
+    int descriptor;         /* -1: only the path is known yet */
+    int64_t walked_ns;      /* when the path led there */
+} last = { .descriptor = -1 };
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+bool fpmd_php_is_warm(void)
+{
+    return last.descriptor >= 0;
+}
+
+void fpmd_php_rest(void)
+{
+    if (last.descriptor >= 0) {
+        close(last.descriptor);
+    }
+    last.descriptor = -1;
+    last.length = 0;
+}
 
 void fpmd_script_worker_init(void)
 {
+    fpmd_php_rest();
     if (home_directory >= 0) {
         close(home_directory);
     }
@@ -61,19 +94,38 @@ void fpmd_script_worker_init(void)
     }
 }
 
+/* False: the script runs where the worker is, as with PHP. */
+static bool walk_to(const char *path, size_t length)
+{
+    fpmd_php_rest();
+    memcpy(last.path, path, length);
+    last.path[length] = '\0';
+    if (chdir(last.path) != 0) {
+        return false;
+    }
+    last.length = length;
+    return true;
+}
+
 static void enter_directory_of(const char *path)
 {
-    char directory[MAXPATHLEN];
     const char *slash = strrchr(path, '/');
-    size_t length = slash ? (size_t)(slash - path) : 0;
+    size_t length = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
+    int64_t now = now_ns();
+    bool is_close;
 
-    if (home_directory < 0 || !slash || length >= sizeof directory) {
+    if (home_directory < 0 || !slash || length >= sizeof last.path) {
         return;
     }
-    memcpy(directory, path, length);
-    directory[length] = '\0';
-    if (chdir(length ? directory : "/") != 0) {
-        return;     /* as PHP: the script runs where the worker is */
+    is_close = length == last.length && memcmp(path, last.path, length) == 0 && now - last.walked_ns < FPMD_WARM_NS;
+    if (is_close && last.descriptor >= 0 && fchdir(last.descriptor) == 0) {
+        return;
+    }
+    if (walk_to(path, length)) {
+        last.walked_ns = now;
+        if (is_close) {
+            last.descriptor = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        }
     }
 }
 

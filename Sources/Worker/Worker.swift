@@ -173,14 +173,14 @@ public final class Worker {
                     guard attend(client) else { return 70 }
                     continue
                 }
-                let count = cepoll_wait(epoll.rawValue, base, CInt(ready.count), heldTimeout())
+                let count = cepoll_wait(epoll.rawValue, base, CInt(ready.count), timeout())
                 if count < 0 {
                     if errno == EINTR { continue }
                     return 70
                 }
                 if count == 0 {
-                    // The held connection has been silent for long enough.
-                    parkHeld()
+                    fpmd_php_rest()
+                    if heldTimeLeft() == 0 { parkHeld() }
                     continue
                 }
                 guard handle(sort(UnsafeBufferPointer(start: base, count: Int(count)))) else { return 70 }
@@ -267,11 +267,17 @@ public final class Worker {
         }
     }
 
-    /// Nanoseconds until a held connection that never sent anything is parked; negative: no limit.
-    private func heldTimeout() -> Int64 {
-        guard let held, !held.isKeptAlive else { return -1 }
-        let left = (heldSince + Self.silentPatience) - MonotonicTime.now
-        return max(1, Int64(left.nanoseconds))
+    /// Nanoseconds that the worker may sleep; negative: no limit.
+    private func timeout() -> Int64 {
+        let held = heldTimeLeft().map { max(1, $0) }
+        guard fpmd_php_is_warm() else { return held ?? -1 }
+        return min(held ?? .max, Int64(FPMD_WARM_NS))
+    }
+
+    /// Nanoseconds until a held connection that never sent anything is parked; nil: there is none.
+    private func heldTimeLeft() -> Int64? {
+        guard let held, !held.isKeptAlive else { return nil }
+        return max(0, Int64(((heldSince + Self.silentPatience) - MonotonicTime.now).nanoseconds))
     }
 
     // MARK: - Serving

@@ -1,6 +1,9 @@
 /* What the script gets: body, variables, environment, authentication, the module's functions. */
 #include "check.h"
 
+#include <fcntl.h>
+#include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 static void post(const char *script, const char *type, const char *body)
@@ -160,6 +163,116 @@ static void test_directory(void)
     BODY_IS(expected);
 }
 
+static int descriptors(void)
+{
+    int count = 0;
+
+    for (int number = 0; number < 256; number++) {
+        count += fcntl(number, F_GETFD) >= 0;
+    }
+    return count;
+}
+
+static void pass_time(int64_t nanoseconds)
+{
+    struct timespec begin, now;
+
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((now.tv_sec - begin.tv_sec) * 1000000000 + now.tv_nsec - begin.tv_nsec <= nanoseconds);
+}
+
+/* Requests that follow each other closely enough share a descriptor of the directory. */
+static void warm_up(const char *script)
+{
+    for (int i = 0; i < 1000 && !fpmd_php_is_warm(); i++) {
+        request(script, NULL);
+    }
+    CHECK(fpmd_php_is_warm());
+}
+
+/* Moves the directory away and puts one there that says `text`. */
+static void replace_directory(const char *text)
+{
+    char from[4200], to[4200];
+
+    snprintf(from, sizeof from, "%s/turned", fixtures);
+    snprintf(to, sizeof to, "%s/turned-%s", fixtures, text);
+    CHECK(rename(from, to) == 0);
+    fixture("turned/which.php", "<?php echo file_get_contents('which');");
+    fixture("turned/which", text);
+}
+
+static void test_warm_directory(void)
+{
+    static const char script[] = "turned/which.php";
+    int before;
+
+    fixture("turned/which.php", "<?php echo file_get_contents('which');");
+    fixture("turned/which", "first");
+    request(script, NULL);          /* opens what PHP opens once */
+    fpmd_php_rest();
+    before = descriptors();
+    warm_up(script);
+    request(script, NULL);
+    BODY_IS("first");
+    /* an idle worker holds nothing, and what comes then finds what is there then */
+    fpmd_php_rest();
+    CHECK(!fpmd_php_is_warm() && descriptors() == before);
+    replace_directory("second");
+    request(script, NULL);
+    BODY_IS("second");
+    /* neither is anything used for long by a worker that is never idle */
+    warm_up(script);
+    replace_directory("third");
+    pass_time(FPMD_WARM_NS);
+    request(script, NULL);
+    BODY_IS("third");
+    /* another directory */
+    warm_up(script);
+    request("sub/cwd.php", NULL);
+    CHECK(!fpmd_php_is_warm());
+    fixture("turned/moves.php", "<?php chdir('/'); echo getcwd();");
+    warm_up("turned/moves.php");
+    request("turned/moves.php", NULL);
+    BODY_IS("/");
+    request(script, NULL);
+    BODY_IS("third");
+    fpmd_php_rest();
+    CHECK(descriptors() == before);
+}
+
+/* PHP prepares SIGPROF in each request; the kernel is asked when that changes anything. */
+static void test_time_limit_signal(void)
+{
+    struct sigaction action = { .sa_handler = SIG_IGN }, now;
+    sigset_t signals, blocked;
+
+    sigemptyset(&action.sa_mask);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGPROF);
+    fixture("nothing.php", "");
+    request("nothing.php", NULL);
+    /* signal() is not seen, so nothing seems to be changed */
+    signal(SIGPROF, SIG_IGN);
+    request("nothing.php", NULL);
+    sigaction(SIGPROF, NULL, &now);
+    CHECK(now.sa_handler == SIG_IGN);
+    CHECK(sigaction(SIGPROF, &action, NULL) == 0);
+    request("nothing.php", NULL);
+    sigaction(SIGPROF, NULL, &now);
+    CHECK(now.sa_handler != SIG_IGN);
+    CHECK(sigprocmask(SIG_BLOCK, &signals, NULL) == 0);
+    request("nothing.php", NULL);
+    sigprocmask(SIG_BLOCK, NULL, &blocked);
+    CHECK(!sigismember(&blocked, SIGPROF));
+    CHECK(pthread_sigmask(SIG_BLOCK, &signals, NULL) == 0);
+    request("nothing.php", NULL);
+    sigprocmask(SIG_BLOCK, NULL, &blocked);
+    CHECK(!sigismember(&blocked, SIGPROF));
+}
+
 void test_requests(void)
 {
     test_bodies();
@@ -167,4 +280,6 @@ void test_requests(void)
     test_authentication();
     test_functions();
     test_directory();
+    test_warm_directory();
+    test_time_limit_signal();
 }

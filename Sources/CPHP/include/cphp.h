@@ -195,6 +195,12 @@ size_t fpmd_php_allocated(void);
    rereads the dispositions, reseeds, empties the realpath cache, remembers the working directory, starts
    the CPU timer (signal SIGRTMAX - 1). */
 void fpmd_php_worker_init(void);
+/* Nanoseconds for which requests that follow each other closely share what they have found out. */
+#define FPMD_WARM_NS 2000000
+/* Whether something is held for the next request (a descriptor of the script's directory) that a worker without one
+   gives back after FPMD_WARM_NS: an idle worker holds nothing of anybody's. */
+bool fpmd_php_is_warm(void);
+void fpmd_php_rest(void);
 
 /* Settings that script resolution needs now: they may change between requests through PHP_VALUE. */
 bool fpmd_php_fix_pathinfo(void);
