@@ -10,10 +10,27 @@ static bool drain(bool flush)
     return false;
 }
 
+/* How much of a large write has been sent from where it is; -1: the client is gone. */
+static ssize_t send_large(const char *bytes, size_t length)
+{
+    ssize_t sent = length < FPMD_LARGE_WRITE ? 0 : fpmd_sapi.host.send_whole(fpmd_sapi.host.context, bytes, length);
+
+    if (sent < 0) {
+        fpmd_sapi.aborted = true;
+    }
+    return sent;
+}
+
 bool fpmd_output_append(const char *bytes, size_t length)
 {
     fpmd_output *output = fpmd_sapi.host.output;
+    ssize_t sent = send_large(bytes, length);
 
+    if (sent < 0) {
+        return false;
+    }
+    bytes += sent;
+    length -= (size_t)sent;
     while (length > 0) {
         size_t room = output->limit - output->used;
         if (room == 0) {

@@ -158,6 +158,16 @@ public struct ResponseFramer: Sendable {
         count += RecordLimit.endRequestLength
     }
 
+    /// Writes the header of a STDOUT record with ``RecordLimit/maximumAlignedContent`` bytes that the caller sends from
+    /// elsewhere: any number of them, after the buffer's.
+    public func storeWholeHeader(in header: UnsafeMutableRawBufferPointer) {
+        unsafe RecordHeader(
+            .standardOutput,
+            requestID: requestID,
+            contentLength: UInt16(RecordLimit.maximumAlignedContent)
+        ).store(in: header, at: 0)
+    }
+
     /// Starts over at the front of the buffer: its ``count`` bytes, with no record open, have been sent.
     public mutating func bufferSent() {
         precondition(open == nil, "an open record was sent")

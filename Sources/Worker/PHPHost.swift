@@ -20,6 +20,11 @@ enum PHPHost {
             context: Unmanaged.passUnretained(processor).toOpaque(),
             output: processor.stream.output,
             drain: { context, _ in PHPHost.processor(context).stream.drain() },
+            send_whole: { context, bytes, length in
+                PHPHost.processor(context).stream.sendWhole(
+                    UnsafeRawBufferPointer(start: bytes, count: length)
+                ) ?? -1
+            },
             write_error: { context, bytes, length in
                 PHPHost.processor(context).stream.writeError(
                     UnsafeRawBufferPointer(start: bytes, count: length)

@@ -4,14 +4,18 @@ internal import CScoreboard
 internal import FastCGI
 internal import Syscalls
 
-/// The response of one request on its way: PHP writes into ``output``, records are framed around that, and
-/// whole buffers are sent.
+/// The response of one request on its way: PHP writes into ``output``, records are framed around that, and whole buffers
+/// are sent.
+///
+/// What PHP writes in one large piece is sent from where it is; see ``sendWhole(_:)``.
 ///
 /// A client that does not take them as fast as they come is waited for a moment; after that, what it does not take is
 /// kept in a ``ResponseSpill``, so that a slow reader does not hold the worker. What does not fit there is waited for.
 final class ResponseStream {
     /// A full STDOUT record, the end of a request, and a little more.
     private static let capacity = 8 + 65528 + 16 + 512
+    /// Records of one large piece that are given to the kernel at a time.
+    private static let mostWholeRecords = 16
     /// Nanoseconds that a client is waited for during one response: a reader that runs beside takes what is in its
     /// socket in much less.
     private static let patience: UInt64 = 10_000_000
@@ -23,7 +27,9 @@ final class ResponseStream {
     let output: UnsafeMutablePointer<fpmd_output>
     private let buffer: UnsafeMutableRawBufferPointer
     private let memory: UnsafeMutableRawPointer
+    private let wholeHeader: UnsafeMutableRawBufferPointer
     private var framer = ResponseFramer(requestID: 0)
+    private let pieces = OutgoingPieces(capacity: 1 + 2 * ResponseStream.mostWholeRecords)
     private var client: Client?
     /// What is owed to the client if this process dies; a signal handler looks at it.
     private var pending = cepoll_pending_answer()
@@ -51,6 +57,7 @@ final class ResponseStream {
         self.masterHasRoom = masterHasRoom
         memory = .allocate(byteCount: Self.capacity, alignment: 16)
         buffer = UnsafeMutableRawBufferPointer(start: memory, count: Self.capacity)
+        wholeHeader = .allocate(byteCount: RecordLimit.headerLength, alignment: 8)
         output = .allocate(capacity: 1)
         output.initialize(
             to: fpmd_output(base: memory.assumingMemoryBound(to: UInt8.self), used: 0, limit: 0)
@@ -59,6 +66,7 @@ final class ResponseStream {
 
     deinit {
         memory.deallocate()
+        wholeHeader.deallocate()
         output.deallocate()
     }
 
@@ -96,6 +104,35 @@ final class ResponseStream {
         let sent = flush()
         openOutput()
         return sent
+    }
+
+    /// Sends as many whole records as `bytes` fill, after what PHP has written before, without copying them.
+    ///
+    /// - Parameter bytes: PHP's; at least one record's worth (``RecordLimit/maximumAlignedContent``).
+    /// - Returns: How many bytes are done with; 0 when the response is over, and ``output`` takes what vanishes; nil when
+    ///   the client is gone.
+    func sendWhole(_ bytes: UnsafeRawBufferPointer) -> Int? {
+        guard !isFinished else { return 0 }
+        collectOutput()
+        framer.closeRecord(in: buffer)
+        framer.storeWholeHeader(in: wholeHeader)
+        var prefix = UnsafeRawBufferPointer(rebasing: buffer[0..<framer.count])
+        framer.bufferSent()
+        var done = 0
+        while bytes.count - done >= RecordLimit.maximumAlignedContent {
+            pieces.append(prefix)
+            prefix = UnsafeRawBufferPointer(start: nil, count: 0)
+            for _ in 0..<min(Self.mostWholeRecords, (bytes.count - done) / RecordLimit.maximumAlignedContent)
+            {
+                pieces.append(UnsafeRawBufferPointer(wholeHeader))
+                let content = done..<(done + RecordLimit.maximumAlignedContent)
+                pieces.append(UnsafeRawBufferPointer(rebasing: bytes[content]))
+                done = content.upperBound
+            }
+            guard sendPieces() else { break }
+        }
+        openOutput()
+        return isAborted ? nil : done
     }
 
     /// One message for the web server's error log; several are separated by "; ".
@@ -166,11 +203,17 @@ final class ResponseStream {
     }
 
     private func flush() -> Bool {
-        let length = framer.count
+        pieces.append(UnsafeRawBufferPointer(rebasing: buffer[0..<framer.count]))
         framer.bufferSent()
-        guard length > 0, !isAborted, let client, !client.isClosed else { return !isAborted }
+        return sendPieces()
+    }
+
+    /// Sends or keeps the pieces; false when the client is gone.
+    private func sendPieces() -> Bool {
+        defer { pieces.clear() }
+        guard !pieces.isEmpty, !isAborted, let client, !client.isClosed else { return !isAborted }
         pending.pointee.has_begun = true
-        if !deliver(UnsafeRawBufferPointer(rebasing: buffer[0..<length]), to: client.descriptor) {
+        if !deliver(to: client.descriptor) {
             isAborted = true
             spill.clear()
         }
@@ -192,26 +235,29 @@ final class ResponseStream {
         spill.clear()
     }
 
-    /// Sends bytes or keeps them; false when the client has gone, or does not read for too long.
-    private func deliver(_ bytes: UnsafeRawBufferPointer, to socket: CInt) -> Bool {
+    /// Sends the pieces or keeps them; false when the client has gone, or does not read for too long.
+    private func deliver(to socket: CInt) -> Bool {
         if !spill.isEmpty {
             switch spill.send(to: socket) {
             case .done: break
-            case .blocked: return keep(bytes, for: socket)
+            case .blocked: return keepPieces(for: socket)
             case .broken: return false
             }
         }
-        var offset = 0
-        while offset < bytes.count {
-            let rest = UnsafeRawBufferPointer(rebasing: bytes[offset...])
-            guard let transfer = try? Syscalls.send(socket, rest) else { return false }
+        while !pieces.isEmpty {
+            guard let transfer = try? pieces.send(to: socket) else { return false }
             switch transfer {
-            case .bytes(let count):
-                offset += count
-                taken += UInt64(count)
-            case .wouldBlock: if !waitAMoment(for: socket) { return keep(rest, for: socket) }
+            case .bytes(let count): taken += UInt64(count)
+            case .wouldBlock: if !waitAMoment(for: socket) { return keepPieces(for: socket) }
             case .endOfStream: return false
             }
+        }
+        return true
+    }
+
+    private func keepPieces(for socket: CInt) -> Bool {
+        while let piece = pieces.next() {
+            guard keep(piece, for: socket) else { return false }
         }
         return true
     }

@@ -88,6 +88,7 @@ public enum EngineProgram {
             context: nil,
             output: output,
             drain: { _, _ in false },
+            send_whole: { _, _, _ in -1 },
             write_error: { _, _, _ in },
             log: { _, _, bytes, length in
                 _ = Glibc.write(STDERR_FILENO, bytes, length)

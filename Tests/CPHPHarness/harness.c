@@ -64,6 +64,24 @@ static bool host_drain(void *context, bool flush)
     return true;
 }
 
+static ssize_t host_send_whole(void *context, const char *bytes, size_t length)
+{
+    size_t count = length / FPMD_LARGE_WRITE * FPMD_LARGE_WRITE;
+
+    if (finished) {
+        return 0;
+    }
+    if (!host_drain(context, false) || (next.gone_after && last.out_length + count > next.gone_after)) {
+        return -1;
+    }
+    if (!measuring) {
+        append(&last.out, &last.out_length, bytes, count);
+        out_capacity = last.out_length + 1;
+    }
+    last.whole_bytes += count;
+    return (ssize_t)count;
+}
+
 static void host_write_error(void *context, const char *bytes, size_t length)
 {
     size_t have = last.err ? strlen(last.err) : 0;
@@ -156,7 +174,7 @@ static ssize_t host_status(void *context, fpmd_pool_status *pool, fpmd_process_s
 }
 
 static const fpmd_host host = {
-    .output = &output, .drain = host_drain, .write_error = host_write_error, .log = host_log,
+    .output = &output, .drain = host_drain, .send_whole = host_send_whole, .write_error = host_write_error, .log = host_log,
     .read_body = host_read_body, .finish = host_finish, .executing = host_executing,
     .executed = host_executed, .complete = host_complete, .status = host_status,
 };

@@ -27,6 +27,7 @@ typedef struct answer {
     char *err;                      /* FCGI_STDERR, messages joined by "; " */
     char *log;                      /* "LEVEL: message" lines */
     const char *body;               /* in `out` behind the blank line */
+    size_t whole_bytes;             /* sent without being copied into `output` */
     int response_code;              /* as given to executed() */
     int executing, executed, completed, flushes;
     size_t memory_peak;

@@ -163,6 +163,14 @@ static void test_output(void)
     fixture("large.php", "<?php echo str_repeat('x', 100000), 'end';");
     request("large.php", NULL);
     CHECK(strlen(last.body) == 100003 && strcmp(last.body + 100000, "end") == 0);
+    CHECK(last.whole_bytes == FPMD_LARGE_WRITE);
+    fixture("pieces.php", "<?php $three = 3 + count($_GET);      /* else opcache makes one piece of all */"
+                          "echo 'a', str_repeat('b', $three * 65528), 'c', str_repeat('d', 65524 + $three), 'e';");
+    request("pieces.php", "PHP_VALUE=output_buffering=0", NULL);
+    CHECK(strlen(last.body) == 4 * 65528 + 2);
+    CHECK(last.whole_bytes == 3 * FPMD_LARGE_WRITE);
+    CHECK(last.body[0] == 'a' && last.body[1 + 3 * 65528] == 'c' && last.body[4 * 65528 + 1] == 'e');
+    CHECK(strspn(last.body + 1, "b") == 3 * 65528 && strspn(last.body + 2 + 3 * 65528, "d") == 65527);
     fixture("flush.php", "<?php flush(); header('X-A: 1'); echo 'a'; flush(); echo 'b';");
     request("flush.php", NULL);
     OUT_IS("X-A: 1\r\n" TYPE "\r\nab");
@@ -178,6 +186,12 @@ static void test_output(void)
     next.gone_after = 10000;
     request("gone.php", "PHP_VALUE=ignore_user_abort=1", NULL);
     ERR_IS("PHP message: went on; PHP message: status 1");
+    fixture("gone-large.php", "<?php register_shutdown_function(function () { error_log('status ' ."
+                              "connection_status()); }); echo str_repeat('x', 500000); error_log('went on');");
+    next.gone_after = 10000;
+    request("gone-large.php", NULL);
+    CHECK(fpmd_php_aborted());
+    ERR_IS("PHP message: status 1");
     fixture("header.php", "<?php header('X-B: 2'); echo 'ok';");
     request("header.php", NULL);
     OUT_IS("X-B: 2\r\n" TYPE "\r\nok");
@@ -209,6 +223,14 @@ static void test_finish(void)
     CHECK(fpmd_php_aborted() && remove(path) != 0);
     request("after.php", "QUERY_STRING=a=1", NULL);
     CHECK(fpmd_php_aborted() && remove(path) != 0);
+    fixture("after-large.php", "<?php echo 1; fastcgi_finish_request(); echo str_repeat('x', 200000);"
+                               "touch(__DIR__ . '/went-on');");
+    request("after-large.php", NULL);
+    CHECK(fpmd_php_aborted() && remove(path) != 0);
+    next.keep = true;
+    request("after-large.php", NULL);
+    OUT_IS(TYPE "\r\n1");
+    CHECK(!fpmd_php_aborted() && remove(path) == 0);
     request("after.php", "QUERY_STRING=a=1", "PHP_VALUE=ignore_user_abort=1", NULL);
     CHECK(remove(path) == 0);
     next.keep = true;

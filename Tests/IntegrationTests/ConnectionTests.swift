@@ -160,10 +160,15 @@ struct ConnectionTests {
         #expect((seen["HTTP_X_39"] as? String)?.count == 6000)
     }
 
-    @Test(arguments: [0, 1, 8183, 8184, 8185, 65_527, 65_528, 65_529, 65_535, 65_536, 3_000_000])
-    func answerSizes(count: Int) throws {
+    @Test(
+        arguments: [
+            0, 1, 8183, 8184, 8185, 65_527, 65_528, 65_529, 65_535, 65_536, 131_056, 1_048_576, 3_000_000,
+        ],
+        ["", "&whole"]
+    )
+    func answerSizes(count: Int, manner: String) throws {
         let daemon = try Daemon.startPool(Self.pool)
-        let response = try daemon.get("/large.php", query: "bytes=\(count)")
+        let response = try daemon.get("/large.php", query: "bytes=\(count)\(manner)")
         #expect(response.body.count == count)
         #expect(response.isComplete)
         let expected = (0..<(count / 64)).map {
@@ -171,6 +176,21 @@ struct ConnectionTests {
         }
         .joined().utf8
         #expect(response.body.prefix(expected.count).elementsEqual(expected))
+    }
+
+    /// What is sent from where PHP has it stays in order with what is not.
+    @Test(arguments: [0, 65_527, 65_528, 1_200_000])
+    func largePiecesAmongSmallOnes(count: Int) throws {
+        let daemon = try Daemon.startPool(
+            Self.pool + "\nphp_value[log_errors] = on\nphp_value[output_buffering] = 0"
+        )
+        let response = try daemon.get("/mixed.php", query: "bytes=\(count)")
+        #expect(response.isComplete)
+        let expected =
+            "head\n" + String(repeating: "a", count: 70_000) + "b" + String(repeating: "c", count: count)
+            + "tail\n"
+        #expect(response.text == expected)
+        #expect(response.errors.contains("PHP message: between"))
     }
 
     @Test func outputArrivesWhenFlushed() throws {

@@ -19,8 +19,8 @@ struct SharedConnectionTests {
 
         init(_ daemon: Daemon, workers count: Int = 2, settles: Bool = true) throws {
             self.daemon = daemon
-            descriptors = DyingWorkerTests.descriptors(daemon)
             workers = try daemon.waitForWorkers(count).map(\.pid)
+            descriptors = DyingWorkerTests.descriptors(daemon)
             connections = try (1...SharedConnectionTests.count).map { _ in try daemon.connect() }
             if settles { try settle() }
         }

@@ -42,6 +42,10 @@ typedef struct fpmd_output {
     size_t limit;
 } fpmd_output;
 
+/* Writes of this length and more are not copied into `output`: the largest content of a FastCGI record that needs no
+   padding. */
+#define FPMD_LARGE_WRITE 65528
+
 /* ---- status (fpm_get_status) ---------------------------------------------------------------------- */
 
 typedef struct fpmd_pool_status {
@@ -85,6 +89,9 @@ typedef struct fpmd_host {
     /* Frames and sends what is in `output`, making room again. `final` is true for an explicit flush().
        False when the client is gone. */
     bool (*drain)(void *_Nullable context, bool flush);
+    /* Sends what is in `output`, then as many whole FPMD_LARGE_WRITE pieces of `bytes` as there are, from where they
+       are: how many bytes that was; 0 when the response is over (drain() says what then); -1 when the client is gone. */
+    ssize_t (*send_whole)(void *_Nullable context, const char *bytes, size_t length);
     /* One message for FCGI_STDERR, already cut to the log limit; joins several of a request with "; ". */
     void (*write_error)(void *_Nullable context, const char *bytes, size_t length);
     /* One line for the worker's own stderr: "NOTICE: PHP message: …" is built by the host. */
