@@ -13,8 +13,11 @@ static bool drain(bool flush)
 /* How much of a large write has been sent from where it is; -1: the client is gone. */
 static ssize_t send_large(const char *bytes, size_t length)
 {
-    ssize_t sent = length < FPMD_LARGE_WRITE ? 0 : fpmd_sapi.host.send_whole(fpmd_sapi.host.context, bytes, length);
+    ssize_t sent = 0;
 
+    if (length >= fpmd_sapi.host.output->whole) {
+        sent = fpmd_sapi.host.send_whole(fpmd_sapi.host.context, bytes, length);
+    }
     if (sent < 0) {
         fpmd_sapi.aborted = true;
     }

@@ -18,7 +18,9 @@ static sigaction_function *libc_sigaction;
 static mask_function *libc_sigprocmask, *libc_pthread_sigmask;
 
 static struct sigaction installed;
-static bool is_installed, is_unblocked;
+static bool is_installed;
+/* By this thread, and not changed since. */
+static _Thread_local bool is_unblocked;
 
 static void *next(const char *name)
 {

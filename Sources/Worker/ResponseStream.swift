@@ -60,7 +60,12 @@ final class ResponseStream {
         wholeHeader = .allocate(byteCount: RecordLimit.headerLength, alignment: 8)
         output = .allocate(capacity: 1)
         output.initialize(
-            to: fpmd_output(base: memory.assumingMemoryBound(to: UInt8.self), used: 0, limit: 0)
+            to: fpmd_output(
+                base: memory.assumingMemoryBound(to: UInt8.self),
+                used: 0,
+                limit: 0,
+                whole: RecordLimit.maximumAlignedContent
+            )
         )
     }
 

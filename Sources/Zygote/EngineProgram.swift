@@ -77,7 +77,7 @@ public enum EngineProgram {
         let host = UnsafeMutablePointer<fpmd_host>.allocate(capacity: 1)
         let output = UnsafeMutablePointer<fpmd_output>.allocate(capacity: 1)
         let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: 64)
-        output.initialize(to: fpmd_output(base: memory, used: 0, limit: 64))
+        output.initialize(to: fpmd_output(base: memory, used: 0, limit: 64, whole: .max))
         host.initialize(to: silentHost(output))
         if Engine.withOptions(plan, { fpmd_php_start($0, UnsafePointer(host)) }) < 0 { exit(70) }
     }
@@ -88,7 +88,7 @@ public enum EngineProgram {
             context: nil,
             output: output,
             drain: { _, _ in false },
-            send_whole: { _, _, _ in -1 },
+            send_whole: { _, _, _ in 0 },
             write_error: { _, _, _ in },
             log: { _, _, bytes, length in
                 _ = Glibc.write(STDERR_FILENO, bytes, length)

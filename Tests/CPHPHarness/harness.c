@@ -19,7 +19,7 @@ char fixtures[] = "/tmp/cphp-harness-XXXXXX";
 #define PARAMETERS 128
 
 static uint8_t buffer[BUFFER];
-static fpmd_output output = { .base = buffer, .limit = BUFFER };
+static fpmd_output output = { .base = buffer, .limit = BUFFER, .whole = WHOLE };
 static size_t body_at, out_capacity;
 static bool finished, keeping;
 static bool measuring;              /* benchmarks throw the output away */
@@ -66,7 +66,7 @@ static bool host_drain(void *context, bool flush)
 
 static ssize_t host_send_whole(void *context, const char *bytes, size_t length)
 {
-    size_t count = length / FPMD_LARGE_WRITE * FPMD_LARGE_WRITE;
+    size_t count = length / WHOLE * WHOLE;
 
     if (finished) {
         return 0;

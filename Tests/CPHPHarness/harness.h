@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Pieces of so many bytes are sent from where PHP has them. */
+enum { WHOLE = 65528 };
+
 /* How the client of the next request behaves. Reset by each request. */
 typedef struct client {
     const char *body;               /* request body, body_length bytes */

@@ -178,6 +178,34 @@ struct ConnectionTests {
         #expect(response.body.prefix(expected.count).elementsEqual(expected))
     }
 
+    /// A directory is entered by a descriptor while requests for it follow each other closely, and let go of after that:
+    /// its file system can be unmounted.
+    @Test func idleWorkerHoldsNoDirectory() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1")
+        let worker = try #require(try daemon.waitForWorkers(1).first).pid
+        func holdsDirectory() -> Bool {
+            (0..<64).contains { number in
+                let target = try? FileManager.default.destinationOfSymbolicLink(
+                    atPath: "/proc/\(worker)/fd/\(number)"
+                )
+                return target == daemon.documentRoot
+            }
+        }
+        let connection = try daemon.connect()
+        var request = daemon.makeRequest("/hello.php")
+        request.keepsConnection = true
+        try wait(for: "the directory to be held between two requests") {
+            for _ in 1...3 {
+                try connection.send(request)
+                #expect(try connection.readResponse().text == "hello, world\n")
+            }
+            kill(worker, SIGSTOP)
+            defer { kill(worker, SIGCONT) }
+            return holdsDirectory()
+        }
+        try wait(for: "the idle worker to let go of it") { !holdsDirectory() }
+    }
+
     /// What is sent from where PHP has it stays in order with what is not.
     @Test(arguments: [0, 65_527, 65_528, 1_200_000])
     func largePiecesAmongSmallOnes(count: Int) throws {

@@ -35,16 +35,14 @@ typedef struct fpmd_parameter {
 
 /* Where PHP's output goes: the module appends at base + used while used < limit, and calls host.drain
    when there is no room. The host owns the memory and the FastCGI framing around it, and may move
-   `used` in drain() and write_error(). */
+   `used` in drain(), send_whole() and write_error(). A write of `whole` bytes and more goes to host.send_whole first:
+   so much is the content of one record. */
 typedef struct fpmd_output {
     uint8_t *base;
     size_t used;
     size_t limit;
+    size_t whole;
 } fpmd_output;
-
-/* Writes of this length and more are not copied into `output`: the largest content of a FastCGI record that needs no
-   padding. */
-#define FPMD_LARGE_WRITE 65528
 
 /* ---- status (fpm_get_status) ---------------------------------------------------------------------- */
 
@@ -89,8 +87,8 @@ typedef struct fpmd_host {
     /* Frames and sends what is in `output`, making room again. `final` is true for an explicit flush().
        False when the client is gone. */
     bool (*drain)(void *_Nullable context, bool flush);
-    /* Sends what is in `output`, then as many whole FPMD_LARGE_WRITE pieces of `bytes` as there are, from where they
-       are: how many bytes that was; 0 when the response is over (drain() says what then); -1 when the client is gone. */
+    /* Sends what is in `output`, then as many records of `output->whole` bytes as `bytes` fill, from where they are:
+       how many bytes that was; 0 when the response is over (drain() says what then); -1 when the client is gone. */
     ssize_t (*send_whole)(void *_Nullable context, const char *bytes, size_t length);
     /* One message for FCGI_STDERR, already cut to the log limit; joins several of a request with "; ". */
     void (*write_error)(void *_Nullable context, const char *bytes, size_t length);
@@ -207,6 +205,7 @@ void fpmd_php_worker_init(void);
 /* Whether something is held for the next request (a descriptor of the script's directory) that a worker without one
    gives back after FPMD_WARM_NS: an idle worker holds nothing of anybody's. */
 bool fpmd_php_is_warm(void);
+/* Gives it back. */
 void fpmd_php_rest(void);
 
 /* Settings that script resolution needs now: they may change between requests through PHP_VALUE. */
