@@ -53,9 +53,20 @@ public final class OutgoingPieces {
                 socket,
                 UnsafeRawBufferPointer(start: rest[0].iov_base, count: rest[0].iov_len)
             )
-            : try Syscalls.send(socket, rest)
+            : try Self.send(socket, rest)
         if case .bytes(let count) = transfer { drop(count) }
         return transfer
+    }
+
+    /// `sendmsg(2)` without blocking and without SIGPIPE.
+    private static func send(_ socket: CInt, _ pieces: UnsafeBufferPointer<iovec>) throws(Errno) -> Transfer {
+        var message = msghdr()
+        message.msg_iov = UnsafeMutablePointer(mutating: pieces.baseAddress)
+        message.msg_iovlen = pieces.count
+        let flags = CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL)
+        do {
+            return .bytes(try retryingOnInterrupt { sendmsg(socket, &message, flags) })
+        } catch .wouldBlock { return .wouldBlock }
     }
 
     private func drop(_ count: Int) {

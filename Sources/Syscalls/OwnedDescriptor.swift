@@ -1,5 +1,5 @@
 internal import CEpoll
-public import Glibc
+internal import Glibc
 public import SystemPackage
 
 /// Owns one open descriptor and closes it once.
@@ -86,16 +86,5 @@ public func send(_ socket: CInt, _ bytes: UnsafeRawBufferPointer) throws(Errno) 
     let flags = CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL)
     do {
         return .bytes(try retryingOnInterrupt { Glibc.send(socket, bytes.baseAddress, bytes.count, flags) })
-    } catch .wouldBlock { return .wouldBlock }
-}
-
-/// `sendmsg(2)` of bytes from several places, without blocking and without SIGPIPE.
-public func send(_ socket: CInt, _ pieces: UnsafeBufferPointer<iovec>) throws(Errno) -> Transfer {
-    var message = msghdr()
-    message.msg_iov = UnsafeMutablePointer(mutating: pieces.baseAddress)
-    message.msg_iovlen = pieces.count
-    let flags = CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL)
-    do {
-        return .bytes(try retryingOnInterrupt { Glibc.sendmsg(socket, &message, flags) })
     } catch .wouldBlock { return .wouldBlock }
 }

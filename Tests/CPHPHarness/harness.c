@@ -174,7 +174,8 @@ static ssize_t host_status(void *context, fpmd_pool_status *pool, fpmd_process_s
 }
 
 static const fpmd_host host = {
-    .output = &output, .drain = host_drain, .send_whole = host_send_whole, .write_error = host_write_error, .log = host_log,
+    .output = &output, .drain = host_drain, .send_whole = host_send_whole, .write_error = host_write_error,
+    .log = host_log,
     .read_body = host_read_body, .finish = host_finish, .executing = host_executing,
     .executed = host_executed, .complete = host_complete, .status = host_status,
 };

@@ -167,10 +167,10 @@ static void test_output(void)
     fixture("pieces.php", "<?php $three = 3 + count($_GET);      /* else opcache makes one piece of all */"
                           "echo 'a', str_repeat('b', $three * 65528), 'c', str_repeat('d', 65524 + $three), 'e';");
     request("pieces.php", "PHP_VALUE=output_buffering=0", NULL);
-    CHECK(strlen(last.body) == 4 * 65528 + 2);
+    CHECK(strlen(last.body) == 4 * WHOLE + 2);
     CHECK(last.whole_bytes == 3 * WHOLE);
-    CHECK(last.body[0] == 'a' && last.body[1 + 3 * 65528] == 'c' && last.body[4 * 65528 + 1] == 'e');
-    CHECK(strspn(last.body + 1, "b") == 3 * 65528 && strspn(last.body + 2 + 3 * 65528, "d") == 65527);
+    CHECK(last.body[0] == 'a' && last.body[1 + 3 * WHOLE] == 'c' && last.body[4 * WHOLE + 1] == 'e');
+    CHECK(strspn(last.body + 1, "b") == 3 * WHOLE && strspn(last.body + 2 + 3 * WHOLE, "d") == WHOLE - 1);
     fixture("flush.php", "<?php flush(); header('X-A: 1'); echo 'a'; flush(); echo 'b';");
     request("flush.php", NULL);
     OUT_IS("X-A: 1\r\n" TYPE "\r\nab");

@@ -84,7 +84,7 @@ typedef struct fpmd_host {
     void *_Nullable context;
     fpmd_output *output;
 
-    /* Frames and sends what is in `output`, making room again. `final` is true for an explicit flush().
+    /* Frames and sends what is in `output`, making room again. `flush` is true for an explicit flush().
        False when the client is gone. */
     bool (*drain)(void *_Nullable context, bool flush);
     /* Sends what is in `output`, then as many records of `output->whole` bytes as `bytes` fill, from where they are:
