@@ -172,13 +172,7 @@ bool cepoll_is_child(pid_t pid) {
     return pid > 0 && waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
-const char *cepoll_signal_name(int number) {
-    static char name[16];
-    const char *abbreviation = sigabbrev_np(number);
-    if (!abbreviation) return NULL;
-    snprintf(name, sizeof name, "SIG%s", abbreviation);
-    return name;
-}
+const char *cepoll_signal_abbreviation(int number) { return sigabbrev_np(number); }
 
 /* ---- title ------------------------------------------------------------------------------------------ */
 

@@ -50,7 +50,9 @@ public struct Signal: Hashable {
     public static var child: Signal { Signal(SIGCHLD) }
 
     /// `SIGTERM`; `SIG 99` for a number without a name.
-    public var name: String { cepoll_signal_name(rawValue).map { String(cString: $0) } ?? "SIG \(rawValue)" }
+    public var name: String {
+        cepoll_signal_abbreviation(rawValue).map { "SIG\(String(cString: $0))" } ?? "SIG \(rawValue)"
+    }
 }
 
 /// `kill(2)`.

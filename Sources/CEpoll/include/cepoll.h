@@ -224,8 +224,8 @@ typedef struct cepoll_exit {
 int cepoll_reap(cepoll_exit *ended);
 /* True if `pid` is a child of this process (dead or alive); reaps nothing. */
 bool cepoll_is_child(pid_t pid);
-/* Short name: "SIGTERM"; "SIG %d" is for the caller when NULL. */
-const char *_Nullable cepoll_signal_name(int number);
+/* sigabbrev_np(3): "TERM" for SIGTERM, constant text of libc's; NULL for a number without a name. */
+const char *_Nullable cepoll_signal_abbreviation(int number);
 
 /* Remembers the argv/environ area so that cepoll_set_title can write there; moves environ to the heap. */
 void cepoll_prepare_title(int argc, char *_Nullable *_Nonnull argv);
