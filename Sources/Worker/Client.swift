@@ -20,6 +20,8 @@ final class Client {
     var decoder = RequestDecoder()
     /// Where it is in the worker's page, while the master has a duplicate of it.
     var place: Place?
+    /// When its last request began, or when it came into that place.
+    var lastRequest = MonotonicTime(nanoseconds: 0)
     /// In the worker's epoll set.
     var isWatched = false
     private(set) var isClosed = false

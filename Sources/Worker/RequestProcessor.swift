@@ -33,7 +33,7 @@ public final class RequestProcessor {
     private var client: Client?
     private var keepsConnection = false
     private var bodyLeft = 0
-    private var begin = MonotonicTime(nanoseconds: 0)
+    private(set) var begin = MonotonicTime(nanoseconds: 0)
     private var beginEpoch: Int64 = 0
     private var cpuRead = cepoll_cpu()
     private var cpuReadTime = MonotonicTime(nanoseconds: 0)

@@ -20,6 +20,8 @@ extension Worker {
     private static let sleep = Duration.milliseconds(1)
     /// Who has had no request for so long is not only waiting for a processor.
     private static let slice = Duration.milliseconds(4)
+    /// A connection that has had no request for so long makes room for others.
+    private static let idleness = Duration.milliseconds(100)
 
     /// Other work has come: the connection that is held alone is kept beside it, or parked.
     func setHeldAside() {
@@ -31,8 +33,7 @@ extension Worker {
     private func share(_ client: Client) -> Bool {
         // With limits on the queue a request that has come is to be in the master's hands, counted.
         guard client.isKeptAlive, client.isWatched, brevity.isProven, !isDraining,
-            !settings.plan.tellsQueueTime,
-            let index = places.prefix(Int(CSCOREBOARD_OWN_PLACES)).firstIndex(where: { $0 == nil })
+            !settings.plan.tellsQueueTime, let index = freePlace()
         else { return false }
         latestSharing = (latestSharing + 1) & UInt32(CSCOREBOARD_LAST_SHARING)
         let place = Client.Place(index: UInt32(index), sharing: latestSharing)
@@ -49,10 +50,31 @@ extension Worker {
             return false
         }
         client.place = place
+        client.lastRequest = heldSince
         places[index] = client
         sharedCount += 1
         held = nil
         return true
+    }
+
+    private func freePlace() -> Int? {
+        if let index = firstFreePlace { return index }
+        makeRoom(processor.begin)
+        return firstFreePlace
+    }
+
+    private var firstFreePlace: Int? {
+        places.prefix(Int(CSCOREBOARD_OWN_PLACES)).firstIndex { $0 == nil }
+    }
+
+    /// Gives the master those that have long been idle, or ten thousand that are used once would keep those out that are
+    /// used all the time.
+    private func makeRoom(_ now: MonotonicTime) {
+        // What is in the buffer would go with them.
+        guard processor.reader.buffer.isEmpty else { return }
+        for case let client? in places where now - client.lastRequest >= Self.idleness {
+            if claim(client) { park(client) }
+        }
     }
 
     // MARK: - Serving
@@ -88,6 +110,7 @@ extension Worker {
 
     /// A shared connection has been served, with all requests that came ahead.
     func putBack(_ client: Client) {
+        client.lastRequest = processor.begin
         // Requests that were sent ahead, and the worker leaves.
         guard processor.reader.buffer.isEmpty else { return park(client) }
         guard let place = client.place, !change(place, from: CSCOREBOARD_BUSY, to: CSCOREBOARD_IDLE) else {
@@ -109,7 +132,10 @@ extension Worker {
         guard now - lastGathering >= Self.slice else { return false }
         lastGathering = now
         let others = others(now, within: Self.slice)
-        guard others.awake >= processors, others.isFuller(than: heldCount, in: processor.slotIndex),
+        guard others.awake >= processors, others.most > 0 else { return false }
+        // The fullest does so, too, for the next time.
+        if others.most + heldCount > UInt32(CSCOREBOARD_OWN_PLACES) { makeRoom(now) }
+        guard others.isFuller(than: heldCount, in: processor.slotIndex),
             others.most + heldCount <= UInt32(CSCOREBOARD_OWN_PLACES)
         else { return false }
         if let held { park(held, gathers: true) }
@@ -132,6 +158,7 @@ extension Worker {
         if let former = places[Int(order.slot)] { letGo(former) }
         let client = Client(descriptor: descriptor, acceptedTime: order.value, isKeptAlive: true)
         client.place = Client.Place(index: order.slot, sharing: UInt32(truncatingIfNeeded: order.serial))
+        client.lastRequest = MonotonicTime.now
         places[Int(order.slot)] = client
         sharedCount += 1
         do {
