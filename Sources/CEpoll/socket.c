@@ -142,10 +142,19 @@ ssize_t cepoll_receive_bounded(int socket, void *buffer, size_t capacity) {
 }
 
 int cepoll_accept_bounded(int listener) {
+    /* Who has made it blocking would have each accept wait until the alarm. */
+    if (cepoll_poll_one(listener, CEPOLL_IN, 0) <= 0) {
+        errno = EAGAIN;
+        return -1;
+    }
     cepoll_bound_waiting(ACCEPTING_US);
     int descriptor = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     cepoll_unbound_waiting();
-    if (descriptor < 0 && errno == EINTR) errno = EAGAIN;
+    if (descriptor < 0 && errno == EINTR) {
+        int flags = fcntl(listener, F_GETFL);
+        if (flags >= 0) (void)fcntl(listener, F_SETFL, flags | O_NONBLOCK);
+        errno = EAGAIN;
+    }
     return descriptor;
 }
 

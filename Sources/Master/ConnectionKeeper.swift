@@ -41,6 +41,10 @@ final class ConnectionKeeper {
     /// By serial number of the worker.
     private var kept: [Int64: Kept] = [:]
     private var isDenied = false
+    /// For descriptors that are no connections: each costs a process that closes it.
+    private var mistakes = Allowance(most: 5, period: .seconds(2))
+    /// There were too many: nothing is taken until then.
+    private var pausesUntil = MonotonicTime(nanoseconds: 0)
 
     init(pool: Pool, reactor: Reactor) {
         self.pool = pool
@@ -85,7 +89,7 @@ final class ConnectionKeeper {
     }
 
     private func isBusy(_ worker: WorkerRecord) -> Bool {
-        worker.process != nil && isRunning(pool.scoreboard.stage(worker.slot))
+        worker.namedProcess != nil && isRunning(pool.scoreboard.stage(worker.slot))
     }
 
     private func isRunning(_ stage: Scoreboard.Stage) -> Bool {
@@ -101,7 +105,7 @@ final class ConnectionKeeper {
         var hasBusy = false
         for worker in pool.workers.values {
             if hasShared { takeShared(from: worker, now) }
-            guard isBusy(worker), let process = worker.process else {
+            guard isBusy(worker), let process = worker.namedProcess else {
                 release(worker)
                 continue
             }
@@ -114,7 +118,7 @@ final class ConnectionKeeper {
             guard kept[worker.serial] == nil, !cscoreboard_pending(slot).begun, !isDenied else { continue }
             if now - MonotonicTime(nanoseconds: begin) < Self.youngest {
                 isYoung = true
-            } else {
+            } else if now >= pausesUntil {
                 take(worker, process, begin)
             }
         }
@@ -134,7 +138,7 @@ final class ConnectionKeeper {
     /// What a worker holds beside the request that it has been busy with for long is served by others.
     private func takeShared(from worker: WorkerRecord, _ now: MonotonicTime) {
         let stage = pool.scoreboard.stage(worker.slot)
-        guard stage == .reading || isRunning(stage), let process = worker.process else { return }
+        guard stage == .reading || isRunning(stage), let process = worker.namedProcess else { return }
         let begin = cscoreboard_load_time(&pool.scoreboard.slot(worker.slot).pointee.accepted_ns)
         let age = now - MonotonicTime(nanoseconds: begin)
         guard age >= Self.sharedPatience.short,
@@ -167,6 +171,8 @@ final class ConnectionKeeper {
         }
         guard cepoll_is_stream_socket(descriptor) else {
             cscoreboard_keep(slot, 0)
+            let now = MonotonicTime.now
+            if !mistakes.take(at: now) { pausesUntil = now + .seconds(2) }
             return pool.owner.closeElsewhere(descriptor)
         }
         let connection = Connection(adopting: descriptor)

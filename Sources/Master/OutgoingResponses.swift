@@ -13,7 +13,7 @@ internal import SystemPackage
 ///        └── client gone, no progress for too long, too many bytes ──► closed
 ///
 /// Nothing here waits: the file is read into a buffer, and sent as far as the socket takes it (sendfile(2) would wait
-/// for a socket that another process has made blocking). Bounded by ``byteQuota``; beyond it the oldest is dropped.
+/// for a socket that another process has made blocking). Bounded in number and bytes; beyond either the oldest is dropped.
 final class OutgoingResponses {
     /// Where the bytes are.
     enum Source {
@@ -62,6 +62,8 @@ final class OutgoingResponses {
     private let reactor: Reactor
     /// Most bytes that may be left to send.
     private let byteQuota: Int
+    /// Most responses that may be left to send.
+    private let countQuota: Int
     /// By a number that grows: the first is the oldest.
     private var responses: [UInt64: Response] = [:]
     private var nextNumber: UInt64 = 0
@@ -78,8 +80,9 @@ final class OutgoingResponses {
     /// The figures have changed, or nothing is left.
     var onChange: () -> Void = {}
 
-    init(reactor: Reactor, byteQuota: Int) {
+    init(reactor: Reactor, byteQuota: Int, countQuota: Int) {
         self.reactor = reactor
+        self.countQuota = countQuota
         self.byteQuota = byteQuota
     }
 
@@ -91,7 +94,9 @@ final class OutgoingResponses {
     func send(_ source: Source, to connection: Connection, then next: Next) {
         let response = Response(connection, source, next)
         switch advance(response) {
-        case .done: return finish(response)
+        case .done:
+            guard case .keep(let bytes) = next, !bytes.isEmpty else { return finish(response) }
+            return finishLater(response)
         case .broken: return
         case .blocked: break
         }
@@ -100,16 +105,30 @@ final class OutgoingResponses {
             let registration = try? reactor.watch(
                 connection.rawValue,
                 for: .writable,
-                handler: { [weak self] _ in self?.becameWritable(number) }
+                handler: { [weak self] state in self?.becameWritable(number, state) }
             )
         else { return }
-        nextNumber += 1
         response.registration = registration
-        responses[number] = response
-        bytesLeft += response.left
+        keep(response)
         limit(response, number)
-        while bytesLeft > byteQuota, responses.count > 1 { dropOldest() }
+    }
+
+    private func keep(_ response: Response) {
+        responses[nextNumber] = response
+        nextNumber += 1
+        bytesLeft += response.left
+        while bytesLeft > byteQuota || responses.count > countQuota, responses.count > 1 { dropOldest() }
         onChange()
+    }
+
+    /// What has come after its request may be answered here, too: not from within the answer to this one, and the next.
+    private func finishLater(_ response: Response) {
+        let number = nextNumber
+        response.deadline = reactor.after(.zero) { [weak self] in
+            guard let self, responses.removeValue(forKey: number) != nil else { return }
+            finish(response)
+        }
+        keep(response)
     }
 
     /// All of them, oldest first, for the image of the program that takes over.
@@ -142,14 +161,19 @@ final class OutgoingResponses {
         response.deadline = reactor.after(Self.patience) { [weak self] in self?.drop(number) }
     }
 
-    private func becameWritable(_ number: UInt64) {
+    private func becameWritable(_ number: UInt64, _ state: Reactor.Readiness) {
         guard let response = responses[number] else { return }
         let before = response.left
         let result = advance(response)
         bytesLeft -= before - response.left
         switch result {
         case .blocked:
-            if response.left < before { limit(response, number) }
+            if response.left < before {
+                limit(response, number)
+            } else if !state.isDisjoint(with: .hangup) {
+                // What is in a socket's error queue is never read, and reported all the time.
+                drop(number)
+            }
         case .broken: drop(number)
         case .done:
             responses[number] = nil

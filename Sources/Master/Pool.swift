@@ -82,6 +82,8 @@ final class Pool {
 
     var zygote: ZygoteLink?
     var zygoteRequested = false
+    /// How many zygotes have started PHP, and ended before the pool was ready.
+    var zygotesLostAtStart = 0
     var zygoteBackoff = Backoff()
     var zygoteRetry: Reactor.Deadline?
     /// Workers that leave as soon as others have taken their places, first come first.
@@ -222,7 +224,9 @@ final class Pool {
         if let madeResponses { return madeResponses }
         let made = OutgoingResponses(
             reactor: owner.reactor,
-            byteQuota: responseQuota
+            byteQuota: responseQuota,
+            // Each has a connection and a file.
+            countQuota: max(16, owner.parkingQuota / 2)
         )
         made.onKept = { [weak self] connection, bytes in
             guard let self else { return }
@@ -371,7 +375,13 @@ final class Pool {
         for worker in workers.values {
             guard let process = worker.process else { continue }
             // Until a worker has spoken its number is only claimed; it is told to leave as soon as it does.
-            if case .starting = worker.state, signal != .kill { continue }
+            if case .starting = worker.state {
+                guard signal == .kill else { continue }
+                guard owner.isUnnamedChild(process) else {
+                    claimWasFalse(worker, process)
+                    continue
+                }
+            }
             log.write(
                 .debug,
                 "[pool \(name)] sending signal \(signal.rawValue) \(signal.name) to child \(process)",

@@ -72,6 +72,8 @@ final class RequestQueue {
     private var sentArrivals = Deque<UInt64>()
     private var socketWatch: Reactor.Registration?
     private var expiry: Reactor.Deadline?
+    /// The next attempt, when a request could not be sent for want of memory.
+    private var retry: Reactor.Deadline?
     private(set) var isMetered = false
 
     /// How many of them may be in the socket while the queue is metered.
@@ -226,10 +228,10 @@ final class RequestQueue {
             switch send(request, flags, to: socket) {
             case .bytes: break
             case .wouldBlock: return awaitRoom()
-            case .endOfStream:
-                if cepoll_peer_is_gone(socket.descriptor, false) { return isShut() }
+            case .endOfStream: return isShut()
+            case nil:
                 // There is no memory for it.
-                guard request.bytes.count > MessageSocket.maximumPayload else { return }
+                guard request.bytes.count > MessageSocket.maximumPayload else { return tryLater() }
                 removeFirst()
                 continue
             }
@@ -254,25 +256,35 @@ final class RequestQueue {
         onShut()
     }
 
-    private func send(_ request: WaitingRequest, _ flags: Message.Flags, to socket: MessageSocket) -> Transfer
+    /// That there is room is reported all the time.
+    private func tryLater() {
+        if !isMetered { socketWatch = nil }
+        retry = reactor.after(.milliseconds(100)) { [weak self] in
+            guard let self else { return }
+            retry = nil
+            withBoundedWaiting { self.flush(looking: true) }
+        }
+    }
+
+    /// Nil: it cannot be sent now.
+    private func send(_ request: WaitingRequest, _ flags: Message.Flags, to socket: MessageSocket)
+        -> Transfer?
     {
         request.bytes.withUnsafeBytes { bytes in
             var message = Message(.serve, flags: flags, value: request.arrival)
             guard bytes.count > MessageSocket.maximumPayload else {
-                let result = try? socket.send(
+                return try? socket.send(
                     message,
                     payload: bytes,
                     descriptors: [request.connection.rawValue]
                 )
-                return result ?? .endOfStream
             }
-            guard let file = try? BytesFile.make(bytes) else { return .endOfStream }
+            guard let file = try? BytesFile.make(bytes) else { return nil }
             message.flags.insert(.bytesInFile)
-            let result = try? socket.send(
+            return try? socket.send(
                 message,
                 descriptors: [request.connection.rawValue, file.rawValue]
             )
-            return result ?? .endOfStream
         }
     }
 
@@ -313,32 +325,44 @@ final class RequestQueue {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 16)
         defer { buffer.deallocate() }
         var back: [Entry] = []
-        while case .message(let message, let payload, let descriptors, _)? = try? reader.receive(into: buffer)
-        {
-            defer { for surplus in descriptors.dropFirst() { closeDescriptor(surplus) } }
-            sent &-= 1
-            guard let descriptor = descriptors.first else { continue }
-            var bytes = Array(UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))
-            if message.flags.contains(.bytesInFile) {
-                // Its own file, or one that somebody who has the socket has put there.
-                bytes = descriptors.last.flatMap { Self.bytes(of: $0, atMost: Self.largestRequest) } ?? []
+        receiving: while let arrival = try? reader.receive(into: buffer) {
+            switch arrival {
+            case .wouldBlock, .closed: break receiving
+            case .malformed(let descriptors), .descriptorsLost(let descriptors):
+                for descriptor in descriptors { closeDescriptor(descriptor) }
+                sent &-= 1
+            case .message(let message, let payload, let descriptors, _):
+                sent &-= 1
+                let payload = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[0..<payload])
+                guard let request = request(in: message, payload, descriptors) else { continue }
+                back.append(Entry(request))
+                count += 1
+                byteCount += request.bytes.count
             }
-            let flags = message.flags.subtracting([.queued, .bytesInFile])
-            let request = WaitingRequest(
-                connection: Connection(adopting: descriptor),
-                flags: flags,
-                arrival: message.value,
-                bytes: bytes
-            )
-            back.append(Entry(request))
-            count += 1
-            byteCount += bytes.count
         }
         entries.prepend(contentsOf: back)
         firstNumber -= back.count
         firstUnwatched = firstNumber
         lastInSocket = 0
         sentArrivals.removeAll()
+    }
+
+    private func request(in message: Message, _ payload: UnsafeRawBufferPointer, _ descriptors: [CInt])
+        -> WaitingRequest?
+    {
+        defer { for surplus in descriptors.dropFirst() { closeDescriptor(surplus) } }
+        guard let descriptor = descriptors.first else { return nil }
+        var bytes = Array(payload)
+        if message.flags.contains(.bytesInFile) {
+            // Its own file, or one that somebody who has the socket has put there.
+            bytes = descriptors.last.flatMap { Self.bytes(of: $0, atMost: Self.largestRequest) } ?? []
+        }
+        return WaitingRequest(
+            connection: Connection(adopting: descriptor),
+            flags: message.flags.subtracting([.queued, .bytesInFile]),
+            arrival: message.value,
+            bytes: bytes
+        )
     }
 
     /// What is in a sealed memory file; nil if it is none, or has more bytes than `most`.

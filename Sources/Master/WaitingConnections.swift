@@ -166,8 +166,7 @@ final class WaitingConnections {
             acceptedTime: MonotonicTime.now.nanoseconds,
             bytes: []
         )
-        // No more memory for requests: it waits unread.
-        guard queue.byteCount + assembledBytes < memoryLimit else {
+        guard hasMemory else {
             return dispatch(
                 WaitingRequest(
                     connection: descriptor,
@@ -193,16 +192,13 @@ final class WaitingConnections {
     }
 
     private func watch(_ connection: Parked) {
-        if parked.count + queue.count >= quota, !parked.isEmpty {
-            closeOldest()
-            onOverflow()
-        }
+        _ = makeRoom()
         let number = connection.descriptor.rawValue
         guard
             let registration = try? reactor.watch(
                 number,
                 for: [.readable, .peerClosed],
-                handler: { [weak self] _ in withBoundedWaiting { self?.becameReadable(number) } }
+                handler: { [weak self] state in withBoundedWaiting { self?.becameReadable(number, state) } }
             )
         else { return }
         connection.registration = registration
@@ -212,8 +208,26 @@ final class WaitingConnections {
         nextSerial += 1
         connection.serial = nextSerial
         order.append((number, nextSerial))
+        limitBytes()
         if order.count > 2 * parked.count + 64 { order.removeAll { parked[$0.number]?.serial != $0.serial } }
     }
+
+    /// Closes the one that has been parked longest when there are as many as there may be.
+    ///
+    /// - Returns: Whether there is room for one more.
+    private func makeRoom() -> Bool {
+        guard parked.count + queue.count >= quota else { return true }
+        let hasOldest = !parked.isEmpty
+        if hasOldest { closeOldest() }
+        onOverflow()
+        return hasOldest
+    }
+
+    private func limitBytes() {
+        while assembledBytes > memoryLimit, parked.count > 1 { closeOldest() }
+    }
+
+    private var hasMemory: Bool { queue.byteCount + assembledBytes < memoryLimit }
 
     private func setDeadline(of connection: Parked) {
         let number = connection.descriptor.rawValue
@@ -229,32 +243,47 @@ final class WaitingConnections {
 
     // MARK: - Readable
 
-    private func becameReadable(_ number: CInt) {
+    private func becameReadable(_ number: CInt, _ state: Reactor.Readiness) {
         guard let connection = parked[number] else { return }
-        switch connection.purpose {
-        case .lingering: discardInput(of: connection)
-        case .silent, .idle, .assembling: receive(connection)
-        }
+        let hasCome =
+            switch connection.purpose {
+            case .lingering: discardInput(of: connection)
+            case .silent, .idle, .assembling: receive(connection)
+            }
+        // What is in a socket's error queue is never read, and reported all the time.
+        if !hasCome, !state.isDisjoint(with: .hangup) { drop(number) }
     }
 
-    private func discardInput(of connection: Parked) {
+    /// False: nothing has come.
+    private func discardInput(of connection: Parked) -> Bool {
         withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 8) { buffer in
-            guard let transfer = try? connection.descriptor.receive(into: buffer) else {
-                return drop(connection.descriptor.rawValue)
+            switch try? connection.descriptor.receive(into: buffer) {
+            case .bytes: return true
+            case .wouldBlock: return false
+            case .endOfStream, nil:
+                drop(connection.descriptor.rawValue)
+                return true
             }
-            if case .endOfStream = transfer { drop(connection.descriptor.rawValue) }
         }
     }
 
     /// Takes what has come; a complete request goes to the workers, with its bytes.
-    private func receive(_ connection: Parked) {
+    ///
+    /// False: nothing has come.
+    private func receive(_ connection: Parked) -> Bool {
         let number = connection.descriptor.rawValue
+        // No more memory for requests: it waits unread.
+        if connection.bytes.isEmpty, !hasMemory {
+            release(number)
+            dispatch(connection, arrival: MonotonicTime.now.nanoseconds)
+            return true
+        }
         let before = connection.bytes.count
         let progress = receive(into: connection)
         assembledBytes += connection.bytes.count - before
         switch progress {
         case .closed: drop(number)
-        case .nothing: return
+        case .nothing: return false
         case .complete:
             release(number)
             dispatch(connection, arrival: MonotonicTime.now.nanoseconds)
@@ -263,8 +292,9 @@ final class WaitingConnections {
                 connection.purpose = .assembling
                 setDeadline(of: connection)
             }
-            while assembledBytes > memoryLimit, parked.count > 1 { closeOldest() }
+            limitBytes()
         }
+        return true
     }
 
     private func hasReachedMilestone(_ connection: Parked) -> Bool {
@@ -358,6 +388,8 @@ final class WaitingConnections {
 
     private func dispatch(_ request: WaitingRequest) {
         guard admits(request) else { return }
+        // Requests that have been assembled have their bytes twice at most: here, and then in the queue.
+        guard makeRoom(), queue.byteCount + request.bytes.count <= 2 * memoryLimit else { return }
         queue.append(request)
         onDispatch()
     }

@@ -168,4 +168,23 @@ import Testing
             }
         }
     }
+
+    /// Whoever has made the listener blocking does that once.
+    @Test func aBlockingListenerIsMadeOrdinary() throws {
+        let listener = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+        defer { close(listener) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let isListening = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(listener, $0, socklen_t(MemoryLayout<sa_family_t>.size)) == 0 && listen(listener, 1) == 0
+            }
+        }
+        try #require(isListening)
+        // Nothing waits: it is not even asked.
+        let begin = MonotonicTime.now
+        for _ in 1...2000 { #expect(cepoll_accept_bounded(listener) == -1 && errno == EAGAIN) }
+        // Each accept would take 5 ms.
+        #expect(MonotonicTime.now - begin < .seconds(5))
+    }
 }

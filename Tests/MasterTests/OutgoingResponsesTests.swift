@@ -12,7 +12,7 @@ import Testing
 
     init() throws {
         reactor = try Reactor()
-        responses = OutgoingResponses(reactor: reactor, byteQuota: 10 << 20)
+        responses = OutgoingResponses(reactor: reactor, byteQuota: 10 << 20, countQuota: 100)
     }
 
     private func sealedFile(_ bytes: [UInt8]) throws -> SharedDescriptor {
@@ -118,5 +118,41 @@ import Testing
         let sealed = try sealedFile([1, 2, 3])
         #expect(ftruncate(sealed.rawValue, 0) == -1)
         #expect(pwrite(sealed.rawValue, "x", 1, 0) == -1)
+    }
+
+    /// Each has a connection and a file, however few bytes are left.
+    @Test func theirNumberIsBounded() throws {
+        var clients: [Peers] = []
+        for _ in 1...300 {
+            let peers = try Peers()
+            let block = [UInt8](repeating: 0, count: 1 << 16)
+            while send(peers.server, block, block.count, CInt(MSG_NOSIGNAL)) > 0 {}
+            responses.send(.memory([1]), to: Connection(adopting: peers.server), then: .close)
+            clients.append(peers)
+        }
+        #expect(responses.count == 100)
+        #expect(responses.bytesLeft == 100)
+    }
+
+    /// Requests that were sent ahead may be answered by the master, each after the answer to the one before.
+    @Test func answersDoNotNest() throws {
+        let peers = try Peers()
+        var depth = 0
+        var deepest = 0
+        var left = 1000
+        responses.onKept = { connection, bytes in
+            depth += 1
+            deepest = max(deepest, depth)
+            left -= 1
+            if left > 0 { responses.send(.memory([1]), to: connection, then: .keep(bytes)) }
+            depth -= 1
+        }
+        responses.send(.memory([1]), to: Connection(adopting: peers.server), then: .keep([2]))
+        #expect(left == 1000 && responses.count == 1)
+        try reactor.turn(until: {
+            _ = peers.read()
+            return left == 0
+        })
+        #expect(deepest == 1)
     }
 }

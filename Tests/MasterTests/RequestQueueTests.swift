@@ -56,6 +56,23 @@ import Testing
         return (message.value, message.flags.contains(.queued))
     }
 
+    /// The reader's half alone: what is in the socket is still taken.
+    @Test func halfShutSocket() throws {
+        let said = Counter()
+        queue.onShut = { said.abandoned += 1 }
+        var peers: [Peers] = []
+        while queue.count == 0 {
+            let fresh = try Peers()
+            append(MonotonicTime.now.nanoseconds, fresh)
+            peers.append(fresh)
+        }
+        #expect(shutdown(reader.descriptor, CInt(SHUT_RD)) == 0)
+        for _ in 1..<peers.count { _ = take() }
+        try reactor.turn(until: { said.abandoned > 0 })
+        try reactor.turnBriefly()
+        #expect(said.abandoned == 1)
+    }
+
     /// A hostile worker shuts the socket of all: the master learns it once, and is not kept busy by it.
     @Test(arguments: [false, true]) func shutSocket(isMetered: Bool) throws {
         let said = Counter()

@@ -1,5 +1,6 @@
 import CEpoll
 import Channel
+import Configuration
 import Foundation
 import Reactor
 import Syscalls
@@ -136,5 +137,116 @@ import Testing
         }
         try use()
         #expect(memory.used == 0)
+    }
+
+    // MARK: - Bounds
+
+    /// Workers may give back as many complete requests as they like.
+    @Test func requestsThatAreGivenBackCount() throws {
+        let queue = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero)
+        let bounded = WaitingConnections(reactor: reactor, queue: queue, quota: 3)
+        var clients: [Peers] = []
+        for _ in 1...10 {
+            let peers = try Peers()
+            // Not a request: for a worker to say.
+            bounded.park(
+                Connection(adopting: peers.server),
+                flags: .keptAlive,
+                acceptedTime: 1,
+                bytes: [UInt8](repeating: 0xff, count: 8)
+            )
+            clients.append(peers)
+        }
+        #expect(queue.count == 3)
+        #expect(clients.map { $0.read() == nil } == (1...10).map { $0 > 3 })
+    }
+
+    @Test func bytesThatAreGivenBackCount() throws {
+        let memory = RequestMemory(limit: 1 << 30)
+        let queue = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero, memory: memory)
+        let bounded = WaitingConnections(reactor: reactor, queue: queue, quota: 10_000, memory: memory)
+        var clients: [Peers] = []
+        for isComplete in [false, true] {
+            for _ in 1...200 {
+                let peers = try Peers()
+                bounded.park(
+                    Connection(adopting: peers.server),
+                    flags: .keptAlive,
+                    acceptedTime: 1,
+                    bytes: isComplete ? [UInt8](repeating: 0xff, count: 1 << 20) : beginning(120_000)
+                )
+                clients.append(peers)
+            }
+            #expect(memory.used <= (isComplete ? 3 : 1) * RequestQueue.memoryLimit)
+        }
+        for _ in 1...200 {
+            let peers = try Peers()
+            bounded.park(
+                Connection(adopting: peers.server),
+                flags: .keptAlive,
+                acceptedTime: 1,
+                bytes: beginning(120_000)
+            )
+            clients.append(peers)
+        }
+        #expect(memory.used <= 3 * RequestQueue.memoryLimit)
+        withExtendedLifetime(clients) {}
+    }
+
+    /// There is no memory for what an idle connection has sent: a worker reads it.
+    @Test func anIdleConnectionIsNotReadWithoutMemory() throws {
+        let queue = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero)
+        let bounded = WaitingConnections(reactor: reactor, queue: queue, quota: 10)
+        let (idle, full) = (try Peers(), try Peers())
+        bounded.park(Connection(adopting: idle.server), flags: .keptAlive, acceptedTime: 1, bytes: [])
+        bounded.park(
+            Connection(adopting: full.server),
+            flags: .keptAlive,
+            acceptedTime: 1,
+            bytes: [UInt8](repeating: 0xff, count: RequestQueue.memoryLimit)
+        )
+        #expect(send(idle.client.rawValue, [UInt8](repeating: 0xff, count: 8), 8, 0) == 8)
+        try reactor.turn(until: { queue.count == 2 })
+        #expect(queue.handedOver.map(\.bytes.count) == [RequestQueue.memoryLimit, 0])
+    }
+
+    /// A socket whose error queue nobody reads is reported all the time.
+    @Test func anErrorQueueKeepsNobodyBusy() throws {
+        let (mine, theirs) = try socketsOfTCP()
+        // SOF_TIMESTAMPING_TX_SOFTWARE and SOF_TIMESTAMPING_SOFTWARE.
+        var option: CInt = 1 << 1 | 1 << 4
+        let size = socklen_t(MemoryLayout<CInt>.size)
+        try #require(setsockopt(mine.rawValue, SOL_SOCKET, SO_TIMESTAMPING, &option, size) == 0)
+        #expect(send(mine.rawValue, [1], 1, 0) == 1)
+        var wait = pollfd(fd: mine.rawValue, events: 0, revents: 0)
+        #expect(poll(&wait, 1, 10_000) == 1)
+        connections.park(
+            Connection(adopting: dup(mine.rawValue)),
+            flags: .keptAlive,
+            acceptedTime: 1,
+            bytes: []
+        )
+        try reactor.turn(until: { connections.parkedCount == 0 })
+        withExtendedLifetime(theirs) {}
+    }
+
+    private func socketsOfTCP() throws -> (SharedDescriptor, SharedDescriptor) {
+        let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+        defer { close(listener) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let client = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+        let isConnected = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(listener, $0, size) == 0 && listen(listener, 1) == 0
+                    && getsockname(listener, $0, &size) == 0
+                    && connect(client, $0, size) == 0
+            }
+        }
+        try #require(isConnected)
+        let server = accept(listener, nil, nil)
+        return (SharedDescriptor(adopting: client), SharedDescriptor(adopting: server))
     }
 }
