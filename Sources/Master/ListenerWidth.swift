@@ -31,7 +31,7 @@ final class ListenerWidth {
         var takers = 0
         var listening = 0
         var oldest: UInt64 = 0
-        for worker in pool.workers.values where worker.process != nil {
+        for worker in pool.workers.values where worker.namedProcess != nil {
             if takes(worker) { takers += 1 }
             guard policy.isNarrow, !rests(worker) else { continue }
             if takes(worker) { listening += 1 }
@@ -100,7 +100,7 @@ final class ListenerWidth {
     /// Whether a worker that listens has a request and sleeps.
     private func hasWaiting() -> Bool {
         pool.workers.values.contains { worker in
-            guard let process = worker.process, !rests(worker), age(of: worker, at: .max) > 0 else {
+            guard let process = worker.namedProcess, !rests(worker), age(of: worker, at: .max) > 0 else {
                 return false
             }
             return cepoll_process_sleeps(process.rawValue)

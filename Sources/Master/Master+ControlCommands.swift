@@ -113,7 +113,7 @@ extension Master {
         }
         let targets = chosen.compactMap { pool, worker in
             pool.traceLayout.flatMap { layout in
-                worker.process.map { ControlTrace.Target(process: $0, layout: layout) }
+                worker.namedProcess.map { ControlTrace.Target(process: $0, layout: layout) }
             }
         }
         let shown = chosen.map { pool, worker in traceHead(pool, worker) }
@@ -135,7 +135,7 @@ extension Master {
 
     private func traceHead(_ pool: Pool, _ worker: WorkerRecord) -> [JSON.Member] {
         withUnsafeTemporaryAllocation(of: cscoreboard_slot.self, capacity: 1) { copy in
-            var members = [JSON.Member("pid", worker.process.map { JSON($0.rawValue) } ?? .null)]
+            var members = [JSON.Member("pid", worker.namedProcess.map { JSON($0.rawValue) } ?? .null)]
             guard let copy = copy.baseAddress else { return members }
             _ = cscoreboard_copy(pool.scoreboard.slot(worker.slot), copy)
             let stage = Scoreboard.Stage(rawValue: copy.pointee.stage) ?? .executing

@@ -117,7 +117,7 @@ extension Master {
             }
         add("life", .string(life))
         add("uptime", JSON((MonotonicTime.now - worker.startTime).components.seconds))
-        if let process = worker.process, let figures = ProcessFigures(process) {
+        if let process = worker.namedProcess, let figures = ProcessFigures(process) {
             add("memory", JSON(figures.resident))
             add("processor_ms", JSON(figures.processorTime))
         }

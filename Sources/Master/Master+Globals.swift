@@ -17,8 +17,9 @@ extension Master {
         applyLog(global)
         openControl()
         if global.pidFile != former.pidFile {
-            _ = writePIDFile()
+            // Before: it may be another name of the same file.
             if let old = former.pidFile, isOwn(old) { unlink(old.description) }
+            _ = writePIDFile()
         }
         if options.loadOptions.isRoot, global.processPriority != former.processPriority,
             cepoll_set_priority(CInt(global.processPriority ?? 0)) < 0

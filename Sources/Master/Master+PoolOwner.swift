@@ -33,7 +33,7 @@ extension Master: PoolOwner {
 
     func poolIsActive(_ pool: Pool) {
         activePools[ObjectIdentifier(pool)] = pool
-        if state == .serving { scheduleTick() }
+        scheduleTick()
     }
 
     /// An equal share for each pool of what the master may have open, less what it needs itself and what workers cost.
@@ -84,28 +84,39 @@ extension Master: PoolOwner {
     }
 
     func register(_ process: ProcessID, as role: ChildRole) -> Bool {
-        switch (children[process], role) {
-        case (nil, _): break
-        case (
-            .worker(let pool, let slot, let serial)?,
-            .worker(let claimant, let claimedSlot, let claimedSerial)
-        ):
-            return pool === claimant && slot == claimedSlot && serial == claimedSerial
-        default: return false
-        }
+        if let known = children[process] { return isSame(known, role) }
         children[process] = role
-        claims.removeValue(forKey: process)
+        for other in claims.removeValue(forKey: process) ?? [] where !isSame(other, role) {
+            if case .worker(let pool, let slot, let serial) = other {
+                pool.isSettled(process, slot: slot, serial: serial)
+            }
+        }
         warnedProcessMax = false
-        if state == .serving { scheduleTick() }
+        scheduleTick()
         return true
     }
 
+    /// Whether both are the same worker.
+    private func isSame(_ one: ChildRole, _ other: ChildRole) -> Bool {
+        guard case .worker(let pool, let slot, let serial) = one,
+            case .worker(let otherPool, let otherSlot, let otherSerial) = other
+        else { return false }
+        return pool === otherPool && slot == otherSlot && serial == otherSerial
+    }
+
     func claim(_ process: ProcessID, for role: ChildRole) -> Bool {
-        guard children[process] == nil else { return false }
+        guard children[process] == nil, case .worker(let pool, _, _) = role else { return false }
+        // Others may lie about the same child; whoever says it twice does.
+        let isNew = claims[process, default: []].allSatisfy { other in
+            if case .worker(let claimant, _, _) = other { claimant !== pool } else { true }
+        }
+        guard isNew else { return false }
         claims[process, default: []].append(role)
-        if state == .serving { scheduleTick() }
+        scheduleTick()
         return true
     }
+
+    func isUnnamedChild(_ process: ProcessID) -> Bool { children[process] == nil && isChild(process) }
 
     func unnamedWorkerIsLost(by pool: Pool, isAlive: Bool) {
         guard lostUnnamed.count < 1024 else { return }
@@ -117,11 +128,12 @@ extension Master: PoolOwner {
     func poolBecameReady(_ pool: Pool) {
         if let reload, reload.generation === pool.generation {
             self.reload?.unready -= 1
+            limitReload()
             return finishReloadIfReady()
         }
         unreadyPools -= 1
         checkReady()
-        if state == .serving { scheduleTick() }
+        scheduleTick()
     }
 
     func poolFailed(_ pool: Pool, _ reason: ByteString) {
@@ -152,20 +164,22 @@ extension Master: PoolOwner {
         log.withOriginalStandardError { startReload() }
     }
 
-    func whenZygoteMayStart(_ start: @escaping () -> Void) {
-        guard zygotesStarting >= maximumZygotesStarting else {
-            zygotesStarting += 1
-            return start()
-        }
-        zygoteQueue.append(start)
+    func whenZygoteMayStart(_ pool: Pool) {
+        zygoteStarts.add(pool)
+        startZygotes()
     }
 
-    func adoptedZygoteStarts() { zygotesStarting += 1 }
+    private func startZygotes() {
+        while let pool = zygoteStarts.next() {
+            if !pool.launchZygote() { zygoteStarts.finish() }
+        }
+    }
+
+    func adoptedZygoteStarts() { zygoteStarts.adopt() }
 
     func zygoteFinishedStarting() {
-        zygotesStarting -= 1
-        guard let next = zygoteQueue.popFirst() else { return startZygotesAhead() }
-        zygotesStarting += 1
-        next()
+        zygoteStarts.finish()
+        startZygotes()
+        startZygotesAhead()
     }
 }

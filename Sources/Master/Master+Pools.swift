@@ -48,7 +48,7 @@ extension Master {
     ///
     /// The first pools of the configuration come first.
     func startZygotesAhead() {
-        guard state == .serving, zygotesStarting == 0 else { return }
+        guard state == .serving, zygoteStarts.count == 0 else { return }
         while warmZygotes.count < configuration.global.idleZygotes, aheadIndex < pools.count {
             let pool = pools[aheadIndex]
             aheadIndex += 1

@@ -86,11 +86,13 @@ extension Master {
         state = .reloading
         var newMetrics: MetricsListener?
         do {
+            // An address of TCP is taken until the last process that listens on it has gone.
+            let leaving = drainingPools.values.map(\.listener).filter { $0.isTCP && $0.pool == nil }
             let former = replaced.flatMap(\.listeners)
             let isPartial = if case .pool = outcome { true } else { false }
             let listener = isPartial ? metrics : try makeMetricsListener(global)
             newMetrics = listener
-            let made = try makePools(settings, in: generation, reusing: former)
+            let made = try makePools(settings, in: generation, reusing: former + leaving)
             // All that were there, also those that this generation does not want any more: as in php-fpm.
             for listener in former { listener.announce(to: log) }
             if isPartial, let old = replaced.first, let new = made.pools.first {
@@ -98,13 +100,18 @@ extension Master {
             }
             reload = Reload(made, replacing: replaced, settings: outcome)
             reload?.metrics = listener
-            reload?.deadline = reactor.after(.seconds(60)) { [weak self] in
-                self?.abandonReload("the new pools were not ready within 60 s")
-            }
+            limitReload()
             for pool in made.pools { pool.begin() }
         } catch {
             discardMetrics(newMetrics)
             refuseReload("a listener or a pool of the new configuration cannot be set up")
+        }
+    }
+
+    /// The new pools get ready one after the other, however many there are.
+    func limitReload() {
+        reload?.deadline = reactor.after(Reload.patience) { [weak self] in
+            self?.abandonReload("no further pool was ready within \(Reload.patience.components.seconds) s")
         }
     }
 
@@ -216,6 +223,10 @@ extension Master {
     func reloadAgain() {
         guard reloadsAgain else { return }
         reloadsAgain = false
-        startReload()
+        // What a reload that was given up had bound is closed by then.
+        nextReload = reactor.after(.zero) { [weak self] in
+            guard let self else { return }
+            log.withOriginalStandardError { startReload() }
+        }
     }
 }

@@ -7,14 +7,19 @@ internal import Syscalls
 
 /// What happens every second, or every so often for systemd.
 extension Master {
-    /// Once a second while there are workers; an idle service with no process does not wake up.
+    /// Once a second while there are workers or zygotes; an idle service with no process does not wake up.
     func scheduleTick() {
-        guard tickDeadline == nil else { return }
+        guard tickDeadline == nil, mayStartWorkers else { return }
         tickDeadline = reactor.after(.seconds(1)) { [weak self] in
             guard let self else { return }
             tickDeadline = nil
-            guard state == .serving || state == .reloading else { return }
+            guard mayStartWorkers else { return }
             for (identifier, pool) in activePools {
+                // What does not get ready holds the start up.
+                if state == .starting {
+                    pool.checkOverdue()
+                    continue
+                }
                 pool.tick()
                 let isIdle = !pool.hasProcesses && pool.parkedCount == 0
                 if isIdle, pool.settings.processManager == .ondemand { activePools[identifier] = nil }

@@ -52,18 +52,23 @@ extension Master {
         guard state == .reloading else { return }
         upgrade = nil
         guard accepts else { return refuseReload("the new program does not take over") }
-        becomeNewProgram()
+        becomeNewProgram(latest: MonotonicTime.now + .seconds(2))
     }
 
-    private func becomeNewProgram() {
-        // The end of a child that its zygote has not named yet would be nobody's: the zygote will, within a second.
-        guard unclaimed.isEmpty else {
+    private func becomeNewProgram(latest: MonotonicTime) {
+        // The end of a child that its zygote has not named yet would be nobody's: the zygote will, within a second. There
+        // may always be some: as the first process of a container the master reaps anybody's orphans.
+        guard unclaimed.isEmpty || MonotonicTime.now >= latest else {
             upgradeDelay = reactor.after(.milliseconds(20)) { [weak self] in
-                if self?.state == .reloading { self?.becomeNewProgram() }
+                if self?.state == .reloading { self?.becomeNewProgram(latest: latest) }
             }
             return
         }
         let former = handOver()
+        // It was, when the new program was asked; since then zygotes may have named more.
+        guard TakeoverState(decoding: former.encoded()) != nil else {
+            return refuseReload("a zygote has named a worker twice")
+        }
         do throws(Errno) {
             let file = try stateFile(former)
             let inherited = former.descriptors.map { CInt($0) } + [file.rawValue]

@@ -1,6 +1,5 @@
 public import Configuration
 internal import CEpoll
-internal import DequeModule
 internal import Glibc
 public import Logging
 internal import Reactor
@@ -56,9 +55,7 @@ public final class Master<Host: ConfigurationHost> {
     /// Pools of whose workers nobody will name the numbers any more.
     var lostUnnamed: [LostWorker] = []
     var warnedProcessMax = false
-    var zygotesStarting = 0
-    var zygoteQueue = Deque<() -> Void>()
-    var maximumZygotesStarting = 4
+    var zygoteStarts = ZygoteStarts()
 
     let signals: OwnedDescriptor
     /// For the accept queues of Unix sockets.
@@ -86,6 +83,7 @@ public final class Master<Host: ConfigurationHost> {
     var upgradeDelay: Reactor.Deadline?
     /// SIGUSR2 came while a reload was under way: another one follows.
     var reloadsAgain = false
+    var nextReload: Reactor.Deadline?
     var emergency: EmergencyRestart?
     var metrics: MetricsListener?
     let scrapes = Scrapes()
@@ -132,7 +130,7 @@ public final class Master<Host: ConfigurationHost> {
         )
         let diag = cepoll_diag_socket()
         diagnosis = diag < 0 ? nil : SharedDescriptor(adopting: diag)
-        maximumZygotesStarting = max(4, 2 * Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
+        zygoteStarts.most = max(4, 2 * Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
     }
 
     // MARK: - Start
@@ -180,6 +178,8 @@ public final class Master<Host: ConfigurationHost> {
         for pool in pools {
             pool.statusListener?.start()
             pool.begin()
+            // What cannot start stops the service.
+            guard state == .starting else { break }
         }
         checkReady()
         return runLoop()
@@ -201,6 +201,8 @@ public final class Master<Host: ConfigurationHost> {
 
     /// Serves to the end.
     func runLoop() -> CInt {
+        // Nothing was left to wait for when the start failed.
+        guard !hasFinished else { return exitStatus }
         do {
             try reactor.run()
         } catch { log.error("epoll_wait: \(describe(error)); the master cannot go on") }

@@ -19,7 +19,7 @@ extension Pool {
 
     /// Starts another worker and lets this one go when that is ready; where there may be no more workers it goes first.
     func replace(_ worker: WorkerRecord) {
-        guard let process = worker.process, worker.isReady, !worker.isReplaced else { return }
+        guard let process = worker.namedProcess, worker.isReady, !worker.isReplaced else { return }
         worker.isRetiring = true
         guard settings.processManager != .ondemand, !isHeld, policy.surplus == 0, generation.allowance > 0,
             policy.heldBack(at: MonotonicTime.now.nanoseconds) == nil, freeSlots.count > wantedSpawns.count
@@ -63,7 +63,7 @@ extension Pool {
 
     /// Tells a worker to leave for good: nobody takes its place.
     private func letGo(_ worker: WorkerRecord) {
-        guard let process = worker.process else { return }
+        guard let process = worker.namedProcess else { return }
         worker.wasAskedToLeave = true
         worker.state = .leaving(process)
         try? sendSignal(.quit, to: process)

@@ -29,6 +29,9 @@ extension Pool {
                         .error,
                         "[pool \(name)] \(failures) workers in a row died before their first request; next start in \(delay / 1_000_000) ms"
                     )
+                    if !isReady {
+                        return owner.poolFailed(self, "its workers end before they are ready")
+                    }
                 }
                 backoffDeadline = owner.reactor.after(.nanoseconds(Int64(clamping: delay))) { [weak self] in
                     guard let self else { return }

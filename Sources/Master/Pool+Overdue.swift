@@ -36,18 +36,29 @@ extension Pool {
 
     /// The number is the zygote's word until the worker has spoken: it is not killed if it has spoken for another pool.
     private func giveUp(_ worker: WorkerRecord, _ process: ProcessID) {
-        if owner.claim(process, for: .worker(self, slot: worker.slot, serial: worker.serial)) {
-            log.write(
-                .error,
-                "[pool \(name)] child \(process) is not ready after \(Self.startPatience) s: killed",
-                worker: process
-            )
-            try? sendSignal(.kill, to: process)
-            return
-        }
+        guard owner.isUnnamedChild(process) else { return claimWasFalse(worker, process) }
+        log.write(
+            .error,
+            "[pool \(name)] child \(process) is not ready after \(Self.startPatience) s: killed",
+            worker: process
+        )
+        try? sendSignal(.kill, to: process)
+    }
+
+    /// The zygote has named a process that is another's, or none of the master's children.
+    func claimWasFalse(_ worker: WorkerRecord, _ process: ProcessID) {
         remove(worker)
         policy.spawnFailed()
         distrustZygote("named process \(process) as a worker, which is another's")
+    }
+
+    /// A child has spoken: whoever else it was claimed for has none.
+    func isSettled(_ process: ProcessID, slot: Int, serial: Int64) {
+        guard let worker = workers[slot], worker.serial == serial, case .starting(process) = worker.state
+        else {
+            return
+        }
+        claimWasFalse(worker, process)
     }
 
     func reportForkFailure(_ error: Errno) {

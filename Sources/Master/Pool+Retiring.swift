@@ -47,7 +47,7 @@ extension Pool {
     }
 
     private func askToLeave(_ worker: WorkerRecord) {
-        guard let process = worker.process else { return }
+        guard let process = worker.namedProcess else { return }
         worker.state = .leaving(process)
         try? sendSignal(.quit, to: process)
     }

@@ -53,7 +53,7 @@ extension Pool {
     /// It could lie, and then holds nobody but itself: the helper reads what it likes to show, once in its life, and a
     /// pool gets few helpers.
     func workerCrashes(_ worker: WorkerRecord, signal: UInt64) {
-        guard let process = worker.process, !worker.hasCrashed else { return }
+        guard let process = worker.namedProcess, !worker.hasCrashed else { return }
         worker.hasCrashed = true
         let slot = scoreboard.slot(worker.slot)
         let isTraced =

@@ -203,8 +203,10 @@ extension Pool {
     func distrust(_ worker: WorkerRecord, _ reason: ByteString) {
         worker.registration = nil
         worker.isDistrusted = true
-        // Its number may be another's once it has been reaped.
-        guard let process = worker.process, !worker.hasEnded else { return }
+        // Its number may be another's once it has been reaped, or if it is only the zygote's word.
+        guard let process = worker.process, !worker.hasEnded,
+            worker.namedProcess != nil || owner.isUnnamedChild(process)
+        else { return }
         log.write(.error, "[pool \(name)] child \(process) \(reason): killed", worker: process)
         try? sendSignal(.kill, to: process)
     }

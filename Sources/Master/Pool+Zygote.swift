@@ -12,15 +12,15 @@ extension Pool {
     func startZygote() {
         guard zygote == nil, !zygoteRequested, zygoteRetry == nil, state == .serving else { return }
         zygoteRequested = true
-        owner.whenZygoteMayStart { [weak self] in
-            guard let self else { return }
-            zygoteRequested = false
-            launchZygote()
-        }
+        owner.whenZygoteMayStart(self)
     }
 
-    func launchZygote() {
-        guard zygote == nil, state == .serving else { return owner.zygoteFinishedStarting() }
+    /// Starts the zygote that has waited for its turn.
+    ///
+    /// - Returns: Whether one starts.
+    func launchZygote() -> Bool {
+        zygoteRequested = false
+        guard zygote == nil, state == .serving else { return false }
         owner.poolIsActive(self)
         do throws(Errno) {
             let queue = try prepareForProcesses()
@@ -39,9 +39,10 @@ extension Pool {
             zygote = link
             owner.register(link.process, as: .zygote(self))
             limitZygoteStart()
+            return true
         } catch {
-            owner.zygoteFinishedStarting()
             zygoteFailed("cannot start \(owner.program.executed): \(describe(error))")
+            return false
         }
     }
 
@@ -158,7 +159,10 @@ extension Pool {
             log.write(.debug, "[pool \(name)] zygote \(exit.process) has ended, as it was not needed")
         } else if wasStarting {
             zygoteFailed("its zygote exited \(describeExit(exit)) while starting")
+        } else if !isReady, zygotesLostAtStart >= Self.mostZygotesLostAtStart {
+            owner.poolFailed(self, "its zygotes end before a worker is ready, \(describeExit(exit))")
         } else {
+            if !isReady { zygotesLostAtStart += 1 }
             log.write(
                 .warning,
                 "[pool \(name)] zygote \(exit.process) exited \(describeExit(exit)); a new one is started when a worker is needed"
@@ -172,6 +176,9 @@ extension Pool {
         }
         pumpSpawns()
     }
+
+    /// How many zygotes may end before the pool's first workers are ready: one that was killed by somebody is replaced.
+    private static let mostZygotesLostAtStart = 2
 
     func zygoteFailed(_ reason: ByteString) {
         for _ in wantedSpawns { policy.spawnFailed() }

@@ -33,8 +33,11 @@ protocol PoolOwner: AnyObject {
     func zygoteIsIdle(_ pool: Pool)
     func zygoteIsWanted(_ pool: Pool)
     func processMaxReached()
-    /// A zygote says that a child is its pool's worker; false if the kernel has said otherwise.
+    /// A zygote says that a child is its pool's worker; false if the kernel has said otherwise, or the zygote has said so
+    /// of another of its workers.
     func claim(_ process: ProcessID, for role: ChildRole) -> Bool
+    /// Whether a claimed number is still that of a child that has not spoken itself.
+    func isUnnamedChild(_ process: ProcessID) -> Bool
     /// Remembers whose a child is, by the kernel's word; false if it is known as another's.
     @discardableResult
     func register(_ process: ProcessID, as role: ChildRole) -> Bool
@@ -52,8 +55,8 @@ protocol PoolOwner: AnyObject {
     func poolMayBeGone(_ pool: Pool)
     /// A worker of a serving pool ended by SIGSEGV or SIGBUS.
     func workerCrashed()
-    /// A slot for starting a zygote; `start` is called at once or later.
-    func whenZygoteMayStart(_ start: @escaping () -> Void)
+    /// The pool's zygote is to be launched, at once or when others have started.
+    func whenZygoteMayStart(_ pool: Pool)
     func zygoteFinishedStarting()
     /// One is starting that the image of the program before this one has started.
     func adoptedZygoteStarts()

@@ -84,7 +84,7 @@ struct QueueFigures {
         withUnsafeTemporaryAllocation(of: cscoreboard_slot.self, capacity: 1) { copy in
             guard let copy = copy.baseAddress else { return }
             for (begin, worker) in busy.prefix(Self.mostNamed) {
-                guard let process = worker.process else { continue }
+                guard let process = worker.namedProcess else { continue }
                 _ = cscoreboard_copy(pool.scoreboard.slot(worker.slot), copy)
                 let text = RequestText(copy)
                 pool.owner.log.notice(

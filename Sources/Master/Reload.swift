@@ -8,6 +8,9 @@ struct Reload {
     /// php-fpm kills them at once then; losing requests on reload is not what anybody wants.
     static let defaultDrainPatience = Duration.seconds(60)
 
+    /// How long until the next of the new pools is ready, or the reload is given up.
+    static let patience = Duration.seconds(60)
+
     /// What is in force once the new pools serve.
     enum Settings {
         case service(ServiceConfiguration)

@@ -82,7 +82,7 @@ final class RequestTimeouts {
         withUnsafeTemporaryAllocation(of: cscoreboard_slot.self, capacity: 1) { copy in
             guard let copy = copy.baseAddress else { return }
             for worker in pool.workers.values {
-                guard let process = worker.process else { continue }
+                guard let process = worker.namedProcess else { continue }
                 _ = cscoreboard_copy(pool.scoreboard.slot(worker.slot), copy)
                 check(worker, process, copy, now)
             }

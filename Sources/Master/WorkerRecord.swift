@@ -64,6 +64,14 @@ final class WorkerRecord {
         }
     }
 
+    /// Its process by the kernel's word; before the worker has spoken there is only its zygote's.
+    var namedProcess: ProcessID? {
+        switch state {
+        case .requested, .starting: nil
+        case .ready(let pid), .leaving(let pid): pid
+        }
+    }
+
     var isReady: Bool {
         if case .ready = state { true } else { false }
     }

@@ -232,8 +232,10 @@ public enum Zygote {
                 for descriptor in descriptors { closeDescriptor(descriptor) }
             case .closed: _exit(0)
             case .wouldBlock: continue
-            case .malformed(let descriptors), .descriptorsLost(let descriptors):
+            case .malformed(let descriptors): for descriptor in descriptors { closeDescriptor(descriptor) }
+            case .descriptorsLost(let descriptors):
                 for descriptor in descriptors { closeDescriptor(descriptor) }
+                complain(plan, "a worker's descriptors cannot be taken: consider raising rlimit_files")
             }
         }
     }

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Whether scripts may call any function of the C library.
-private let hasFFI: Bool = {
+let hasFFI: Bool = {
     let directories = ["/etc/php/8.2/fpm/conf.d", "/etc/php/8.2/embed/conf.d"]
     return directories.contains { FileManager.default.fileExists(atPath: $0 + "/20-ffi.ini") }
 }()

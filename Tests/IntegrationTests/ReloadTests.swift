@@ -105,7 +105,73 @@ struct ReloadTests {
         #expect(!FileManager.default.fileExists(atPath: daemon.directory + "/other.pid"))
     }
 
+    /// Another name of the same file.
+    @Test func pidFileGetsAnotherName() throws {
+        let daemon = try Daemon.startPool(Self.pool)
+        let file = daemon.directory + "/fpm.pid"
+        #expect(symlink(daemon.directory, daemon.directory + "/run") == 0)
+        try daemon.rewriteConfiguration(
+            Daemon.poolSection(Self.pool),
+            global: "pid = {{DIR}}/run/fpm.pid"
+        )
+        try reload(daemon)
+        #expect(readText(file) == "\(daemon.master)")
+    }
+
+    /// Its address is taken until the last worker of the pool that had it has gone.
+    @Test func poolOfAPortComesBack() throws {
+        let others = Daemon.poolSection(Self.pool)
+        let api = "\n[api]\nuser = www-data\nlisten = 127.0.0.1:{{PORT:api}}\n\(Self.pool)"
+        let daemon = try Daemon.start(others + api)
+        let held = try daemon.startHolding("x", from: "api")
+        for pools in [others, others + api, others, others + api] {
+            try daemon.rewriteConfiguration(pools)
+            try reload(daemon)
+        }
+        #expect(try daemon.get("/hello.php", from: "api").status == 200)
+        try daemon.releaseHeld()
+        #expect(try held.readResponse().status == 200)
+    }
+
     // MARK: What PHP refuses
+
+    /// More pools than zygotes start at a time: those that wait when the reload is given up take no place for ever.
+    @Test func oneOfManyPoolsFails() throws {
+        func pools(_ first: String) -> String {
+            (0..<24).map { index in
+                "[p\(index)]\nuser = www-data\nlisten = {{SOCKET:\(index)}}\npm = static\npm.max_children = 1\n"
+                    + (index == 0 ? first : "")
+            }.joined(separator: "\n")
+        }
+        let daemon = try Daemon.start(pools(""))
+        daemon.allowLog(/ERROR|WARNING/)
+        for _ in 1...3 {
+            try daemon.rewriteConfiguration(pools("php_admin_value[opcache.preload] = /nonexistent.php\n"))
+            daemon.signal(SIGUSR2)
+            try daemon.waitForLog(/ERROR: reload refused: pool p0 cannot start/)
+            try daemon.rewriteConfiguration(pools(""))
+            try reload(daemon)
+        }
+        #expect(try daemon.get("/hello.php", from: "23").status == 200)
+    }
+
+    /// The next reload follows the one that is given up, with what that had bound.
+    @Test func correctedWhileItFails() throws {
+        let good = Daemon.poolSection(Self.pool)
+        let api = "\n[api]\nuser = www-data\nlisten = 127.0.0.1:{{PORT:api}}\n\(Self.pool)"
+        let bad = "\n[bad]\nuser = www-data\nlisten = {{SOCKET:bad}}\n\(Self.pool)\n"
+        let daemon = try Daemon.start(good)
+        daemon.allowLog(/ERROR|WARNING/)
+        let preload = "php_admin_value[opcache.preload] = /nonexistent.php\n"
+        try daemon.rewriteConfiguration(good + api + bad + preload)
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/NOTICE: reloading: new generation/)
+        try daemon.rewriteConfiguration(good + api + bad)
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/ERROR: reload refused: pool bad cannot start/)
+        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+        #expect(try daemon.get("/hello.php", from: "api").status == 200)
+    }
 
     @Test func ondemandPoolTriesItsPHPBeforeItIsSwitchedTo() throws {
         let pool = "pm = ondemand\npm.max_children = 2\nenv[GENERATION] = "
