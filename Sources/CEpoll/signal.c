@@ -50,4 +50,6 @@ void cepoll_drain_on_quit(int eventfd) {
     set_handler(SIGQUIT, on_quit, SA_RESTART);
 }
 
+void cepoll_request_drain(void) { drain_flag = 1; }
+
 bool cepoll_drain_requested(void) { return drain_flag != 0; }

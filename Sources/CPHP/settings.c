@@ -1,6 +1,8 @@
 /* INI settings: the nine of this module, and those that pools and FastCGI parameters force upon PHP. */
 #include "sapi.h"
 
+#include <sys/time.h>
+
 PHP_INI_BEGIN()
     STD_PHP_INI_BOOLEAN("cgi.rfc2616_headers", "0", PHP_INI_ALL, OnUpdateBool, rfc2616_headers,
                         struct fpmd_settings, fpmd_settings_globals)
@@ -92,6 +94,10 @@ static bool set_for_good(const char *name, const char *value, bool admin)
         }
     } else {
         zend_string_release_ex(copy, 1);
+    }
+    /* PHP has begun to measure, with a signal that ends a zygote; workers do it for each request. */
+    if (strcmp(name, "max_execution_time") == 0) {
+        setitimer(ITIMER_PROF, &(struct itimerval){ 0 }, NULL);
     }
     disable_if_asked(name, value);
     return true;

@@ -29,7 +29,6 @@ static volatile bool ticking;
    it sees: a limit is late by up to one tick, never early. */
 static volatile int64_t limit_ns, started_ns;
 static volatile zend_long limit_seconds;
-static volatile bool is_hard;       /* the limit is hard_timeout, after the other one was reached */
 
 /* The settings' values, and PHP's handlers for them. */
 static zend_long max_execution, max_input;
@@ -48,7 +47,6 @@ static void set_limit(zend_long seconds)
     limit_ns = 0;
     atomic_signal_fence(memory_order_seq_cst);
     started_ns = NOT_STARTED;
-    is_hard = false;
     limit_seconds = seconds;
     atomic_signal_fence(memory_order_seq_cst);
     limit_ns = seconds > 0 && seconds < 1000000000 ? seconds * SECOND_NS : 0;
@@ -91,18 +89,14 @@ static void time_out(int64_t now)
     if (zend_atomic_bool_load_ex(&EG(timed_out))) {
         give_up();
     }
-    if (is_hard) {
-        limit_ns = 0;       /* PHP has ended the script in time; its shutdown functions have no limit */
-        return;
-    }
     EG(timeout_seconds) = limit_seconds;    /* for the message */
     if (zend_on_timeout) {
         zend_on_timeout((int)EG(timeout_seconds));
     }
     zend_atomic_bool_store_ex(&EG(timed_out), true);
     zend_atomic_bool_store_ex(&EG(vm_interrupt), true);
+    /* For the script to end, and then for each attempt of its shutdown functions. */
     started_ns = now;
-    is_hard = true;
     limit_ns = EG(hard_timeout) > 0 ? EG(hard_timeout) * SECOND_NS : 0;
 }
 

@@ -18,6 +18,8 @@ public enum MessageKind: UInt8 {
     case opcache = 3
     /// Look whether to wait at the listener: the worker's page says it.
     case listen = 4
+    /// Leave when the present request is over: a signal would end what waits in it early.
+    case leave = 5
     // Zygote to master.
     /// PHP has started.
     case zygoteReady = 16

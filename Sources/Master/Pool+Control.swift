@@ -24,8 +24,7 @@ extension Pool {
         guard settings.processManager != .ondemand, !isHeld, policy.surplus == 0, generation.allowance > 0,
             policy.heldBack(at: MonotonicTime.now.nanoseconds) == nil, freeSlots.count > wantedSpawns.count
         else {
-            worker.state = .leaving(process)
-            try? sendSignal(.quit, to: process)
+            tellToLeave(worker, process)
             return
         }
         worker.isReplaced = true
@@ -65,8 +64,7 @@ extension Pool {
     private func letGo(_ worker: WorkerRecord) {
         guard let process = worker.namedProcess else { return }
         worker.wasAskedToLeave = true
-        worker.state = .leaving(process)
-        try? sendSignal(.quit, to: process)
+        tellToLeave(worker, process)
     }
 
     // MARK: - Draining

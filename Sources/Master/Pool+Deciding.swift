@@ -140,8 +140,7 @@ extension Pool {
                 try? sendSignal(.kill, to: process)
             } else {
                 worker.wasAskedToLeave = true
-                worker.state = .leaving(process)
-                try? sendSignal(.quit, to: process)
+                tellToLeave(worker, process)
             }
         }
     }

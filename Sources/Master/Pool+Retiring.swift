@@ -48,7 +48,6 @@ extension Pool {
 
     private func askToLeave(_ worker: WorkerRecord) {
         guard let process = worker.namedProcess else { return }
-        worker.state = .leaving(process)
-        try? sendSignal(.quit, to: process)
+        tellToLeave(worker, process)
     }
 }

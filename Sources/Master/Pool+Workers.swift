@@ -97,7 +97,8 @@ extension Pool {
                 return distrust(worker, "answered what another worker was asked")
             }
         case .crashed where descriptors.isEmpty: workerCrashes(worker, signal: message.value)
-        case .workerReady, .busy, .retiring, .crashed, .unshare, .opcache, .opcacheDone, .listen, .spawn,
+        case .workerReady, .busy, .retiring, .crashed, .unshare, .opcache, .opcacheDone, .listen, .leave,
+            .spawn,
             .accessLog,
             .zygoteReady,
             .spawned, .spawnFailed, .serve:
@@ -244,14 +245,22 @@ extension Pool {
         keeper.begin()
         if state == .draining || !owner.mayStartWorkers || isHeld {
             worker.wasAskedToLeave = isHeld
-            worker.state = .leaving(process)
-            try? sendSignal(.quit, to: process)
+            tellToLeave(worker, process)
             return
         }
         replaceRetiring()
         // The master must be woken last: it goes to the end of the listener's waiters again.
         (listener.pool ?? self).watch.workerJoined()
         becomeReadyIfStarted()
+    }
+
+    /// Has a worker leave when it has finished what it does.
+    ///
+    /// Not by a signal, which would end a sleep() in its request early, or a wait for a lock.
+    func tellToLeave(_ worker: WorkerRecord, _ process: ProcessID) {
+        worker.state = .leaving(process)
+        if case .bytes? = try? worker.channel.send(Message(.leave)) { return }
+        try? sendSignal(.quit, to: process)
     }
 
     /// A worker's process has ended.

@@ -382,6 +382,11 @@ final class Pool {
                     continue
                 }
             }
+            if signal == .quit, owner.mayStartWorkers {
+                log.write(.debug, "[pool \(name)] child \(process) is told to leave", worker: process)
+                tellToLeave(worker, process)
+                continue
+            }
             log.write(
                 .debug,
                 "[pool \(name)] sending signal \(signal.rawValue) \(signal.name) to child \(process)",

@@ -158,7 +158,8 @@ final class ZygoteLink {
                     )
                 )
             case .zygoteReady where state == .ending: return
-            case .zygoteReady, .spawn, .accessLog, .opcache, .listen, .workerReady, .park, .share, .unshare,
+            case .zygoteReady, .spawn, .accessLog, .opcache, .listen, .leave, .workerReady, .park, .share,
+                .unshare,
                 .linger, .deliver,
                 .busy,
                 .retiring,

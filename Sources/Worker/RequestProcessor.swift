@@ -127,7 +127,6 @@ public final class RequestProcessor {
         wasLogged = false
         stream.begin(requestID: head.requestID, client: client, keepsConnection: keepsConnection)
         tellQueueTime(client)
-        if cscoreboard_wakes_keeper(pool) { wakeKeeper() }
 
         fpmd_php_set_token(cepoll_script_token(begin.nanoseconds))
         let settingsNow = ScriptResolver.Settings(
@@ -144,6 +143,7 @@ public final class RequestProcessor {
         )
         let page = ownPage(resolution)
         publish(resolution)
+        if cscoreboard_wakes_keeper(pool) { wakeKeeper() }
         let outcome = run(resolution, page: page)
         fpmd_php_set_token(0)
         // Complete already, if PHP came to `complete()`.

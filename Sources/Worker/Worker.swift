@@ -254,6 +254,10 @@ public final class Worker {
             )
         case .message(let order, _, let descriptors, _) where order.kind == .serve:
             takeGathered(order, descriptors)
+        case .message(let order, _, let descriptors, _) where order.kind == .leave:
+            for descriptor in descriptors { closeDescriptor(descriptor) }
+            cepoll_request_drain()
+            isDraining = true
         case .message(let order, _, let descriptors, _):
             if order.kind == .accessLog, let file = descriptors.first, let log = settings.accessLog {
                 _ = cepoll_replace(file, log.rawValue)
@@ -289,8 +293,8 @@ public final class Worker {
             guard serveOne(client) else { return false }
         } while isOwn(client) && !processor.reader.buffer.isEmpty && !isDraining
         if client.place != nil { putBack(client) }
-        // The next long request would keep them waiting.
-        if !brevity.isProven { parkShared() }
+        // The next long request would keep them waiting. What is in the buffer would go with them.
+        if !brevity.isProven, processor.reader.buffer.isEmpty { parkShared() }
         return true
     }
 

@@ -66,7 +66,7 @@ import Testing
         #expect(Glibc.send(socket.descriptor, bytes, bytes.count, 0) == bytes.count)
     }
 
-    static let kinds: [UInt8] = [1, 2, 3, 4, 16, 17, 18, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 48]
+    static let kinds: [UInt8] = [1, 2, 3, 4, 5, 16, 17, 18, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 48]
 
     @Test(arguments: kinds) func messageArrivesAsSent(number: UInt8) throws {
         let kind = try #require(MessageKind(rawValue: number))
@@ -154,7 +154,7 @@ import Testing
 
     @Test(arguments: [
         // Unknown kinds, between the known ones and around them.
-        [UInt8](repeating: 0, count: 24), [5] + [UInt8](repeating: 0, count: 23),
+        [UInt8](repeating: 0, count: 24), [6] + [UInt8](repeating: 0, count: 23),
         [255] + [UInt8](repeating: 0, count: 23),
         // Too short for the fixed part.
         [1], [UInt8](repeating: 1, count: 23),

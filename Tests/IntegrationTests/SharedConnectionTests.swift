@@ -190,6 +190,30 @@ struct SharedConnectionTests {
         for _ in 1...3 { for connection in kept.connections { try kept.ask(connection) } }
     }
 
+    /// The worker leaves with a request of one connection unserved: that is not another's.
+    @Test func whatWasSentAheadStaysWithItsConnection() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1")
+        let kept = try Kept(daemon, workers: 1)
+        let last = try daemon.connect()
+        try kept.ask(last)
+        // A pause that takes the worker's short requests for granted no more, and a setting that spoils it.
+        var first = daemon.makeRequest("/pause.php", query: "ms=40")
+        first.set("PHP_ADMIN_VALUE", "disable_functions=phpinfo")
+        first.keepsConnection = true
+        var second = daemon.makeRequest("/hello.php")
+        second.keepsConnection = true
+        // Or it takes the others from a worker that sleeps.
+        kill(daemon.master, SIGSTOP)
+        defer { kill(daemon.master, SIGCONT) }
+        try last.send(first.bytes + second.bytes)
+        #expect(try last.readResponse().text == "paused\n")
+        try wait(for: "the worker to leave") { ProcessSnapshot(pid: kept.workers[0])?.state ?? "Z" == "Z" }
+        kill(daemon.master, SIGCONT)
+        #expect(try last.readResponse().text == "hello, world\n")
+        #expect(kept.connections.allSatisfy { !$0.isReadable(within: .zero) })
+        for connection in kept.connections { try kept.ask(connection) }
+    }
+
     @Test func requestsSentAheadAreServedInOrder() throws {
         let daemon = try Daemon.startPool(Self.pool)
         let kept = try Kept(daemon)

@@ -46,6 +46,46 @@ struct WorkerTurnoverTests {
         #expect(early > late, "another one starts, then one leaves: \(events)")
     }
 
+    /// No signal: it would end a sleep early, or a wait for a lock.
+    @Test func theirRequestsAreNotInterrupted() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1\npm.max_requests = 10")
+        for _ in 1...30 {
+            let slept = try daemon.get("/slept.php", query: "ms=80").text
+            #expect(Int(slept).map { $0 >= 80 } == true, "\(slept) ms")
+        }
+        #expect(daemon.log.count(of: /exited with code 0/) >= 1)
+        // Nor does a reload.
+        let connection = try daemon.begin("/slept.php", query: "ms=1500&dir=\(daemon.scratch)&name=x")
+        try daemon.waitUntilStarted(["x"])
+        try daemon.rewriteConfiguration(Daemon.poolSection("pm = static\npm.max_children = 1"))
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/NOTICE: Reloading in progress/)
+        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+        let slept = try connection.finalResponse().text
+        #expect(Int(slept).map { $0 >= 1500 } == true, "\(slept) ms")
+    }
+
+    /// PHP's own clock of the pool's limit is none of the zygote's: it would end by SIGPROF.
+    @Test func zygoteOutlivesTheTimeLimit() throws {
+        let daemon = try Daemon.startPool(
+            "pm = static\npm.max_children = 1\npm.max_requests = 1\nphp_admin_value[max_execution_time] = 1"
+        )
+        func zygote() throws -> ProcessSnapshot {
+            try wait(for: "a zygote") {
+                ProcessSnapshot.descendants(of: daemon.master).first {
+                    $0.title.hasPrefix("fpmd: zygote of pool ")
+                }
+            }
+        }
+        let before = try zygote()
+        let limit = ContinuousClock.now + .seconds(100)
+        while let now = ProcessSnapshot(pid: before.pid), now.processorTime ?? .zero < .milliseconds(1500) {
+            try #require(ContinuousClock.now < limit)
+            _ = try daemon.get("/hello.php")
+        }
+        #expect(try zygote().pid == before.pid)
+    }
+
     @Test func leakingWorkerIsReplaced() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 2\npm.max_memory = 64K")
         var pids: Set<String> = []

@@ -183,7 +183,9 @@ static inline void cscoreboard_request_ends(cscoreboard_pool *pool) { __atomic_s
 /* The master stops to look at what workers do; they tell it when a request begins: one of them, once. */
 static inline void cscoreboard_keeper_sleeps(cscoreboard_pool *pool) { __atomic_store_n(&pool->keeper_asleep, 1, __ATOMIC_SEQ_CST); }
 static inline void cscoreboard_keeper_is_awake(cscoreboard_pool *pool) { __atomic_store_n(&pool->keeper_asleep, 0, __ATOMIC_RELAXED); }
+/* After the slot's stage says so: the fence orders that before the load, as the master's store is before its look. */
 static inline bool cscoreboard_wakes_keeper(cscoreboard_pool *pool) {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return __atomic_load_n(&pool->keeper_asleep, __ATOMIC_RELAXED) && __atomic_exchange_n(&pool->keeper_asleep, 0, __ATOMIC_RELAXED);
 }
 
