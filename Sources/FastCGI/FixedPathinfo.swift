@@ -74,16 +74,17 @@ struct FixedPathinfo {
         var rest = table.arena.append(path)
         let scratch = rest
         defer { table.arena.removeLast(scratch) }
-        while let cut = table.withBytes(
-            of: rest,
-            { rest in
-                rest.lastIndex(of: UInt8(ascii: "/")) ?? rest.lastIndex(of: UInt8(ascii: "\\"))
+        var separator = UInt8(ascii: "/")
+        while true {
+            guard let cut = table.withBytes(of: rest, { $0.lastIndex(of: separator) }) else {
+                // What is left has no slash, and gets none: nobody need look again.
+                guard separator == UInt8(ascii: "/") else { return nil }
+                separator = UInt8(ascii: "\\")
+                continue
             }
-        ) {
             rest = table.cut(rest, to: cut)
             if cut > 0, table.withBytes(of: rest, isRegularFile) { return cut }
         }
-        return nil
     }
 
     /// The first `length` bytes of the path are the script, the rest is path information.
@@ -191,16 +192,7 @@ struct FixedPathinfo {
 extension ParameterTable {
     /// Whether `part` occurs in `whole`.
     fileprivate func contains(_ whole: Slice, _ part: Slice) -> Bool {
-        guard part.length <= whole.length else { return false }
-        return arena.withSpan(whole) { whole in
-            arena.withSpan(part) { part in
-                for start in 0...(whole.count - part.count)
-                where whole.extracting(start..<(start + part.count)).holdsSameBytes(as: part) {
-                    return true
-                }
-                return false
-            }
-        }
+        arena.withSpan(whole) { whole in arena.withSpan(part) { part in whole.contains(part) } }
     }
 }
 

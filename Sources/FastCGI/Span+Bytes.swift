@@ -23,6 +23,33 @@ extension Span<UInt8> {
 }
 
 extension Span<UInt8> {
+    /// Whether `part` occurs in these bytes.
+    ///
+    /// Clients choose both, and the master asks: the time grows with the sum of their lengths, whatever they hold
+    /// (Knuth, Morris and Pratt's way). The C library's memmem(3) is not in Swift's module of it.
+    func contains(_ part: Span<UInt8>) -> Bool {
+        guard part.count <= count else { return false }
+        guard !part.isEmpty else { return true }
+        // How much of the beginning of `part` each beginning of it ends in, itself not counted.
+        var overlaps: [UInt32] = [0]
+        overlaps.reserveCapacity(part.count)
+        var matched = 0
+        for position in 1..<part.count {
+            while matched > 0, part[position] != part[matched] { matched = Int(overlaps[matched - 1]) }
+            if part[position] == part[matched] { matched += 1 }
+            overlaps.append(UInt32(matched))
+        }
+        matched = 0
+        for position in indices {
+            while matched > 0, self[position] != part[matched] { matched = Int(overlaps[matched - 1]) }
+            if self[position] == part[matched] { matched += 1 }
+            if matched == part.count { return true }
+        }
+        return false
+    }
+}
+
+extension Span<UInt8> {
     /// Whether these are the bytes of `text`.
     @inline(__always)
     func holds(_ text: StaticString) -> Bool {

@@ -1,5 +1,6 @@
 internal import Configuration
 internal import FastCGI
+internal import Glibc
 
 /// An answer of the master in place of a worker's, and what the access log says of it.
 struct OwnAnswer {
@@ -28,7 +29,16 @@ struct RequestTarget {
     let uri: ByteString?
 
     /// Looks at the parameters, and changes them as PHP does.
+    ///
+    /// A path that is too long for any file is left alone, as PHP leaves it when it does not find the script.
     init(_ table: inout ParameterTable) {
+        if Self.isTooLong(table.value(of: "SCRIPT_FILENAME"))
+            || Self.isTooLong(table.value(of: "PATH_TRANSLATED"))
+        {
+            namesScript = true
+            uri = table.value(of: "SCRIPT_NAME").map { ByteString(table.bytes(of: $0)) }
+            return
+        }
         let resolver = ScriptResolver(
             ScriptResolver.Settings(fixPathinfo: true, discardPath: false, documentRoot: [])
         )
@@ -36,4 +46,6 @@ struct RequestTarget {
         namesScript = resolution.hasScriptParameter
         uri = resolution.requestURI.map { ByteString(table.bytes(of: $0)) }
     }
+
+    private static func isTooLong(_ path: Slice?) -> Bool { path.map { $0.length >= PATH_MAX } ?? false }
 }

@@ -1,6 +1,7 @@
-import FastCGI
 import Foundation
 import Testing
+
+@testable import FastCGI
 
 @Suite struct ScriptResolverTests {
     /// Files below /srv/ap, as they were when php-fpm answered the fixtures: name, whether a regular file.
@@ -21,7 +22,8 @@ import Testing
 
     private func resolve(
         _ settings: ScriptResolver.Settings,
-        _ parameters: [(String, String)]
+        _ parameters: [(String, String)],
+        isRegularFile: ((Span<UInt8>) -> Bool)? = nil
     ) throws -> Outcome {
         var table = ParameterTable(seed: 1)
         table.reset()
@@ -39,7 +41,7 @@ import Testing
         let resolution = ScriptResolver(settings).resolve(
             &table,
             exists: { look($0) != nil },
-            isRegularFile: { look($0) == true }
+            isRegularFile: isRegularFile ?? { look($0) == true }
         )
         var outcome = Outcome()
         outcome.uri = table.text(resolution.requestURI)
@@ -344,6 +346,56 @@ import Testing
             outcome.uri == nil && outcome.path == nil && outcome.status == 200 && !outcome.hasScriptParameter
         )
         #expect(outcome.probes.isEmpty)
+    }
+
+    /// The client's names are searched for in each other: what they hold must not make that long.
+    ///
+    /// One start of the search after the other is tens of seconds here.
+    @Test func longNamesAreSearchedAtOnce() throws {
+        let length = 400_000
+        let begin = ContinuousClock.now
+        let outcome = try resolve(
+            Self.fix,
+            [
+                ("SCRIPT_FILENAME", "/" + String(repeating: "a", count: length) + ".php/"),
+                ("SCRIPT_NAME", String(repeating: "a", count: length / 2) + "b"),
+            ],
+            isRegularFile: { _ in true }
+        )
+        #expect(outcome.path == "/" + String(repeating: "a", count: length) + ".php")
+        #expect(outcome.parameters["PATH_TRANSLATED"] == nil)
+        #expect(ContinuousClock.now - begin < .seconds(5))
+    }
+
+    /// Neither does a path that can be cut at each of its characters.
+    @Test func manySeparatorsAreFoundAtOnce() throws {
+        let begin = ContinuousClock.now
+        let path = String(repeating: "\\", count: 50_000)
+        var probes = 0
+        let outcome = try resolve(Self.fix, [("SCRIPT_FILENAME", "x" + path)]) { _ in
+            probes += 1
+            return false
+        }
+        #expect(outcome.path == nil && probes == 50_000)
+        #expect(ContinuousClock.now - begin < .seconds(5))
+    }
+
+    /// Against the plain search, on texts that repeat themselves.
+    @Test func searchFindsWhatIsThere() {
+        var generator = SystemRandomNumberGenerator()
+        func text(_ length: Range<Int>) -> [UInt8] {
+            (0..<Int.random(in: length, using: &generator)).map { _ in UInt8.random(in: 97...98) }
+        }
+        var found = 0
+        for _ in 0..<5000 {
+            let whole = text(0..<24)
+            let part = text(0..<8)
+            let starts = whole.count - part.count
+            let occurs = starts >= 0 && (0...starts).contains { whole[$0...].starts(with: part) }
+            #expect(whole.span.contains(part.span) == occurs, "\(part) in \(whole)")
+            found += occurs ? 1 : 0
+        }
+        #expect((1000...4900).contains(found))
     }
 
     @Test func missingScriptIs404() throws {
