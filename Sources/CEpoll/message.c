@@ -5,6 +5,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Linux 6.5; newer than the C library's headers. */
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04
+#endif
+
 int cepoll_seqpacket_pair(int ends[2], int buffer_bytes) {
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) return -1;
     for (int i = 0; i < 2 && buffer_bytes > 0; i++)     /* best effort: the default only queues less */
@@ -49,7 +54,8 @@ ssize_t cepoll_send_message(int socket, const void *bytes, size_t length, const 
 int cepoll_receive_message(int socket, void *buffer, size_t capacity, bool wait, cepoll_received *received) {
     union {
         struct cmsghdr align;
-        char space[CMSG_SPACE(sizeof(int) * CEPOLL_MAX_DESCRIPTORS) + CMSG_SPACE(sizeof(struct ucred))];
+        char space[CMSG_SPACE(sizeof(int) * CEPOLL_MAX_DESCRIPTORS) + CMSG_SPACE(sizeof(struct ucred)) +
+                   CMSG_SPACE(sizeof(int))];
     } control;
     struct iovec part = {.iov_base = buffer, .iov_len = capacity};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space,
@@ -91,6 +97,12 @@ int cepoll_receive_message(int socket, void *buffer, size_t capacity, bool wait,
             struct ucred credentials;
             memcpy(&credentials, CMSG_DATA(header), sizeof credentials);
             received->sender = credentials.pid;
+        } else if (header->cmsg_type == SCM_PIDFD) {
+            /* Whoever shares the socket can ask for one with each message (SO_PASSPIDFD). Beside SCM_RIGHTS no other
+             * kind of message installs a descriptor; SCM_SECURITY is text, timestamps are numbers. */
+            int unwanted;
+            memcpy(&unwanted, CMSG_DATA(header), sizeof unwanted);
+            if (unwanted >= 0) close(unwanted);     /* negative: why there is none */
         }
     }
     return 0;

@@ -150,6 +150,40 @@ import Testing
         #expect(try receive(right)?.sender == getpid())
     }
 
+    /// Descriptors of processes in this process that are about `pid`.
+    private func processDescriptors(of pid: Int32) throws -> Int {
+        try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fdinfo").count { name in
+            let text = try? String(contentsOfFile: "/proc/self/fdinfo/\(name)", encoding: .utf8)
+            return text?.contains("\nPid:\t\(pid)\n") == true
+        }
+    }
+
+    /// A worker shares the pool's queue with the master, and can have the kernel install a descriptor of the sender with
+    /// each message: not wanted, and closed.
+    @Test func descriptorsOfSendersAreClosed() throws {
+        let passPIDDescriptor: CInt = 76
+        let (left, right) = try MessageSocket.pair()
+        try right.passCredentials()
+        var isOn: CInt = 1
+        let size = socklen_t(MemoryLayout<CInt>.size)
+        // Linux 6.5 knows the option.
+        guard setsockopt(right.descriptor, SOL_SOCKET, passPIDDescriptor, &isOn, size) == 0 else { return }
+        let given = SharedDescriptor(adopting: open("/dev/null", O_RDONLY | O_CLOEXEC))
+        // Nobody else in this process has descriptors of it.
+        let before = try processDescriptors(of: getpid())
+        for number in 0..<100 {
+            let count = number % 5
+            _ = try left.send(
+                Message(.park, value: UInt64(number)),
+                descriptors: [CInt](repeating: given.rawValue, count: count)
+            )
+            let incoming = try receive(right)
+            #expect(incoming?.message.value == UInt64(number))
+            #expect(incoming?.descriptors.count == count && incoming?.sender == getpid())
+        }
+        #expect(try processDescriptors(of: getpid()) == before)
+    }
+
     // MARK: - Peers that are not ours
 
     @Test(arguments: [
