@@ -138,8 +138,8 @@ let package = Package(
         .testTarget(
             name: "MasterTests",
             dependencies: [
-                "Master", "Reactor", "Channel", "Control", "FastCGI", "Configuration", "StatusPage", "CEpoll", "Syscalls",
-                system,
+                "Master", "Reactor", "Channel", "Control", "FastCGI", "Configuration", "Logging", "StatusPage", "CEpoll",
+                "Syscalls", system,
             ],
             swiftSettings: strict),
         .testTarget(name: "SystemdTests", dependencies: ["Master", "Configuration", "Logging"], swiftSettings: strict),

@@ -23,28 +23,37 @@ struct LineQueue {
         count += line.count
     }
 
-    /// What is left of the first line, empty if there is none.
-    var next: ArraySlice<UInt8> { lines.first.map { $0[sent...] } ?? [] }
+    /// What is left of the first line, empty if there is none; and as many whole lines after it as fit into `most` bytes
+    /// with it.
+    func next(joining most: Int) -> ArraySlice<UInt8> {
+        guard let first = lines.first else { return [] }
+        guard lines.count > 1, first.count - sent + lines[1].count <= most else { return first[sent...] }
+        var joined = Array(first[sent...])
+        for line in lines.dropFirst() {
+            guard joined.count + line.count <= most else { break }
+            joined += line
+        }
+        return joined[...]
+    }
+
     /// Part of the first line is out already.
     var isInsideLine: Bool { sent > 0 }
 
-    /// So many bytes of ``next`` are out.
+    /// So many bytes of ``next(joining:)`` are out.
     mutating func advance(_ bytes: Int) {
-        guard let first = lines.first else { return }
         sent += bytes
         count -= bytes
-        if sent >= first.count {
+        while let first = lines.first, sent >= first.count {
             lines.removeFirst()
-            sent = 0
+            sent -= first.count
         }
     }
 
-    /// The first line cannot be had out: it is lost.
-    mutating func loseFirst() {
-        guard let first = lines.popFirst() else { return }
-        count -= first.count - sent
-        sent = 0
-        lost += 1
+    /// So many bytes of ``next(joining:)`` cannot be had out: their lines are lost.
+    mutating func lose(_ bytes: Int) {
+        let before = lines.count
+        advance(bytes)
+        lost += before - lines.count
     }
 
     /// A line that is not in the queue is lost.

@@ -6,6 +6,8 @@ public import Syscalls
 
 /// The master's log: one line, one `write(2)`, and never a wait for whoever reads it (``LogOutlet``).
 ///
+/// Several lines are one write only where they come together from another process (``together(_:)``).
+///
 /// Before the error log is opened lines go to stderr. Until ``finishStartup()`` lines from NOTICE on go to
 /// stderr as well, so that whoever starts the service sees why it does not start.
 public final class Log {
@@ -104,8 +106,20 @@ public final class Log {
     }
 
     private func put(_ line: [UInt8], _ way: LogOutlet) {
+        guard !gathers else { return way.gather(line) }
         way.write(line)
         if way.isWaiting { onWaiting() }
+    }
+
+    private var gathers = false
+
+    /// Writes the lines of `body` together, as far as where they go takes several at once: files, pipes and terminals do.
+    public func together(_ body: () -> Void) {
+        flush()
+        gathers = true
+        body()
+        gathers = false
+        for way in [outlet, standardError].compactMap({ $0 }) where !way.flush() { onWaiting() }
     }
 
     /// stderr is connected to journald.
@@ -294,6 +308,9 @@ public final class Log {
             held.append(output)
             if held.count >= Self.mostHeld { releaseOutput() }
             return
+        }
+        if case .raw(let line) = output, format == .text, case .file(_, let file) = destination {
+            return toFile(line, file)
         }
         let (severity, message, context): (LogLevel, ByteString, LogContext?)
         switch output {

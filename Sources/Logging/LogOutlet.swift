@@ -21,11 +21,15 @@ public final class LogOutlet {
     }
 
     private static let atomicPipeWrite = 4096
+    /// Most bytes of a file's lines that are written together.
+    private static let largestFileWrite = 64 << 10
 
     /// What is written to, borrowed; -1 while there is no connection.
     public private(set) var descriptor: CInt
     private var owned: SharedDescriptor?
     private let way: Way
+    /// Lines that wait are written together up to so many bytes; 0: each is a message of its own.
+    private let mostJoined: Int
     /// Connects a socket anew whose other end has gone; nil for other destinations.
     private let reconnect: (() -> SharedDescriptor?)?
     private var queue = LineQueue()
@@ -40,6 +44,8 @@ public final class LogOutlet {
         case here((_ count: Int) -> [UInt8])
         case elsewhere((_ count: Int) -> Void)
     }
+    /// The last ``flush()`` could not put everything out.
+    private var isBlocked = false
     /// The last line that left the queue was taken by the destination.
     private var isTaking = true
 
@@ -66,9 +72,14 @@ public final class LogOutlet {
         self.telling = telling
         reconnect = nil
         switch cepoll_kind(file) {
-        case CEPOLL_KIND_FILE: (way, descriptor, owned) = (.write, file, keeping)
-        case CEPOLL_KIND_SOCKET: (way, descriptor, owned) = (.send, file, keeping)
+        case CEPOLL_KIND_FILE:
+            (way, descriptor, owned) = (.write, file, keeping)
+            mostJoined = Self.largestFileWrite
+        case CEPOLL_KIND_SOCKET:
+            (way, descriptor, owned) = (.send, file, keeping)
+            mostJoined = 0
         default:
+            mostJoined = Self.atomicPipeWrite
             let own = cepoll_reopen_nonblocking(file)
             if own >= 0 {
                 (way, descriptor, owned) = (.write, own, SharedDescriptor(adopting: own))
@@ -86,6 +97,7 @@ public final class LogOutlet {
         telling = .here(describeLoss)
         reconnect = connect
         way = .send
+        mostJoined = 0
         owned = connect()
         descriptor = owned?.rawValue ?? -1
     }
@@ -96,9 +108,22 @@ public final class LogOutlet {
     /// Writes one line with its newline, or keeps it until ``flush()``.
     public func write(_ line: [UInt8]) {
         guard flush() else { return queue.append(line) }
+        keep(line)
+        flush()
+    }
+
+    /// Keeps one line with its newline until ``flush()``, if others may be written together with it.
+    func gather(_ line: [UInt8]) {
+        // One attempt for all of them.
+        guard !isBlocked else { return queue.append(line) }
+        if queue.count + line.count > mostJoined, !flush() { return queue.append(line) }
+        keep(line)
+        if mostJoined == 0 { flush() }
+    }
+
+    private func keep(_ line: [UInt8]) {
         queue.append(hasLooseEnd ? [UInt8(ascii: "\n")] + line : line)
         hasLooseEnd = false
-        flush()
     }
 
     /// Writes as much of what waits as is taken at once.
@@ -106,16 +131,22 @@ public final class LogOutlet {
     /// - Returns: Whether nothing waits any more.
     @discardableResult
     public func flush() -> Bool {
+        isBlocked = !putOut()
+        return !isBlocked
+    }
+
+    private func putOut() -> Bool {
         while true {
             while !queue.isEmpty {
-                switch attempt(queue.next) {
+                let next = queue.next(joining: mostJoined)
+                switch attempt(next) {
                 case .bytes(let count):
                     queue.advance(count)
                     isTaking = true
                 case .wouldBlock: return false
                 case .endOfStream:
                     hasLooseEnd = hasLooseEnd || queue.isInsideLine
-                    queue.loseFirst()
+                    queue.lose(next.count)
                     isTaking = false
                 }
             }

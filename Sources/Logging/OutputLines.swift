@@ -44,6 +44,8 @@ public struct OutputLines {
     private var line: [UInt8] = []
     /// How long ``line`` may become by text: a quote, if decorated, and the newline fit then.
     private var bound = 0
+    /// The decoration of the line made last: many lines may have the same.
+    private var latestHead: (origin: Origin, stream: Stream, bytes: [UInt8])?
 
     /// Lines of at most `limit` bytes (`log_limit`), newline included, for a worker of `pool`.
     public init(pool: ByteString, decorates: Bool, limit: Int) {
@@ -122,7 +124,10 @@ public struct OutputLines {
         bound = max(limit - 2, line.count + Self.leastText)
     }
 
-    private func head(_ origin: Origin) -> [UInt8] {
+    private mutating func head(_ origin: Origin) -> [UInt8] {
+        if let latestHead, latestHead.stream == stream, latestHead.origin == origin {
+            return latestHead.bytes
+        }
         let name: StaticString =
             switch stream {
             case .standardOutput: "stdout"
@@ -130,6 +135,7 @@ public struct OutputLines {
             }
         let head: ByteString =
             "[\(origin.time)] WARNING: [pool \(pool)] child \(origin.process) said into \(name.description): "
+        latestHead = (origin, stream, head.bytes)
         return head.bytes
     }
 

@@ -9,6 +9,20 @@ internal import SystemPackage
 /// A worker can write anything: ``OutputLines`` sees to it that lines of the log are always ones that the master wrote.
 /// Reading is bounded per turn, so that one worker cannot keep the loop from the others.
 final class WorkerOutput {
+    /// What is read at once: so small that its lines, however short, are few.
+    private static let piece = 512
+
+    /// How much is read before others have their turn.
+    private struct Share {
+        var bytes: Int
+        /// Reading ends with the piece that has the last of them.
+        var lines: Int
+
+        static var turn: Share { Share(bytes: 16 << 10, lines: 128) }
+        /// All that a pipe holds, unless the worker has made it larger and filled it with tiny lines.
+        static var rest: Share { Share(bytes: 1 << 20, lines: 32 << 10) }
+    }
+
     private struct Watch {
         let descriptor: SharedDescriptor
         let stream: OutputLines.Stream
@@ -69,7 +83,7 @@ final class WorkerOutput {
 
     /// The worker has ended: takes what is left in the pipes, and closes them.
     func finish() {
-        for watch in watches { take(watch.descriptor.rawValue, watch.stream, rounds: 64) }
+        for watch in watches { take(watch.descriptor.rawValue, watch.stream, .rest) }
         watches = []
         put(lines.end(origin), spoken)
     }
@@ -83,23 +97,30 @@ final class WorkerOutput {
     func handOver() { put(lines.end(origin), spoken) }
 
     private func receive(_ descriptor: CInt, _ stream: OutputLines.Stream) {
-        // The first words are looked after for the end of the pipe: then they say that it is closed.
-        if take(descriptor, stream, rounds: hasSpoken ? 1 : 2) {
+        if take(descriptor, stream, .turn) {
             watches.removeAll { $0.descriptor.rawValue == descriptor }
         }
     }
 
-    /// Reads a bounded amount.
+    /// Reads a bounded amount, and writes its lines together.
     ///
     /// - Returns: Whether no more can come.
     @discardableResult
-    private func take(_ descriptor: CInt, _ stream: OutputLines.Stream, rounds: Int) -> Bool {
+    private func take(_ descriptor: CInt, _ stream: OutputLines.Stream, _ share: Share) -> Bool {
         adapt()
+        var isOver = false
+        log.together { isOver = read(descriptor, stream, share) }
+        return isOver
+    }
+
+    private func read(_ descriptor: CInt, _ stream: OutputLines.Stream, _ share: Share) -> Bool {
         let isFirst = !hasSpoken
-        return withUnsafeTemporaryAllocation(byteCount: 16 << 10, alignment: 8) { buffer in
-            for _ in 0..<rounds {
+        let origin = self.origin
+        var left = share
+        return withUnsafeTemporaryAllocation(byteCount: Self.piece, alignment: 8) { buffer in
+            while left.bytes > 0, left.lines > 0 {
                 let transfer: Transfer
-                do { transfer = try read(descriptor, into: buffer) } catch { return true }
+                do { transfer = try Syscalls.read(descriptor, into: buffer) } catch { return true }
                 switch transfer {
                 case .wouldBlock: return false
                 case .endOfStream:
@@ -110,7 +131,12 @@ final class WorkerOutput {
                     if isStructured, stream != spoken { put(lines.end(origin), spoken) }
                     spoken = stream
                     let bytes = UnsafeRawBufferPointer(rebasing: buffer[0..<count])
-                    put(lines.take(bytes, from: stream, origin), stream)
+                    let finished = lines.take(bytes, from: stream, origin)
+                    put(finished, stream)
+                    left.bytes -= count
+                    left.lines -= finished.count
+                    // The first words are looked after for the end of the pipe: then they say that it is closed.
+                    if count < buffer.count, !isFirst { return false }
                 }
             }
             return false

@@ -60,6 +60,42 @@ import Testing
         #expect(Self.drain(reader) == "after\n")
     }
 
+    /// Lines that are written together are kept, lost and counted one by one.
+    @Test(arguments: Destination.allCases) func joinedLinesAreKeptThenCounted(destination: Destination) throws
+    {
+        let (reader, writer) = try Self.ends(destination)
+        defer { close(reader) }
+        let log = Log()
+        log.use(.file(path: "log", descriptor: writer))
+        var calls = 0
+        log.onWaiting = { calls += 1 }
+        let total = 20_000
+        for start in stride(from: 0, to: total, by: 250) {
+            log.together {
+                for number in start..<(start + 250) {
+                    log.writeRaw(
+                        Array("line \(number) \(String(repeating: "x", count: number % 200))\n".utf8)
+                    )
+                }
+            }
+        }
+        #expect(calls > 0)
+        var text = ""
+        repeat { text += Self.drain(reader) } while !log.flush()
+        text += Self.drain(reader)
+        let lines = text.split(separator: "\n")
+        let notice = try #require(lines.last?.firstMatch(of: /WARNING: (\d+) log line\(s\) lost/))
+        #expect(Int(notice.1).map { $0 + lines.count - 1 } == total)
+        var last = -1
+        for line in lines.dropLast() {
+            let number = try #require(line.firstMatch(of: /^line (\d+) x*$/).flatMap { Int($0.1) })
+            #expect(number > last && line.count == "line \(number) ".count + number % 200)
+            last = number
+        }
+        log.together { log.writeRaw(Array("after\n".utf8)) }
+        #expect(Self.drain(reader) == "after\n")
+    }
+
     @Test func readerThatIsGoneCostsLinesOnly() throws {
         let (reader, writer) = try Self.ends(.socket)
         let log = Log()
@@ -75,6 +111,7 @@ import Testing
         try #require(full >= 0)
         log.use(.file(path: "/dev/full", descriptor: SharedDescriptor(adopting: full)))
         for _ in 0..<1000 { log.writeRaw(Array("nobody keeps this\n".utf8)) }
+        log.together { for _ in 0..<1000 { log.writeRaw(Array("nor this\n".utf8)) } }
         #expect(log.flush())
     }
 
