@@ -41,12 +41,33 @@ extension Worker {
         isListening = false
     }
 
-    /// The next connection that the master has put into the pool's queue.
-    func takeFromQueue() -> Client? {
-        guard let arrival = try? settings.queue.receive(into: message) else { return nil }
-        guard case .message(let head, let payload, let descriptors, _) = arrival, head.kind == .serve,
-            let descriptor = descriptors.first
-        else { return nil }
+    /// What has come out of the pool's queue.
+    enum Taken {
+        case nothing
+        /// Something that is not to be served: there may be more behind it.
+        case skipped
+        case client(Client)
+    }
+
+    /// Takes what the master has put next into the pool's queue.
+    func takeFromQueue() -> Taken {
+        switch try? settings.queue.receive(into: message) {
+        case .message(let head, let payload, let descriptors, _) where head.kind == .serve:
+            return client(head, payload: payload, descriptors).map { .client($0) } ?? .skipped
+        case .message(_, _, let descriptors, _), .malformed(let descriptors):
+            for descriptor in descriptors { closeDescriptor(descriptor) }
+            return .skipped
+        case .descriptorsLost(let descriptors):
+            for descriptor in descriptors { closeDescriptor(descriptor) }
+            // For want of numbers: the next one would be lost likewise.
+            return .nothing
+        case .wouldBlock, .closed, nil: return .nothing
+        }
+    }
+
+    /// The connection of a message, if it is to be served.
+    private func client(_ head: Message, payload: Int, _ descriptors: [CInt]) -> Client? {
+        guard let descriptor = descriptors.first else { return nil }
         defer { for surplus in descriptors.dropFirst() { closeDescriptor(surplus) } }
         setHeldAside()
         cscoreboard_connection_taken(settings.scoreboard.pool)

@@ -232,7 +232,7 @@ public final class Worker {
             return attendReadable()
         }
         servedHeldLast = false
-        if ready.contains(.queue), let client = takeFromQueue() {
+        if ready.contains(.queue), case .client(let client) = takeFromQueue() {
             if ready.contains(.listener) { handOn() }
             return attend(client)
         }
@@ -388,9 +388,15 @@ public final class Worker {
             }
         }
         // A worker that has served its last request takes no other; one that was told to leave empties the queue.
-        while cepoll_drain_requested(), !lifetime.isOver, let client = takeFromQueue() {
-            guard attend(client) else { return 70 }
-            if leavesListener { serveHeld() }
+        var isEmpty = false
+        while cepoll_drain_requested(), !lifetime.isOver, !isEmpty {
+            switch takeFromQueue() {
+            case .nothing: isEmpty = true
+            case .skipped: break
+            case .client(let client):
+                guard attend(client) else { return 70 }
+                if leavesListener { serveHeld() }
+            }
         }
         parkHeld()
         return 0

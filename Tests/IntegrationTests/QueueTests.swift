@@ -329,6 +329,28 @@ struct QueueTests {
         try daemon.process.wait()
     }
 
+    /// The client of the first one that waits has gone: those behind it are served all the same.
+    @Test(arguments: ["{{SOCKET}}", "127.0.0.1:{{PORT}}"])
+    func gracefulStopPassesOverClientsThatHaveGone(_ listen: String) throws {
+        let daemon = try Daemon.start(
+            "[www]\nuser = www-data\ngroup = www-data\nlisten = \(listen)\npm = static\npm.max_children = 1\n"
+                + Self.pages,
+            Daemon.Options(global: "process_control_timeout = 20")
+        )
+        let blockers = try Self.block(daemon)
+        let gone = try Self.ordered(daemon, "gone")
+        try Self.waitUntilQueued(daemon, 1)
+        let last = try Self.ordered(daemon, "last")
+        try Self.waitUntilQueued(daemon, 2)
+        gone.close()
+        daemon.signal(SIGQUIT)
+        try daemon.waitForLog(/Finishing/)
+        try daemon.releaseHeld()
+        for connection in blockers + [last] { #expect(try connection.finalResponse().status == 200) }
+        #expect(Self.order(daemon) == ["last"])
+        try daemon.process.wait()
+    }
+
     /// A worker that is killed while others wait costs only its own request.
     @Test func killedWorkerWhileOthersWait() throws {
         let daemon = try Self.start(2)
