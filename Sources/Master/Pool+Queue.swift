@@ -40,18 +40,22 @@ extension Pool {
 
     /// Takes a connection that the master has accepted while the pool is saturated.
     func arrive(_ connection: Connection) {
-        if let allowedPeers {
-            var peer = cepoll_address()
-            guard cepoll_peer(connection.rawValue, &peer) == 0 else { return }
-            guard allowedPeers.allows(peer) else {
-                log.write(
-                    .error,
-                    "Connection disallowed: IP address '\(addressText(peer))' has been dropped."
-                )
-                return
-            }
-        }
-        connections.arrive(connection)
+        if isAllowed(connection) { connections.arrive(connection) }
+    }
+
+    /// Whether the client may connect; if not, it is said.
+    private func isAllowed(_ connection: Connection) -> Bool {
+        guard let allowedPeers else { return true }
+        var peer = cepoll_address()
+        guard cepoll_peer(connection.rawValue, &peer) == 0 else { return false }
+        if allowedPeers.allows(peer) { return true }
+        log.write(.error, "Connection disallowed: IP address '\(addressText(peer))' has been dropped.")
+        return false
+    }
+
+    /// The same for a client that may have been checked already: not what a worker has handed on as it came.
+    private func isAllowed(_ waiting: WaitingRequest) -> Bool {
+        waiting.flags.contains(.peerChecked) || isAllowed(waiting.connection)
     }
 
     /// A request is complete: whether it is to wait for a worker; if not it has been answered.
@@ -64,6 +68,7 @@ extension Pool {
             // Not to be understood, or too large to be assembled: a worker says so, or reads on.
             return true
         }
+        guard isAllowed(waiting) else { return false }
         let target = RequestTarget(&scratch.table)
         if hasPages,
             let page = ownPages.ownResponse(to: target, scratch.table, requestID: request.requestID)
@@ -87,7 +92,8 @@ extension Pool {
     /// A request has waited for `pm.queue_timeout`.
     func expired(_ waiting: WaitingRequest) {
         queueFigures.expired += 1
-        guard let request = AssembledRequest.read(waiting.bytes, into: &scratch.table) else { return }
+        guard isAllowed(waiting), let request = AssembledRequest.read(waiting.bytes, into: &scratch.table)
+        else { return }
         refuse(waiting, request, RequestTarget(&scratch.table))
     }
 
