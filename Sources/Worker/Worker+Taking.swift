@@ -60,6 +60,7 @@ extension Worker {
         case .descriptorsLost(let descriptors):
             for descriptor in descriptors { closeDescriptor(descriptor) }
             // For want of numbers: the next one would be lost likewise.
+            cannotTake("recvmsg() failed", .tooManyOpenFiles)
             return .nothing
         case .wouldBlock, .closed, nil: return .nothing
         }
@@ -110,6 +111,14 @@ extension Worker {
         return false
     }
 
+    /// Who has no descriptor for a connection, or no memory, makes room for a worker that has, as in php-fpm.
+    private func cannotTake(_ operation: ByteString, _ error: Errno) {
+        log.write(.error, "\(operation): \(describe(error)); another worker takes this one's place")
+        leaveListener()
+        isDraining = true
+        hasFailed = cscoreboard_load(&processor.slot.pointee.requests) == 0
+    }
+
     func takeFromListener() -> Client? {
         guard !leavesListener else {
             // Nothing new until the signal to leave: what has been taken already has that time to be served.
@@ -121,9 +130,8 @@ extension Worker {
             settings.plan.isTCP
             ? cepoll_accept(settings.listener, &peer) : cepoll_accept(settings.listener, nil)
         guard descriptor >= 0 else {
-            // EAGAIN: another worker was faster. Anything else (no descriptors, no memory) is said, and retried
-            // when the next connection comes.
-            if errno != EAGAIN { log.write(.error, "accept() failed: \(describe(currentErrno))") }
+            // EAGAIN: another worker was faster.
+            if errno != EAGAIN { cannotTake("accept() failed", currentErrno) }
             return nil
         }
         if let allowed = settings.allowedPeers, !isAllowed(peer, allowed) {

@@ -64,6 +64,8 @@ public final class Worker {
     /// Registered with the pool's listener.
     var isListening = false
     var isDraining = false
+    /// It could take no connection from the first one on.
+    var hasFailed = false
 
     /// Runs the worker in the process that the zygote has just forked.
     ///
@@ -399,7 +401,7 @@ public final class Worker {
             }
         }
         parkHeld()
-        return 0
+        return hasFailed ? 70 : 0
     }
 
     /// The master leaves too, and its successor has only the listener: a connection that has been taken from there and has

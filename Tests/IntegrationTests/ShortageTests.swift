@@ -97,6 +97,18 @@ struct ShortageTests {
         #expect(result.status == .code(0), "\(result.errors)")
     }
 
+    /// A worker that has no descriptor for another connection leaves it to the next one.
+    @Test func workerWithoutDescriptors() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1")
+        daemon.allowLog(/accept\(\) failed/)
+        #expect(try daemon.get("/hello.php").isComplete)
+        let worker = try #require(try daemon.waitForWorkers(1).first)
+        try limit(worker.pid, "--nofile=\(try #require(worker.descriptorCount))")
+        for _ in 1...20 { #expect(try daemon.get("/hello.php", within: .seconds(10)).isComplete) }
+        #expect(try daemon.waitForWorkers(1).first?.pid != worker.pid)
+        #expect(daemon.log.count(of: /accept\(\) failed/) <= 2)
+    }
+
     // MARK: Processes
 
     @Test(.fpmdOnly("forks as root, whom no limit of processes concerns"))
