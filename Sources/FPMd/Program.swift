@@ -122,6 +122,12 @@ enum Program {
         }
         let host = SystemHost(engine: engine, log: log, opensLogs: true)
         let outcome = load(path, options: options, host: host)
+        // The file may say that this is the foreground; what was said meanwhile goes to stderr as well.
+        if !isTest, outcome.configuration?.global.daemonize == false,
+            arguments.forcesStandardError || isatty(STDERR_FILENO) == 1
+        {
+            log.pinToStandardError()
+        }
         report(outcome, to: log)
         guard let configuration = outcome.configuration else { return Status.configuration }
         if isTest { return Status.success }
@@ -142,9 +148,6 @@ enum Program {
                     "error_log = syslog: nobody listens on /dev/log: \(problem); lines are lost until a syslog daemon does, or set error_log to a file"
                 )
             }
-        }
-        if !global.daemonize, !isForeground, arguments.forcesStandardError || isatty(STDERR_FILENO) == 1 {
-            log.pinToStandardError()
         }
         if options.isRoot, let priority = global.processPriority, cepoll_set_priority(CInt(priority)) < 0 {
             log.error("Unable to set priority for the master process: \(describe(currentErrno))")

@@ -167,10 +167,12 @@ public final class Log {
     /// Lines go to stderr only, whatever the configuration says (`-O`, or a terminal in the foreground).
     public private(set) var isPinnedToStandardError = false
 
-    /// Pins the log to stderr; a destination that is used later is opened and not written.
+    /// Pins the log to stderr; a destination that is used already, or later, is not written.
     public func pinToStandardError() {
         isPinnedToStandardError = true
         alsoStandardError = false
+        destination = .standardError
+        outlet = nil
     }
 
     /// stderr as it was before it became the log; nil before, and in a daemon.

@@ -307,6 +307,19 @@ struct CommandLineTests {
         #expect(try daemon.get("/identity.php").json["uid"] as? Int == 0)
     }
 
+    /// `-O` says so, whether the foreground is an option or a directive: the log is stderr, and the file stays empty.
+    @Test(arguments: ["-F", nil]) func standardErrorAlone(foreground: String?) throws {
+        var options = Daemon.Options(global: "daemonize = no")
+        options.mode = [foreground, "-O", "-R"].compactMap { $0 }
+        let daemon = try Daemon.startPool(Self.pool, options)
+        #expect(try daemon.get("/hello.php").isComplete)
+        #expect(try daemon.stop() == .code(0))
+        let file = daemon.directory + "/error.log"
+        #expect(FileManager.default.fileExists(atPath: file))
+        #expect(readText(file) == "")
+        #expect(daemon.log.count(of: /exiting, bye-bye!$/) == 1)
+    }
+
     @Test func includedFiles() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 1")
         let pools = daemon.directory + "/pools"

@@ -80,6 +80,22 @@ import Testing
         #expect(shown.hasSuffix("NOTICE: shown again\nraw\n"))
     }
 
+    /// As with `daemonize = no` in the file, which is known only once the log is open.
+    @Test func logPinnedLaterLeavesItsFile() async throws {
+        let result = try await #require(processExitsWith: .success, observing: [\.standardErrorContent]) {
+            let (log, file) = try LogTests.fileLog()
+            log.pinToStandardError()
+            log.notice("shown")
+            log.finishStartup()
+            log.notice("shown again")
+            log.writeRaw(Array("raw\n".utf8))
+            #expect(try LogTests.text(file) == "")
+        }
+        let shown = String(decoding: result.standardErrorContent, as: UTF8.self)
+        #expect(shown.split(separator: "\n").count == 3, "each line once: \(shown)")
+        #expect(shown.hasSuffix("NOTICE: shown again\nraw\n"))
+    }
+
     @Test func rawLinesGoToTheFileAlone() throws {
         let (log, file) = try Self.fileLog()
         log.writeRaw(Array("a finished line\n".utf8))
