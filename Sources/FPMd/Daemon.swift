@@ -8,8 +8,8 @@ enum Daemon {
     enum Role {
         /// The process that was started: it exits with this status.
         case parent(CInt)
-        /// The service; the closure tells the parent that it runs.
-        case child(() -> Void)
+        /// The service; the parent waits for its report.
+        case child(StartReport)
     }
 
     /// How long the parent waits for the service.
@@ -17,7 +17,8 @@ enum Daemon {
 
     /// Forks.
     ///
-    /// The child says 1 when it runs; if it ends without a word, the parent says so.
+    /// The child says 1 when it runs, and 0 when it will not, after its own words; if it ends without either, the parent
+    /// says so.
     static func detach(log: Log) -> Role {
         var ends: [CInt] = [-1, -1]
         guard cepoll_blocking_pipe(&ends) == 0 else {
@@ -32,16 +33,7 @@ enum Daemon {
         }
         if pid == 0 {
             close(reading)
-            return .child {
-                var one: CInt = 1
-                _ = write(writing, &one, MemoryLayout<CInt>.size)
-                close(writing)
-                // The invoker's terminal or pipe is released.
-                let null = open("/dev/null", O_RDWR)
-                guard null >= 0 else { return }
-                dup2(null, STDOUT_FILENO)
-                if null > STDERR_FILENO { close(null) }
-            }
+            return .child(StartReport(to: writing))
         }
         close(writing)
         defer { close(reading) }
@@ -57,5 +49,35 @@ enum Daemon {
             return .parent(70)
         }
         return .parent(word == 1 ? 0 : 70)
+    }
+}
+
+/// What became of the start, told once to the process that was started, if that is another one.
+final class StartReport {
+    /// Where the other process waits; nil once it knows, and where there is none.
+    private var pipe: CInt?
+
+    /// A report to whoever reads the other end of `pipe`, which this owns; nil: to nobody.
+    init(to pipe: CInt?) { self.pipe = pipe }
+
+    /// The service runs: the invoker's terminal or pipe is released.
+    func succeeded() {
+        guard tell(1) else { return }
+        let null = open("/dev/null", O_RDWR)
+        guard null >= 0 else { return }
+        dup2(null, STDOUT_FILENO)
+        if null > STDERR_FILENO { close(null) }
+    }
+
+    /// The service does not start, and has said why; nothing if it has started.
+    func failed() { _ = tell(0) }
+
+    private func tell(_ word: CInt) -> Bool {
+        guard let pipe else { return false }
+        self.pipe = nil
+        var word = word
+        _ = write(pipe, &word, MemoryLayout<CInt>.size)
+        close(pipe)
+        return true
     }
 }

@@ -122,7 +122,7 @@ enum Program {
         }
         let host = SystemHost(engine: engine, log: log, opensLogs: true)
         let outcome = load(path, options: options, host: host)
-        // The file may say that this is the foreground; what was said meanwhile goes to stderr as well.
+        // The file may say that this is the foreground; what is wrong with it is not said in its log either then.
         if !isTest, outcome.configuration?.global.daemonize == false,
             arguments.forcesStandardError || isatty(STDERR_FILENO) == 1
         {
@@ -153,18 +153,18 @@ enum Program {
             log.error("Unable to set priority for the master process: \(describe(currentErrno))")
             return Status.configuration
         }
-        var announce: () -> Void = {}
+        var start = StartReport(to: nil)
         if global.daemonize {
             switch Daemon.detach(log: log) {
             case .parent(let status): return status
-            case .child(let running):
+            case .child(let report):
                 log.releaseStandardError()
-                announce = running
+                start = report
             }
         }
         options.purpose = .start
         let service = Service(engine: engine, log: log, path: path, options: options)
-        return run(configuration, host, service, after: nil, onRunning: announce)
+        return run(configuration, host, service, after: nil, start)
     }
 
     /// What a master is made of beside its configuration.
@@ -181,8 +181,9 @@ enum Program {
         _ host: SystemHost,
         _ service: Service,
         after former: TakeoverState?,
-        onRunning announce: @escaping () -> Void
+        _ start: StartReport
     ) -> CInt {
+        defer { start.failed() }
         let (engine, log, path, options) = (service.engine, service.log, service.path, service.options)
         guard let file = ProgramFile(calledAs: CommandLine.arguments.first ?? "") else {
             log.error("/proc is not mounted: this program cannot find itself")
@@ -208,7 +209,7 @@ enum Program {
                 return loadPool(name, of: current, options: options, host: host)
             },
             pageFacts: { pageFacts(SystemHost(engine: engine, log: log, opensLogs: false)) },
-            onRunning: announce
+            onRunning: { start.succeeded() }
         )
         do {
             let master = try Master(
@@ -218,7 +219,11 @@ enum Program {
                 log: log
             )
             // Nothing is torn down piece by piece: the process ends here.
-            withExtendedLifetime(master) { exit(master.run()) }
+            withExtendedLifetime(master) {
+                let status = master.run()
+                start.failed()
+                exit(status)
+            }
         } catch {
             log.error("cannot set up the event loop: \(describe(error))")
             return Status.configuration
@@ -267,7 +272,7 @@ enum Program {
         )
         let host = SystemHost(engine: engine, log: log, opensLogs: false)
         let service = Service(engine: engine, log: log, path: path, options: options)
-        return run(configuration, host, service, after: former, onRunning: {})
+        return run(configuration, host, service, after: former, StartReport(to: nil))
     }
 
     /// Answers the image before this one: whether this one would take over, with the configuration as it is now.

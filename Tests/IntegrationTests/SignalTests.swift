@@ -399,6 +399,11 @@ struct SignalTests {
         #expect(
             readText(daemon.log.path).contains("unable to bind listening socket for address '203.0.113.7:9'")
         )
+        // Whoever waited was told: there is nothing to add.
+        for path in [daemon.log.path, daemon.directory + "/error.log"] {
+            let lines = LogFile(path: path).lines
+            #expect(lines.last?.hasSuffix("ERROR: FPM initialization failed") == true, "\(path): \(lines)")
+        }
     }
 
     @Test func masterIgnoresBrokenPipes() throws {
