@@ -21,6 +21,8 @@ struct Arguments {
     var daemonize: Bool?
     var forcesStandardError = false
     var immediate: Immediate?
+    /// Nothing is only shown or tested.
+    var startsService: Bool { immediate == nil && !showsInfo && testCount == 0 }
     /// What is wrong, for a usage error.
     private(set) var complaint = ""
 

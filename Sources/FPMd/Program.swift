@@ -23,6 +23,7 @@ enum Program {
         // An image of this program that is to be replaced asks first; the arguments are its own.
         let isAsked = CommandLine.arguments.dropFirst().first == Takeover.checkOption
         let arguments = Arguments(from: isAsked ? 1 : 0)
+        if !isAsked, arguments.startsService { holdSignals() }
         let executable = CommandLine.arguments.first ?? "fpmd"
         switch arguments.immediate {
         case .help?:
@@ -301,6 +302,15 @@ enum Program {
             poweredBy: isExposed ? host.constant("PHP_VERSION").map { "PHP/\($0)" } : nil,
             charset: host.iniSetting("default_charset") ?? "UTF-8"
         )
+    }
+
+    /// Signals that come before there is a loop wait for it, as in php-fpm: a reload is not the end of the start.
+    ///
+    /// What ends a service ends its start as well.
+    private static func holdSignals() {
+        cepoll_ignore_signals([SIGPIPE], 1)
+        let held = [SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD]
+        cepoll_block_signals(held, held.count)
     }
 
     private static func detachStandardInput() {

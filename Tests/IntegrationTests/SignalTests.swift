@@ -258,6 +258,41 @@ struct SignalTests {
         #expect(try daemon.get("/hello.php").isComplete)
     }
 
+    /// Signals that come before there is an event loop.
+    @Test func reloadDuringTheStartFollowsIt() throws {
+        let directory = try TestContext.required().makeDirectory("include")
+        let included = directory + "/pool.conf"
+        let pool = "[www]\nuser = www-data\nlisten = \(directory)/s\npm = static\npm.max_children = 1\n"
+        try #require(mkfifo(included, 0o600) == 0)
+        var options = Daemon.Options()
+        options.waitsUntilReady = false
+        let daemon = try Daemon.start("include = \(included)\n", options)
+        // Opening waits for the reader, which then has the configuration to read.
+        let feeder = try ChildProcess(
+            ["sh", "-c", "exec 3> pool.conf; : > opened; until [ -e go ]; do sleep 0.01; done; cat go >&3"],
+            environment: baseEnvironment,
+            output: "/dev/null",
+            errors: "/dev/null",
+            directory: directory
+        )
+        try wait(for: "the configuration to be read") {
+            FileManager.default.fileExists(atPath: directory + "/opened")
+        }
+        for signal in [SIGUSR2, SIGPIPE, SIGUSR2] { daemon.signal(signal) }
+        // The next to read it finds a file.
+        try pool.write(toFile: included, atomically: true, encoding: .utf8)
+        try pool.write(toFile: directory + "/go", atomically: true, encoding: .utf8)
+        #expect(try feeder.wait() == .code(0))
+        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+        let connection = try FastCGIConnection(.unix(directory + "/s"))
+        try connection.send(daemon.makeRequest("/hello.php"))
+        #expect(try connection.finalResponse().isComplete)
+        #expect(daemon.log.count(of: /NOTICE: Reloading in progress \.\.\.$/) == 1)
+        #expect(try daemon.stop() == .code(0))
+        #expect(daemon.log.count(of: /ready to handle connections/) == 2)
+    }
+
     @Test func manyReloads() throws {
         let daemon = try Daemon.startPool(Self.pool)
         for _ in 1...4 {
