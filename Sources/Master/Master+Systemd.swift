@@ -13,6 +13,7 @@ extension Master {
 
     func scheduleSystemd() {
         guard let interval = configuration.global.systemdInterval, interval > .zero else {
+            systemdDeadline = nil
             return log.notice("systemd monitor disabled")
         }
         log.notice("systemd monitor interval set to \(interval.nanoseconds / 1_000_000)ms")

@@ -59,4 +59,24 @@ struct NotificationTests {
         #expect(try held.finalResponse().text == "held x")
         #expect(try daemon.process.wait() == .code(0))
     }
+
+    @Test func reloadEndsTheStatusLines() throws {
+        let systemd = try Listener()
+        let pool = Daemon.poolSection("pm = static\npm.max_children = 1")
+        var options = Daemon.Options(global: "systemd_interval = 1")
+        options.environment = ["NOTIFY_SOCKET": systemd.path]
+        let daemon = try Daemon.start(pool, options)
+        func statusLines() -> Int {
+            systemd.take()
+            return systemd.messages.filter { $0.hasPrefix("STATUS=Processes active") }.count
+        }
+        try wait(for: "a status line") { statusLines() > 0 }
+        try daemon.rewriteConfiguration(pool, global: "systemd_interval = 0")
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/NOTICE: systemd monitor disabled$/)
+        let before = statusLines()
+        // More than two of the former intervals.
+        poll(nil, 0, 2500)
+        #expect(statusLines() == before)
+    }
 }
