@@ -220,7 +220,7 @@ enum Program {
                 log: log
             )
             // Nothing is torn down piece by piece: the process ends here.
-            withExtendedLifetime(master) {
+            withExtendedLifetime(master) { () -> Never in
                 let status = master.run()
                 start.failed()
                 exit(status)

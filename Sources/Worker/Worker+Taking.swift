@@ -7,6 +7,7 @@ internal import Glibc
 internal import PoolPolicy
 internal import Scoreboard
 internal import Syscalls
+internal import SystemPackage
 
 /// Taking connections: from the listener, and from the pool's queue.
 extension Worker {
