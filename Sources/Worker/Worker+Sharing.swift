@@ -73,7 +73,11 @@ extension Worker {
         // What is in the buffer would go with them.
         guard processor.reader.buffer.isEmpty else { return }
         for case let client? in places where now - client.lastRequest >= Self.idleness {
-            if claim(client) { park(client) }
+            // Not the one that is about to be served, which has been idle for as long.
+            guard let place = client.place, change(place, from: CSCOREBOARD_IDLE, to: CSCOREBOARD_BUSY) else {
+                continue
+            }
+            park(client)
         }
     }
 

@@ -179,6 +179,10 @@ struct SharedConnectionTests {
             return answered == used.count
         }
         for connection in once { try kept.ask(connection) }
+        // Those in the places are idle for long enough now, also the one that is asked after the one that is held.
+        let begin = ContinuousClock.now
+        try wait(for: "some time to pass") { ContinuousClock.now - begin > .milliseconds(150) }
+        for connection in [once[59]] + used + once + kept.connections { try kept.ask(connection) }
     }
 
     @Test func aReloadMovesThem() throws {
