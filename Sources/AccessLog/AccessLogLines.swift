@@ -136,8 +136,8 @@ public struct AccessLogLines {
         case .remoteAddress: line += orDash(request.peer?.bytes ?? [])
         case .status: line += Array(String(request.status).utf8)
         case .acceptTime(let format):
-            line += Array(formatLocalTime(format.description, request.beginEpoch).utf8)
-        case .logTime(let format): line += Array(formatLocalTime(format.description, request.nowEpoch).utf8)
+            line += formatLocalTime(format.cString, request.beginEpoch)
+        case .logTime(let format): line += formatLocalTime(format.cString, request.nowEpoch)
         case .remoteUser: line += request.user
         }
     }

@@ -11,7 +11,7 @@ public struct AllowedPeers {
     public init(_ elements: [ByteString], directive: ByteString = "listen.allowed_clients") {
         for element in elements {
             var address = cepoll_address()
-            if cepoll_parse_address(element.description, &address) {
+            if cepoll_parse_address(element.cString, &address) {
                 addresses.append(address)
             } else {
                 problems.append("Wrong IP address '\(element)' in \(directive)")

@@ -36,6 +36,15 @@ public struct ByteString: Hashable, Sendable {
             && zip(bytes, other.bytes).allSatisfy { $0.loweredASCII == $1.loweredASCII }
     }
 
+    /// The bytes with a zero at the end, to pass where C takes a text; there a zero byte before ends it.
+    public var cString: [CChar] {
+        var text: [CChar] = []
+        text.reserveCapacity(bytes.count + 1)
+        for byte in bytes { text.append(CChar(bitPattern: byte)) }
+        text.append(0)
+        return text
+    }
+
     /// Adds `other` at the end.
     @inlinable public mutating func append(_ other: ByteString) { bytes.append(contentsOf: other.bytes) }
 
@@ -86,7 +95,7 @@ extension ByteString: ExpressibleByStringLiteral, ExpressibleByStringInterpolati
 }
 
 extension ByteString: CustomStringConvertible {
-    /// The text with bytes that are not UTF-8 replaced; for people, not for the kernel.
+    /// The text with bytes that are not UTF-8 replaced; for people, not for the kernel (``cString``).
     public var description: String { String(decoding: bytes, as: UTF8.self) }
 }
 

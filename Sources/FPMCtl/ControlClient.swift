@@ -1,5 +1,6 @@
 import ArgumentParser
 import CEpoll
+import Configuration
 import Control
 import Glibc
 
@@ -43,7 +44,7 @@ enum ClientFailure: Error {
             "there is no control socket \(path): fpmd is not running, or has another control.socket (use --socket or FPMD_CONTROL)"
         case .connect(ENAMETOOLONG):
             "a socket's path has 1 to 107 bytes, this one has \(path.utf8.count)\(path.isEmpty ? "" : ": \(plain(path))")"
-        case .connect(ECONNREFUSED) where fileKind(path) != S_IFSOCK:
+        case .connect(ECONNREFUSED) where fileKind(ByteString(path)) != S_IFSOCK:
             "\(plain(path)) is no socket: what is wanted is the master's control.socket"
         case .connect(EPROTOTYPE): "\(plain(path)) is another kind of socket, not the master's control.socket"
         case .connect(ECONNREFUSED):

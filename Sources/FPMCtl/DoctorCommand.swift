@@ -45,7 +45,7 @@ struct Doctor: ParsableCommand {
                 $0.level >= .warning && !isConsequence($0.message.description)
             }
             let isBarred = access(path, R_OK) != 0 && errno == EACCES
-            let isMissing = fileKind(path) == nil || fileKind(path) == S_IFDIR
+            let isMissing = fileKind(ByteString(path)) == nil || fileKind(ByteString(path)) == S_IFDIR
             let remedy = isBarred ? "run fpmctl doctor as root" : isMissing ? "name the file with -y" : ""
             let findings = lines.map { line in
                 Finding(

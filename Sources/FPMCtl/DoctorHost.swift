@@ -17,9 +17,11 @@ struct DoctorHost: LocalHost {
         case .syslog, .journal: return
         case .errorLog, .accessLog, .slowLog: break
         }
-        let text = path.description
-        let directory = text.split(separator: "/").dropLast().joined(separator: "/")
-        if access(text, W_OK) == 0 || access("/" + directory, W_OK) == 0 { return }
+        let directory = path.bytes.split(separator: UInt8(ascii: "/")).dropLast()
+            .joined(separator: [UInt8(ascii: "/")])
+        if access(path.cString, W_OK) == 0 || access(("/" + ByteString(directory)).cString, W_OK) == 0 {
+            return
+        }
         throw SystemError(code: errno)
     }
 }

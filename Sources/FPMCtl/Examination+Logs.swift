@@ -26,19 +26,19 @@ extension Examination {
         _ pool: PoolSettings?,
         _ known: inout Set<dev_t>
     ) {
-        let text = path.description
         // Others than absolute paths count from where fpmd starts; descriptors and devices have no room of their own.
-        guard path.isAbsolutePath, !text.hasPrefix("/dev/"), !text.hasPrefix("/proc/"),
-            let slash = text.lastIndex(of: "/")
+        guard path.isAbsolutePath, !path.bytes.starts(with: "/dev/".utf8),
+            !path.bytes.starts(with: "/proc/".utf8), let slash = path.bytes.lastIndex(of: UInt8(ascii: "/"))
         else { return }
-        let directory = slash == text.startIndex ? "/" : String(text[..<slash])
+        let text = path.description
+        let directory = slash == 0 ? "/" : ByteString(path.bytes[..<slash])
         var room = statvfs()
         var info = stat()
-        let place = stat(text, &info) == 0 ? text : directory
+        let place = (stat(path.cString, &info) == 0 ? path : directory).cString
         guard stat(place, &info) == 0, statvfs(place, &room) == 0 else { return }
         // Once for each file system.
         guard known.insert(info.st_dev).inserted else { return }
-        let remedy = "make room: du -xh \(plain(directory)) shows what takes it; or move the log"
+        let remedy = "make room: du -xh \(plain(directory.description)) shows what takes it; or move the log"
         if room.f_bavail == 0 {
             add(
                 .problem,
@@ -51,7 +51,7 @@ extension Examination {
                 .problem,
                 "\(directive) = \(plain(text)): its file system takes no more files (inodes), so logs cannot be made anew",
                 pool: pool,
-                remedy: "remove files: df -i \(plain(directory))"
+                remedy: "remove files: df -i \(plain(directory.description))"
             )
         } else if room.f_bavail < room.f_blocks / 100 * UInt(Self.scarce) {
             let left = bytesText(Int(clamping: room.f_bavail) * Int(clamping: room.f_frsize))

@@ -12,8 +12,7 @@ extension Examination {
         if let path = global.controlSocket, !path.isEmpty, !ControlSocketPath.isOff(path) {
             examineDirectory(of: path, "control.socket")
         }
-        if let name = global.controlGroup, !name.isEmpty, !name.isAllDigits, getgrnam(name.description) == nil
-        {
+        if let name = global.controlGroup, !name.isEmpty, !name.isAllDigits, getgrnam(name.cString) == nil {
             add(
                 .warning,
                 "control.group: there is no group '\(plain(name.description))'; only root and the master's user may use fpmctl",
@@ -52,13 +51,13 @@ extension Examination {
         guard path.isAbsolutePath, let slash = path.bytes.lastIndex(of: UInt8(ascii: "/")), slash > 0 else {
             return
         }
-        let directory = ByteString(path.bytes[..<slash]).description
+        let directory = ByteString(path.bytes[..<slash])
         guard fileKind(directory) != S_IFDIR else { return }
         add(
             .problem,
-            "\(directive) = \(plain(path.description)): the directory \(plain(directory)) does not exist",
+            "\(directive) = \(plain(path.description)): the directory \(plain(directory.description)) does not exist",
             pool: pool,
-            remedy: "mkdir \(plain(directory)), or systemd's RuntimeDirectory="
+            remedy: "mkdir \(plain(directory.description)), or systemd's RuntimeDirectory="
         )
     }
 

@@ -36,7 +36,7 @@ extension Examination {
         let path = address.description
         let isOurs = running?["pools"]?.elements.contains { $0.words("listen") == path } ?? false
         // A connection would wake an ondemand pool.
-        let isServed = isOurs || cepoll_unix_in_use(path, path.utf8.count) == 1
+        let isServed = isOurs || cepoll_unix_in_use(address.cString, address.count) == 1
         if isServed, !isOurs {
             add(
                 .problem,
@@ -45,11 +45,11 @@ extension Examination {
                 remedy: "stop it (php-fpm?), or give the pool another listen"
             )
         }
-        examineAccess(pool, path, isServed)
+        examineAccess(pool, address, isServed)
     }
 
     /// Whether a web server's user may connect.
-    private mutating func examineAccess(_ pool: PoolSettings, _ path: String, _ exists: Bool) {
+    private mutating func examineAccess(_ pool: PoolSettings, _ path: ByteString, _ exists: Bool) {
         guard pool.listenACLUsers == nil, pool.listenACLGroups == nil else { return }
         guard let name = webUsers.first(where: { getpwnam($0) != nil }), let user = getpwnam(name) else {
             return
@@ -59,7 +59,7 @@ extension Examination {
         var group: gid_t = 0
         var mode = mode_t(pool.listenMode)
         var info = stat()
-        if exists, stat(path, &info) == 0 {
+        if exists, stat(path.cString, &info) == 0 {
             (owner, group, mode) = (info.st_uid, info.st_gid, info.st_mode)
         } else {
             if let text = pool.listenOwner?.description, !text.isEmpty {

@@ -10,7 +10,7 @@ func fileText(_ path: String) -> String? {
 }
 
 /// The kind of what a path names, `S_IFDIR` and so on; nil when there is nothing.
-func fileKind(_ path: String) -> mode_t? {
+func fileKind(_ path: ByteString) -> mode_t? {
     var info = stat()
-    return stat(path, &info) == 0 ? info.st_mode & S_IFMT : nil
+    return stat(path.cString, &info) == 0 ? info.st_mode & S_IFMT : nil
 }

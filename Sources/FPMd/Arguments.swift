@@ -67,7 +67,10 @@ struct Arguments {
                 complaint = "wrong option, or one without its value: '\(text)'"
                 return
             }
-            take(Character(scalar), value.map { ByteString(String(cString: $0)) } ?? ByteString())
+            take(
+                Character(scalar),
+                value.map { ByteString(UnsafeRawBufferPointer(start: $0, count: strlen($0))) } ?? ByteString()
+            )
         }
         if immediate == nil, position < count {
             immediate = .usageError

@@ -37,7 +37,7 @@ enum Program {
             return Status.usage
         case .modules?, .version?, nil: break
         }
-        guard var program = EngineProgram.locate(executable: ByteString(executable)) else {
+        guard var program = EngineProgram.locate(executable: commandLine().first ?? "fpmd") else {
             complain(
                 "fpmd-php, the PHP engine, is neither beside this program nor in ../libexec/fpmd: install it there"
             )
@@ -82,6 +82,15 @@ enum Program {
         if let path = engine.resolve("i:fpm.config"), !path.isEmpty { return path }
         if let prefix = arguments.prefix { return prefix + "/etc/php-fpm.conf" }
         return ByteString(systemConfiguration)
+    }
+
+    /// What this program was called with, as it was.
+    private static func commandLine() -> [ByteString] {
+        (0..<Int(CommandLine.argc)).compactMap { index in
+            CommandLine.unsafeArgv[index].map {
+                ByteString(UnsafeRawBufferPointer(start: $0, count: strlen($0)))
+            }
+        }
     }
 
     private static func report(_ outcome: LoadOutcome, to log: Log) {
@@ -139,7 +148,7 @@ enum Program {
         if global.logsToJournal { log.use(.journal) }
         if global.logsToSyslog {
             log.openSyslog(
-                ident: global.syslogIdent?.description ?? "php-fpm",
+                ident: global.syslogIdent ?? "php-fpm",
                 facility: global.syslogFacility
             )
             log.use(.syslog)
@@ -192,11 +201,7 @@ enum Program {
         }
         let masterOptions = MasterOptions(
             program: engine.program,
-            arguments: (0..<Int(CommandLine.argc)).compactMap { index in
-                CommandLine.unsafeArgv[index].map {
-                    ByteString(UnsafeRawBufferPointer(start: $0, count: strlen($0)))
-                }
-            },
+            arguments: commandLine(),
             file: file,
             takeover: former,
             configurationPath: path,
@@ -258,7 +263,7 @@ enum Program {
             log.use(.journal)
         } else if global.logsToSyslog {
             log.openSyslog(
-                ident: global.syslogIdent?.description ?? "php-fpm",
+                ident: global.syslogIdent ?? "php-fpm",
                 facility: global.syslogFacility
             )
             log.use(.syslog)

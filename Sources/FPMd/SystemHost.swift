@@ -49,7 +49,7 @@ final class SystemHost: LocalHost {
             close(descriptor)
             return
         }
-        let descriptor = cepoll_open_append(path.description)
+        let descriptor = cepoll_open_append(path.cString)
         guard descriptor >= 0 else { throw SystemError(code: errno) }
         if opensLogs, case .errorLog = role {
             log.use(.file(path: path, descriptor: SharedDescriptor(adopting: descriptor)))

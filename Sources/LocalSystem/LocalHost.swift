@@ -18,7 +18,7 @@ extension LocalHost {
     public func expandPattern(_ pattern: ByteString) -> PatternExpansion {
         var result = glob_t()
         defer { globfree(&result) }
-        let code = glob(pattern.description, GLOB_ERR | GLOB_MARK | GLOB_NOSORT, nil, &result)
+        let code = glob(pattern.cString, GLOB_ERR | GLOB_MARK | GLOB_NOSORT, nil, &result)
         if code == GLOB_NOMATCH { return .noMatch }
         guard code == 0, let paths = result.gl_pathv else { return .failed(code: code) }
         let matches = (0..<Int(result.gl_pathc)).compactMap { paths[$0].map(byteString) }
@@ -28,18 +28,18 @@ extension LocalHost {
     /// Whether a directory is there.
     public func isDirectory(_ path: ByteString) -> Bool {
         var info = stat()
-        return stat(path.description, &info) == 0 && info.st_mode & S_IFMT == S_IFDIR
+        return stat(path.cString, &info) == 0 && info.st_mode & S_IFMT == S_IFDIR
     }
 
     /// A variable of this process.
     public func environmentVariable(_ name: ByteString) -> ByteString? {
-        getenv(name.description).map(byteString)
+        getenv(name.cString).map(byteString)
     }
 
     /// A user of that name.
     public func user(named name: ByteString) -> Lookup<UserEntry> {
         errno = 0
-        return entry(getpwnam(name.description))
+        return entry(getpwnam(name.cString))
     }
 
     /// A user of that number.
@@ -51,7 +51,7 @@ extension LocalHost {
     /// A group of that name.
     public func group(named name: ByteString) -> Lookup<UInt32> {
         errno = 0
-        guard let entry = getgrnam(name.description) else { return .missing(code: errno) }
+        guard let entry = getgrnam(name.cString) else { return .missing(code: errno) }
         return .found(entry.pointee.gr_gid)
     }
 
@@ -63,7 +63,7 @@ extension LocalHost {
 ///
 /// - Throws: `SystemError` with the errno of `open(2)` or `read(2)`.
 public func contents(of path: ByteString, atMost limit: Int = .max) throws(SystemError) -> [UInt8] {
-    let descriptor = open(path.description, O_RDONLY | O_CLOEXEC)
+    let descriptor = open(path.cString, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw SystemError(code: errno) }
     defer { close(descriptor) }
     var bytes: [UInt8] = []

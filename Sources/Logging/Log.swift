@@ -56,8 +56,8 @@ public final class Log {
     /// Prepares for syslog(3) with the identity of `syslog.ident` and `syslog.facility`.
     ///
     /// The C library is told as well, for what writes there on its own.
-    public func openSyslog(ident: String, facility: Int) {
-        cepoll_open_syslog(ident, CInt(truncatingIfNeeded: facility))
+    public func openSyslog(ident: ByteString, facility: Int) {
+        cepoll_open_syslog(ident.cString, CInt(truncatingIfNeeded: facility))
         syslog = SyslogFormat(ident: ident, facility: facility)
     }
 

@@ -6,15 +6,16 @@ internal import Syscalls
 ///
 /// Written here and not by syslog(3), which waits when the socket's other end does not read.
 struct SyslogFormat {
-    let ident: String
+    let ident: ByteString
     /// `LOG_DAEMON` and the like, shifted as syslog(3) has them.
     let facility: Int
 
     /// One datagram.
     func datagram(_ severity: LogLevel, _ message: ByteString) -> [UInt8] {
         let time = formatLocalTime("%b %e %H:%M:%S", wallClockSeconds())
-        let head = "<\(facility | priority(severity))>\(time) \(ident)[\(getpid())]: [\(severity.name)] "
-        return Array(head.utf8) + message.bytes
+        let line: ByteString =
+            "<\(facility | priority(severity))>\(time) \(ident)[\(getpid())]: [\(severity.name)] \(message)"
+        return line.bytes
     }
 
     private func priority(_ severity: LogLevel) -> Int {

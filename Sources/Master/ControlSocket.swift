@@ -63,7 +63,7 @@ final class ControlSocket {
     init(path: ByteString, group: gid_t?, reactor: Reactor, log: Log, handler: any ControlHandler)
         throws(Unavailable)
     {
-        let text = path.description
+        let text = path.cString
         if cepoll_unix_in_use(text, path.count) == 1 {
             throw Unavailable(reason: "another process listens there", isInUse: true)
         }
@@ -99,7 +99,7 @@ final class ControlSocket {
         order = []
         var device: UInt64 = 0
         var inode: UInt64 = 0
-        let text = path.description
+        let text = path.cString
         if cepoll_socket_identity(text, &device, &inode) == 0, (device, inode) == file { unlink(text) }
     }
 
@@ -107,7 +107,7 @@ final class ControlSocket {
     ///
     /// - Throws: ``Unavailable``; nothing has changed then.
     func admit(_ group: gid_t?) throws(Unavailable) {
-        let handle = cepoll_known_socket_path(path.description, file.device, file.inode)
+        let handle = cepoll_known_socket_path(path.cString, file.device, file.inode)
         defer { if handle >= 0 { close(handle) } }
         let mode: UInt32 = group == nil ? 0o600 : 0o660
         guard handle >= 0, cepoll_change_socket(handle, uid_t.max, group ?? getegid(), mode) == 0 else {

@@ -86,7 +86,7 @@ extension EngineProgram {
     public func become(_ mode: String) -> Errno {
         let environment = Environment(adding: host?.preload)
         defer { environment.free() }
-        var words: [UnsafeMutablePointer<CChar>?] = arguments(mode).map { strdup($0.description) }
+        var words: [UnsafeMutablePointer<CChar>?] = arguments(mode).map { strdup($0.cString) }
         words.append(nil)
         execve(executed, words, environment.pointers)
         return currentErrno
@@ -116,14 +116,9 @@ public func spawnProgram(
     userID: UInt32 = 0,
     groupID: UInt32 = 0
 ) throws(Errno) -> ProcessID {
-    var words: [UnsafeMutablePointer<CChar>?] = arguments.map { word in
-        let copy = UnsafeMutablePointer<CChar>.allocate(capacity: word.count + 1)
-        for (index, byte) in word.bytes.enumerated() { copy[index] = CChar(bitPattern: byte) }
-        copy[word.count] = 0
-        return copy
-    }
+    var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0.cString) }
     words.append(nil)
-    defer { for word in words { word?.deallocate() } }
+    defer { for word in words { free(word) } }
     let environment = Environment(adding: host?.preload)
     defer { environment.free() }
     let pid = words.withUnsafeBufferPointer { words -> pid_t in

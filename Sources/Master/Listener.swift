@@ -88,7 +88,7 @@ public final class Listener {
     func rememberFile() {
         var device: UInt64 = 0
         var inode: UInt64 = 0
-        guard let path, cepoll_socket_identity(path.description, &device, &inode) == 0 else { return }
+        guard let path, cepoll_socket_identity(path.cString, &device, &inode) == 0 else { return }
         file = (device, inode)
     }
 
@@ -98,7 +98,7 @@ public final class Listener {
     /// Removes the socket file, if it is this service's.
     func unlinkPath() {
         if case .socketUnit = origin { return }
-        if let path { unlink(path.description) }
+        if let path { unlink(path.cString) }
     }
 
     /// Whether this is the socket of a `listen` address.
@@ -125,7 +125,7 @@ public final class Listener {
         let found = UnsafeMutablePointer<cepoll_address>.allocate(capacity: 16)
         defer { found.deallocate() }
         var reason = UnsafePointer<CChar>(bitPattern: 0)
-        let count = cepoll_resolve(host.description, port, found, 16, &reason)
+        let count = cepoll_resolve(host.cString, port, found, 16, &reason)
         return (0..<max(0, Int(count))).map { "\(addressText(found[$0])):\(port)" }
     }
 
@@ -183,7 +183,7 @@ public final class Listener {
         defer { found.deallocate() }
         guard let base = found.baseAddress else { throw Unavailable() }
         var reason = UnsafePointer<CChar>(bitPattern: 0)
-        let count = cepoll_resolve(host.description, port, base, 16, &reason)
+        let count = cepoll_resolve(host.cString, port, base, 16, &reason)
         guard count > 0 else {
             log.error("getaddrinfo: \(reason.map { String(cString: $0) } ?? "no address")\n")
             throw Unavailable()
@@ -207,7 +207,7 @@ public final class Listener {
         _ log: Log,
         _ users: some ConfigurationHost
     ) throws(Unavailable) -> Listener {
-        let text = path.description
+        let text = path.cString
         let access = try SocketAccess(pool, log: log, users: users)
         guard path.count <= 107 else {
             log.error(

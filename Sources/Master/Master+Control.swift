@@ -20,7 +20,7 @@ extension Master: ControlHandler {
         let path = global.controlSocket ?? ControlSocketPath.defaultPath(runtimeDirectory: variable)
         let isAsked = global.controlSocket != nil
         // Who has not asked for it, and has not made the directory, is not told about it.
-        if !isAsked, access(directory.description, W_OK) != 0 { return leaveControl() }
+        if !isAsked, access(directory.cString, W_OK) != 0 { return leaveControl() }
         let group = global.controlGroup.flatMap { controlGroup($0) }
         do {
             if let control, control.path == path {

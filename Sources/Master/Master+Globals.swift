@@ -18,7 +18,7 @@ extension Master {
         openControl()
         if global.pidFile != former.pidFile {
             // Before: it may be another name of the same file.
-            if let old = former.pidFile, isOwn(old) { unlink(old.description) }
+            if let old = former.pidFile, isOwn(old) { unlink(old.cString) }
             _ = writePIDFile()
         }
         if options.loadOptions.isRoot, global.processPriority != former.processPriority,
@@ -36,14 +36,14 @@ extension Master {
         guard !log.isPinnedToStandardError else { return }
         if global.logsToSyslog {
             log.openSyslog(
-                ident: global.syslogIdent?.description ?? "php-fpm",
+                ident: global.syslogIdent ?? "php-fpm",
                 facility: global.syslogFacility
             )
             return log.use(.syslog)
         }
         if global.logsToJournal { return log.use(.journal) }
         guard let path = global.errorLog else { return }
-        let descriptor = cepoll_open_append(path.description)
+        let descriptor = cepoll_open_append(path.cString)
         guard descriptor >= 0 else {
             return log.error("error_log stays: failed to open '\(path)': \(describe(currentErrno))")
         }

@@ -103,7 +103,7 @@ extension Master {
 
     func reopenLogs() {
         if case .file(let path, _) = log.destination {
-            let text = path.description
+            let text = path.cString
             let descriptor = cepoll_open_append(text)
             if descriptor >= 0 {
                 log.use(.file(path: path, descriptor: SharedDescriptor(adopting: descriptor)))

@@ -118,7 +118,7 @@ extension Master {
 
     func writePIDFile() -> Bool {
         guard let path = configuration.global.pidFile else { return true }
-        let text = path.description
+        let text = path.cString
         let descriptor = cepoll_create_file(text, 0o644)
         let digits = ProcessID.current.description
         let isWritten = descriptor >= 0 && write(descriptor, digits, digits.utf8.count) == digits.utf8.count
@@ -164,7 +164,7 @@ extension PoolSettings {
     /// Opens what `access.log` names: a file, or a socket to journald, which workers then speak to; nil without one.
     func openAccessLog() throws(Errno) -> SharedDescriptor? {
         guard let path = accessLog else { return nil }
-        let text = path.description
+        let text = path.cString
         let isJournal = logsAccessToJournal
         return SharedDescriptor(
             adopting: try retryingOnInterrupt {

@@ -56,7 +56,7 @@ extension Master {
         closeControl()
         log.notice("exiting, bye-bye!")
         useMetrics(nil)
-        if let path = configuration.global.pidFile, isOwn(path), unlink(path.description) != 0 {
+        if let path = configuration.global.pidFile, isOwn(path), unlink(path.cString) != 0 {
             log.warning("Unable to remove the PID file (\(path)).: \(describe(currentErrno))")
         }
         systemd.flush()

@@ -187,7 +187,7 @@ public final class Master<Host: ConfigurationHost> {
 
     /// Goes by the name of a master, and is told of signals from now on; false after logging why not.
     func watchSignals() -> Bool {
-        cepoll_set_title("php-fpm: master process (\(options.configurationPath))")
+        cepoll_set_title(("php-fpm: master process (\(options.configurationPath))" as ByteString).cString)
         do {
             signalWatch = try reactor.watch(signals.rawValue, for: .readable) { [weak self] _ in
                 self?.receiveSignals()

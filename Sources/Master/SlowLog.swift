@@ -15,7 +15,7 @@ struct SlowLog {
 
     /// Traces one worker; `script` and `request` (method and URI) are fit to print.
     func record(_ trace: WorkerTrace, script: ByteString, request: ByteString) {
-        let descriptor = cepoll_open_append(path.description)
+        let descriptor = cepoll_open_append(path.cString)
         guard descriptor >= 0 else {
             return log.write(
                 .error,

@@ -91,7 +91,7 @@ extension Listener {
         guard let path else { return true }
         if access.hasACL {
             var step: UnsafePointer<CChar>?
-            let handle = cepoll_socket_path(path.description)
+            let handle = cepoll_socket_path(path.cString)
             guard handle >= 0 else {
                 log.error(
                     "[pool \(pool)] failed to read the ACL of the socket '\(path)': \(describe(currentErrno))",
@@ -114,7 +114,7 @@ extension Listener {
         }
         if access.userID == nil, access.groupID == nil { return true }
         let (user, group) = (access.userID ?? .max, access.groupID ?? .max)
-        guard cepoll_own_socket(path.description, user, group) == 0 else {
+        guard cepoll_own_socket(path.cString, user, group) == 0 else {
             log.error(
                 "[pool \(pool)] failed to chown() the socket '\(path)': \(describe(currentErrno))",
                 .pool(pool)
@@ -139,7 +139,7 @@ extension Listener {
             )
         }
         guard let path, let file, SocketAccess.differ(former, wanted) else { return }
-        let handle = cepoll_known_socket_path(path.description, file.device, file.inode)
+        let handle = cepoll_known_socket_path(path.cString, file.device, file.inode)
         guard handle >= 0 else {
             return log.error(
                 "[pool \(pool)] '\(path)' is not this service's socket any more, its owner and mode stay: \(describe(currentErrno)); remove it and restart",

@@ -1,4 +1,5 @@
 internal import CSystemd
+internal import Configuration
 internal import DequeModule
 internal import Glibc
 internal import Reactor
@@ -18,7 +19,7 @@ final class SystemdNotifier {
         let descriptor: SharedDescriptor?
     }
 
-    private let path: String?
+    private let path: ByteString?
     private let socket: SharedDescriptor?
     private let reactor: Reactor
     private var waiting = Deque<Message>()
@@ -30,7 +31,9 @@ final class SystemdNotifier {
 
     init(reactor: Reactor) {
         self.reactor = reactor
-        let named = getenv("NOTIFY_SOCKET").map { String(cString: $0) }
+        let named = getenv("NOTIFY_SOCKET").map {
+            ByteString(UnsafeRawBufferPointer(start: $0, count: strlen($0)))
+        }
         let number = named == nil ? -1 : csystemd_socket()
         path = number < 0 ? nil : named
         socket = number < 0 ? nil : SharedDescriptor(adopting: number)
@@ -117,7 +120,7 @@ final class SystemdNotifier {
             guard let base = buffer.baseAddress else { return 0 }
             return csystemd_send(
                 socket.rawValue,
-                path,
+                path.cString,
                 base,
                 buffer.count,
                 message.descriptor?.rawValue ?? -1

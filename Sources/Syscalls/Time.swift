@@ -49,9 +49,21 @@ public func wallClockSeconds() -> Int64 { cepoll_realtime_s() }
 
 /// `strftime(3)` of a wall-clock second in local time; empty when it does not fit in 256 bytes.
 public func formatLocalTime(_ format: String, _ seconds: Int64) -> String {
+    withLocalTime(format, seconds) { String(decoding: $0, as: UTF8.self) }
+}
+
+/// The same for a format of any bytes, with a zero at its end.
+public func formatLocalTime(_ format: [CChar], _ seconds: Int64) -> [UInt8] {
+    withLocalTime(format, seconds) { Array($0) }
+}
+
+private func withLocalTime<Result>(
+    _ format: UnsafePointer<CChar>,
+    _ seconds: Int64,
+    _ body: (UnsafeRawBufferPointer) -> Result
+) -> Result {
     withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
-        guard let base = buffer.baseAddress else { return "" }
-        let length = cepoll_format_time(format, seconds, base, buffer.count)
-        return String(decoding: UnsafeRawBufferPointer(start: base, count: length), as: UTF8.self)
+        let length = buffer.baseAddress.map { cepoll_format_time(format, seconds, $0, buffer.count) } ?? 0
+        return body(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<length]))
     }
 }

@@ -108,7 +108,7 @@ public final class Worker {
         cepoll_drain_on_quit(control.rawValue)
         _ = try retryingOnInterrupt { cepoll_answer_on_death() }
         cepoll_unblock_all_signals()
-        cepoll_set_title("php-fpm: pool \(settings.plan.pool)")
+        cepoll_set_title(("php-fpm: pool \(settings.plan.pool)" as ByteString).cString)
         processor.adopt(slot: slot)
         fpmd_php_worker_init()
         // Unowned: the processor lives as long as the worker, which ends with the process.

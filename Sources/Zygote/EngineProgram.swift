@@ -20,10 +20,12 @@ public enum EngineProgram {
         vector: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?> = CommandLine.unsafeArgv,
         isHosted: Bool = false
     ) -> Never {
-        let words = (0..<Int(max(0, count))).compactMap { vector[$0].map { String(cString: $0) } }
+        let words = (0..<Int(max(0, count))).compactMap { index in
+            vector[index].map { ByteString(UnsafeRawBufferPointer(start: $0, count: strlen($0))) }
+        }
         cepoll_prepare_title(count, vector)
         var arguments = words.dropFirst()
-        guard let word = arguments.popFirst(), let mode = EngineMode(rawValue: word) else {
+        guard let word = arguments.popFirst(), let mode = EngineMode(rawValue: word.description) else {
             complain("fpmd-php is started by fpmd; run fpmd --help")
             exit(64)
         }
@@ -36,22 +38,19 @@ public enum EngineProgram {
         case .version, .modules, .info, .resolve: break
         }
         var plan = ZygotePlan()
-        plan.executable = ByteString(words.first ?? "fpmd-php")
-        var names: [String] = []
+        plan.executable = words.first ?? "fpmd-php"
+        var names: [ByteString] = []
         while let argument = arguments.popFirst() {
             switch argument {
-            case "-c": plan.iniPath = arguments.popFirst().map { ByteString($0) }
+            case "-c": plan.iniPath = arguments.popFirst()
             case "-n": plan.noIni = true
             case "-e": plan.extendedInfo = true
             case "-d":
                 plan.defines.append(
-                    NamedValue(
-                        name: ByteString(arguments.popFirst() ?? ""),
-                        value: ByteString(arguments.popFirst() ?? "")
-                    )
+                    NamedValue(name: arguments.popFirst() ?? "", value: arguments.popFirst() ?? "")
                 )
                 plan.commandLineDefines += 1
-            case "-x": plan.executable = ByteString(arguments.popFirst() ?? "")
+            case "-x": plan.executable = arguments.popFirst() ?? ""
             case "--":
                 names = Array(arguments)
                 arguments = []
@@ -104,13 +103,13 @@ public enum EngineProgram {
     }
 
     /// One line: `=` and the value, or `-`.
-    private static func resolve(_ name: String) {
+    private static func resolve(_ name: ByteString) {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: 8192) { buffer in
             guard let base = buffer.baseAddress else { return }
             var length = 0
-            let text = String(name.dropFirst(2))
+            let text = ByteString(name.bytes.dropFirst(2)).cString
             let found =
-                name.hasPrefix("c:")
+                name.bytes.starts(with: "c:".utf8)
                 ? fpmd_php_constant(text, base, buffer.count, &length)
                 : fpmd_php_ini_setting(text, base, buffer.count, &length)
             _ = Glibc.write(STDOUT_FILENO, found ? "=" : "-", 1)

@@ -25,7 +25,7 @@ public enum Zygote {
         let ignored = [SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2]
         cepoll_ignore_signals(ignored, ignored.count)
         guard let plan = readPlan() else { fail("the plan from the master cannot be read") }
-        cepoll_set_title("fpmd: zygote of pool \(plan.pool)")
+        cepoll_set_title(("fpmd: zygote of pool \(plan.pool)" as ByteString).cString)
         applyLimits(plan)
         var memory = cepoll_memory()
         cepoll_open_memory(&memory)
@@ -90,7 +90,7 @@ public enum Zygote {
     private static func takeIdentity(_ plan: ZygotePlan) {
         guard plan.isPrivileged else { return }
         var step = noStep()
-        let name = plan.userName?.description
+        let name = plan.userName?.cString
         let result =
             plan.chroot == nil
             ? cepoll_become(plan.userID, plan.groupID, name, false, &step)
@@ -107,11 +107,11 @@ public enum Zygote {
         }
         defer { if let hat = plan.apparmorHat { confine(plan, confinement, hat) } }
         if plan.isPrivileged, let chroot = plan.chroot {
-            if cepoll_change_root(chroot.description) < 0 {
+            if cepoll_change_root(chroot.cString) < 0 {
                 fail("[pool \(plan.pool)] failed to chroot(\(chroot)): \(describe(currentErrno))")
             }
         }
-        if let chdir = plan.chdir, Glibc.chdir(chdir.description) < 0 {
+        if let chdir = plan.chdir, Glibc.chdir(chdir.cString) < 0 {
             fail("[pool \(plan.pool)] failed to chdir(\(chdir)): \(describe(currentErrno))")
         }
         if plan.isPrivileged, plan.chroot != nil, cepoll_drop_capabilities() < 0 {
@@ -121,7 +121,7 @@ public enum Zygote {
 
     private static func confine(_ plan: ZygotePlan, _ file: CInt, _ hat: ByteString) {
         var step = noStep()
-        if cepoll_confine(file, hat.description, &step) < 0 {
+        if cepoll_confine(file, hat.cString, &step) < 0 {
             fail("[pool \(plan.pool)] failed to \(String(cString: step)): \(describe(currentErrno))")
         }
         close(file)
@@ -162,7 +162,7 @@ public enum Zygote {
 
     private static func applySettings(_ plan: ZygotePlan) {
         for setting in plan.settings
-        where !fpmd_php_apply_setting(setting.name.description, setting.value.description, setting.isAdmin) {
+        where !fpmd_php_apply_setting(setting.name.cString, setting.value.cString, setting.isAdmin) {
             let directive = setting.isAdmin ? "php_admin_value" : "php_value"
             say(plan, "Unable to set \(directive) '\(setting.name)'")
         }
@@ -196,7 +196,7 @@ public enum Zygote {
 
     private static func setEnvironment(_ plan: ZygotePlan) {
         if plan.clearsEnvironment { cepoll_clear_environment() }
-        for entry in plan.environment { setenv(entry.name.description, entry.value.description, 1) }
+        for entry in plan.environment { setenv(entry.name.cString, entry.value.cString, 1) }
     }
 
     // MARK: - Forking
