@@ -54,8 +54,7 @@ ssize_t cepoll_send_message(int socket, const void *bytes, size_t length, const 
 int cepoll_receive_message(int socket, void *buffer, size_t capacity, bool wait, cepoll_received *received) {
     union {
         struct cmsghdr align;
-        char space[CMSG_SPACE(sizeof(int) * CEPOLL_MAX_DESCRIPTORS) + CMSG_SPACE(sizeof(struct ucred)) +
-                   CMSG_SPACE(sizeof(int))];
+        char space[CMSG_SPACE(sizeof(int) * CEPOLL_MAX_DESCRIPTORS) + CMSG_SPACE(sizeof(struct ucred))];
     } control;
     struct iovec part = {.iov_base = buffer, .iov_len = capacity};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space,

@@ -97,19 +97,23 @@ final class StatusConnection: ListenerConnection {
 
     /// Decodes what has come, up to an answer that the client does not take at once.
     private func takeRequests() -> Verdict {
+        // Taken away once for all of them: a record may have no more than eight bytes.
+        var position = 0
+        defer { input.removeFirst(position) }
         while output.isEmpty {
-            let bytes = input
-            guard let step = try? decoder.next(bytes.span) else { return .end }
-            guard handle(step.event) else { return .end }
-            input.removeFirst(step.consumed)
+            guard let step = try? decoder.next(input.span.extracting(position...)) else { return .end }
+            guard handle(step.event, from: position) else { return .end }
+            position += step.consumed
             if step.event == .needMore { return .goOn }
             if !output.isEmpty, send() == .end { return .end }
         }
         return .goOn
     }
 
+    /// Acts on an event; its ranges count from `start` in the input.
+    ///
     /// False: the connection is to be closed.
-    private func handle(_ event: RequestDecoder.Event) -> Bool {
+    private func handle(_ event: RequestDecoder.Event, from start: Int) -> Bool {
         switch event {
         case .needMore, .skipped: return true
         case .begin(let id, let role, let keep):
@@ -118,7 +122,7 @@ final class StatusConnection: ListenerConnection {
             bodyBytes = 0
             table.reset(role: role)
         case .parameters(let range):
-            let piece = Array(input[range])
+            let piece = Array(input[range.offset(by: start)])
             return (try? table.append(piece.span)) != nil
         case .endOfParameters: return (try? table.finish()) != nil
         case .body(let range):
@@ -130,7 +134,7 @@ final class StatusConnection: ListenerConnection {
             output = answer.response(to: &table, requestID: id)
             limit(to: Self.answerPatience)
         case .getValues(let range):
-            let content = Array(input[range])
+            let content = Array(input[range.offset(by: start)])
             guard let result = StatusAnswer.valuesResult(content.span) else { return false }
             output = result
             keepsConnection = true
@@ -162,6 +166,12 @@ final class StatusConnection: ListenerConnection {
 
     private func watch(for interest: Reactor.Readiness) -> Verdict {
         (try? registration?.watch(for: interest)) == nil ? .end : .goOn
+    }
+}
+
+extension Range<Int> {
+    fileprivate func offset(by distance: Int) -> Range {
+        (lowerBound + distance)..<(upperBound + distance)
     }
 }
 

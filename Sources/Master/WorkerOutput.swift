@@ -4,25 +4,36 @@ internal import Reactor
 internal import Syscalls
 internal import SystemPackage
 
+/// How much of a process's output is read before others have their turn.
+struct OutputShare {
+    /// What is read at once: so small that its lines, however short, are few.
+    static let piece = 512
+
+    private var bytes: Int
+    /// Reading ends with the piece that has the last of them.
+    private var lines: Int
+
+    /// Of one turn of the loop.
+    static var turn: OutputShare { OutputShare(bytes: 16 << 10, lines: 128) }
+    /// Of a process that has ended: all that a pipe holds, unless the process has made it larger and filled it with tiny
+    /// lines.
+    static var rest: OutputShare { OutputShare(bytes: 1 << 20, lines: 32 << 10) }
+
+    /// Nothing is left.
+    var isOver: Bool { bytes <= 0 || lines <= 0 }
+
+    /// A piece has been read, and so many lines were complete with it.
+    mutating func took(_ bytes: Int, lines: Int) {
+        self.bytes -= bytes
+        self.lines -= lines
+    }
+}
+
 /// Catches what one worker writes to its stdout and stderr, and logs it line by line.
 ///
 /// A worker can write anything: ``OutputLines`` sees to it that lines of the log are always ones that the master wrote.
 /// Reading is bounded per turn, so that one worker cannot keep the loop from the others.
 final class WorkerOutput {
-    /// What is read at once: so small that its lines, however short, are few.
-    private static let piece = 512
-
-    /// How much is read before others have their turn.
-    private struct Share {
-        var bytes: Int
-        /// Reading ends with the piece that has the last of them.
-        var lines: Int
-
-        static var turn: Share { Share(bytes: 16 << 10, lines: 128) }
-        /// All that a pipe holds, unless the worker has made it larger and filled it with tiny lines.
-        static var rest: Share { Share(bytes: 1 << 20, lines: 32 << 10) }
-    }
-
     private struct Watch {
         let descriptor: SharedDescriptor
         let stream: OutputLines.Stream
@@ -106,19 +117,19 @@ final class WorkerOutput {
     ///
     /// - Returns: Whether no more can come.
     @discardableResult
-    private func take(_ descriptor: CInt, _ stream: OutputLines.Stream, _ share: Share) -> Bool {
+    private func take(_ descriptor: CInt, _ stream: OutputLines.Stream, _ share: OutputShare) -> Bool {
         adapt()
         var isOver = false
         log.together { isOver = read(descriptor, stream, share) }
         return isOver
     }
 
-    private func read(_ descriptor: CInt, _ stream: OutputLines.Stream, _ share: Share) -> Bool {
+    private func read(_ descriptor: CInt, _ stream: OutputLines.Stream, _ share: OutputShare) -> Bool {
         let isFirst = !hasSpoken
         let origin = self.origin
         var left = share
-        return withUnsafeTemporaryAllocation(byteCount: Self.piece, alignment: 8) { buffer in
-            while left.bytes > 0, left.lines > 0 {
+        return withUnsafeTemporaryAllocation(byteCount: OutputShare.piece, alignment: 8) { buffer in
+            while !left.isOver {
                 let transfer: Transfer
                 do { transfer = try Syscalls.read(descriptor, into: buffer) } catch { return true }
                 switch transfer {
@@ -133,8 +144,7 @@ final class WorkerOutput {
                     let bytes = UnsafeRawBufferPointer(rebasing: buffer[0..<count])
                     let finished = lines.take(bytes, from: stream, origin)
                     put(finished, stream)
-                    left.bytes -= count
-                    left.lines -= finished.count
+                    left.took(count, lines: finished.count)
                     // The first words are looked after for the end of the pipe: then they say that it is closed.
                     if count < buffer.count, !isFirst { return false }
                 }

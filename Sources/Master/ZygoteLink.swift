@@ -251,28 +251,47 @@ final class ZygoteOutput {
     func watch(_ descriptor: SharedDescriptor, on reactor: Reactor) throws(Errno) {
         self.descriptor = descriptor
         registration = try reactor.watch(descriptor.rawValue, for: .readable) { [weak self] _ in
-            self?.receive(rounds: 1)
+            guard let self, receive(.turn) else { return }
+            registration = nil
         }
     }
 
     func finish() {
-        receive(rounds: 64)
+        receive(.rest)
         registration = nil
         descriptor = nil
         if let rest = assembler.flush() { emit(rest.text) }
     }
 
-    private func receive(rounds: Int) {
-        guard let descriptor else { return }
-        withUnsafeTemporaryAllocation(byteCount: 8192, alignment: 8) { buffer in
-            for _ in 0..<rounds {
-                guard case .bytes(let count)? = try? read(descriptor.rawValue, into: buffer) else {
-                    if rounds == 1 { registration = nil }
-                    return
+    /// Reads a bounded amount, and writes its lines together.
+    ///
+    /// - Returns: Whether no more can come.
+    @discardableResult
+    private func receive(_ share: OutputShare) -> Bool {
+        guard let descriptor else { return true }
+        var isOver = false
+        log.together { isOver = read(descriptor.rawValue, share) }
+        return isOver
+    }
+
+    private func read(_ descriptor: CInt, _ share: OutputShare) -> Bool {
+        var left = share
+        return withUnsafeTemporaryAllocation(byteCount: OutputShare.piece, alignment: 8) { buffer in
+            while !left.isOver {
+                let transfer: Transfer
+                do { transfer = try Syscalls.read(descriptor, into: buffer) } catch { return true }
+                switch transfer {
+                case .wouldBlock: return false
+                case .endOfStream: return true
+                case .bytes(let count):
+                    let bytes = UnsafeRawBufferPointer(rebasing: buffer[0..<count])
+                    let finished = assembler.take(bytes, from: 2)
+                    for line in finished { emit(line.text) }
+                    left.took(count, lines: finished.count)
+                    if count < buffer.count { return false }
                 }
-                let bytes = UnsafeRawBufferPointer(rebasing: buffer[0..<count])
-                for line in assembler.take(bytes, from: 2) { emit(line.text) }
             }
+            return false
         }
     }
 

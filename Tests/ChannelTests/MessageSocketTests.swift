@@ -163,7 +163,6 @@ import Testing
     @Test func descriptorsOfSendersAreClosed() throws {
         let passPIDDescriptor: CInt = 76
         let (left, right) = try MessageSocket.pair()
-        try right.passCredentials()
         var isOn: CInt = 1
         let size = socklen_t(MemoryLayout<CInt>.size)
         // Linux 6.5 knows the option.
@@ -179,7 +178,7 @@ import Testing
             )
             let incoming = try receive(right)
             #expect(incoming?.message.value == UInt64(number))
-            #expect(incoming?.descriptors.count == count && incoming?.sender == getpid())
+            #expect(incoming?.descriptors.count == count)
         }
         #expect(try processDescriptors(of: getpid()) == before)
     }

@@ -136,6 +136,16 @@ switch ($how) {
     case 'shareBeyond': put(message(40, 1, 16, 1), [$unix[0]]); break;
     case 'shareUncounted': put(message(40, 1, 0, -1), [$unix[0]]); break;
     case 'unshareWithPipe': put(message(41), [$pipe[0]]); break;
+    case 'parkUnchecked':
+        // A connection from 127.0.0.2 with a request on it, once the test wants it.
+        $socket = $libc->socket(2, 1, 0);
+        $address = memory(pack('vnN', 2, (int) $_GET['port'], 0x7f000002) . str_repeat("\0", 8));
+        if ($libc->connect($socket, FFI::addr($address), 16) != 0) exit('no connection');
+        for ($i = 0; $i < 30000 && !file_exists($_GET['dir'] . '/park'); $i++, clearstatcache()) usleep(2000);
+        put(message(33, 0, 0, 0, 1) . hex2bin($_GET['bytes']), [$socket]);
+        $libc->close($socket);
+        for ($i = 0; $i < 30000 && !file_exists($_GET['dir'] . '/release'); $i++, clearstatcache()) usleep(2000);
+        exit('parked');
     case 'parkUnsealed': put(message(33, 32), [$unix[0], $unsealed]); break;
     case 'deliverPipe': put(message(36), [$unix[0], $pipe[0]]); break;
     case 'deliverUnsealed': put(message(36), [$unix[0], $unsealed]); break;

@@ -22,11 +22,11 @@ struct HostileWorkerTests {
         let port: UInt16
         private let socket: Int32
 
-        init() throws {
+        init(_ host: UInt32 = 0x7f00_0001) throws {
             socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
             var address = sockaddr_in()
             address.sin_family = sa_family_t(AF_INET)
-            address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+            address.sin_addr.s_addr = host.bigEndian
             var size = socklen_t(MemoryLayout<sockaddr_in>.size)
             let descriptor = socket
             let isListening = withUnsafeMutablePointer(to: &address) {
@@ -39,7 +39,51 @@ struct HostileWorkerTests {
             try #require(isListening)
         }
 
+        /// What comes on the next connection until it is closed.
+        func readNext() throws -> String {
+            let descriptor = accept(socket, nil, nil)
+            try #require(descriptor >= 0)
+            _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+            defer { close(descriptor) }
+            var limit = timeval(tv_sec: 20, tv_usec: 0)
+            setsockopt(
+                descriptor,
+                SOL_SOCKET,
+                SO_RCVTIMEO,
+                &limit,
+                socklen_t(MemoryLayout<timeval>.size)
+            )
+            var bytes: [UInt8] = []
+            var buffer = [UInt8](repeating: 0, count: 4096)
+            while case let count = recv(descriptor, &buffer, buffer.count, 0), count != 0 {
+                try #require(count > 0, "neither an answer nor the end")
+                bytes += buffer[..<count]
+            }
+            return String(decoding: bytes, as: UTF8.self)
+        }
+
         deinit { close(socket) }
+    }
+
+    /// A worker need not have checked what it hands on: nor does the master answer who may not connect.
+    @Test func clientsThatAreNotAllowedGetNoAnswer() throws {
+        let daemon = try Daemon.start(
+            "[www]\nuser = www-data\nlisten = 127.0.0.1:{{PORT}}\nlisten.allowed_clients = 127.0.0.1\npm = static\n"
+                + "pm.max_children = 1\nping.path = /ping\nphp_admin_value[ffi.enable] = 1\n"
+        )
+        daemon.allowLog(/Connection disallowed/)
+        let other = try DeafListener(0x7f00_0002)
+        let request = daemon.makeRequest("/ping").bytes.map { String(format: "%02x", $0) }.joined()
+        let connection = try daemon.begin(
+            "/hostile.php",
+            query: "how=parkUnchecked&port=\(other.port)&dir=\(daemon.scratch)&bytes=\(request)"
+        )
+        #expect(try daemon.get("/ping").text == "pong", "from the master: the worker is busy")
+        try Data().write(to: URL(fileURLWithPath: daemon.scratch + "/park"))
+        #expect(try other.readNext() == "")
+        try daemon.waitForLog(/Connection disallowed: IP address '127\.0\.0\.2' has been dropped/)
+        try daemon.releaseHeld()
+        #expect(try connection.finalResponse().text == "parked")
     }
 
     /// A pool of hostile scripts beside one that is asked all the time.

@@ -351,41 +351,6 @@ struct QueueTests {
         try daemon.process.wait()
     }
 
-    /// What a worker hands on while it serves another connection has not been checked: nor does the master answer who may
-    /// not connect.
-    @Test func clientsThatAreNotAllowedGetNoAnswer() throws {
-        let daemon = try Self.start(
-            2,
-            "listen.allowed_clients = 127.0.0.1",
-            listen: "127.0.0.1:{{PORT}}"
-        )
-        daemon.allowLog(/Connection disallowed/)
-        // The one that does not answer.
-        try wait(for: "both workers to be ready") {
-            try daemon.get("/status", query: "json").json["idle processes"] as? Int == 1
-        }
-        let kept = try daemon.connect()
-        var request = daemon.makeRequest("/pid.php")
-        request.keepsConnection = true
-        try kept.send(request)
-        let holder = try #require(Int32(try kept.readResponse().text))
-        let workers = daemon.workers().map(\.pid)
-        for pid in workers { kill(pid, SIGSTOP) }
-        // The holder finds both when it goes on: the other one is asleep, and to be given the stranger.
-        let stranger = try FastCGIConnection(try daemon.endpoint(), from: "127.0.0.2")
-        try kept.send(daemon.makeRequest("/hold.php", query: "dir=\(daemon.scratch)&name=first"))
-        kill(holder, SIGCONT)
-        try daemon.waitUntilStarted(["first"])
-        for pid in workers { kill(pid, SIGCONT) }
-        let second = try daemon.startHolding("second")
-        #expect(try daemon.get("/ping").text == "pong", "answered by the master")
-        try stranger.send(daemon.makeRequest("/ping"))
-        #expect(try stranger.read() == .end)
-        try daemon.waitForLog(/Connection disallowed: IP address '127\.0\.0\.2' has been dropped/)
-        try daemon.releaseHeld()
-        for connection in [kept, second] { #expect(try connection.finalResponse().isComplete) }
-    }
-
     /// A worker that is killed while others wait costs only its own request.
     @Test func killedWorkerWhileOthersWait() throws {
         let daemon = try Self.start(2)

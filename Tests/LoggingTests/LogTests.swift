@@ -84,12 +84,15 @@ import Testing
     @Test func logPinnedLaterLeavesItsFile() async throws {
         let result = try await #require(processExitsWith: .success, observing: [\.standardErrorContent]) {
             let (log, file) = try LogTests.fileLog()
+            let opened = log.destination
             log.pinToStandardError()
             log.notice("shown")
             log.finishStartup()
             log.notice("shown again")
             log.writeRaw(Array("raw\n".utf8))
             #expect(try LogTests.text(file) == "")
+            // The log has closed it.
+            withExtendedLifetime(opened) {}
         }
         let shown = String(decoding: result.standardErrorContent, as: UTF8.self)
         #expect(shown.split(separator: "\n").count == 3, "each line once: \(shown)")

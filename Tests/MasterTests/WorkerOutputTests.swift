@@ -105,6 +105,25 @@ import Testing
         #expect(setting.lineCount == 32 << 10)
     }
 
+    /// A zygote's output likewise: the pool's preloading script may write there.
+    @Test func zygotesLinesPerTurnAreBounded() throws {
+        let setting = try Setting(decorates: false)
+        var ends: [Int32] = [-1, -1]
+        try #require(cepoll_pipe(&ends) == 0)
+        let writer = SharedDescriptor(adopting: ends[1])
+        let output = ZygoteOutput(pool: "www", log: setting.log)
+        try output.watch(SharedDescriptor(adopting: ends[0]), on: setting.reactor)
+        let bytes = Array(String(repeating: "x\n", count: 4096).utf8)
+        #expect(write(writer.rawValue, bytes, bytes.count) == bytes.count)
+        try setting.reactor.turn(limit: .seconds(10))
+        #expect((1...512).contains(setting.lineCount), "\(setting.lineCount) lines in the first turn")
+        try setting.reactor.turn(until: { setting.lineCount == 4096 })
+        #expect(setting.logged.hasSuffix("] NOTICE: [pool www] x\n"))
+        #expect(write(writer.rawValue, bytes, bytes.count) == bytes.count)
+        output.finish()
+        #expect(setting.lineCount == 8192)
+    }
+
     @Test func manyLinesAreFewWrites() async {
         await #expect(processExitsWith: .success) {
             for format in [Log.Format.text, .json] {

@@ -24,12 +24,8 @@ package final class FastCGIConnection {
 
     /// Connects.
     ///
-    /// - Parameters:
-    ///   - endpoint: Where to.
-    ///   - source: Address of this end; nil leaves it to the kernel.
-    ///   - limit: How long it may take.
     /// - Throws: ``TestFailure`` when the address is refused, or not accepted within `limit`.
-    package init(_ endpoint: Endpoint, from source: String? = nil, within limit: Duration = patience) throws {
+    package init(_ endpoint: Endpoint, within limit: Duration = patience) throws {
         let deadline = Deadline(in: limit)
         let (family, address) = try endpoint.socketAddress()
         descriptor = socket(
@@ -38,15 +34,6 @@ package final class FastCGIConnection {
             0
         )
         guard descriptor >= 0 else { throw TestFailure.systemCall("socket") }
-        if let source {
-            let (_, own) = try Endpoint.tcp(source, 0).socketAddress()
-            let result = own.withUnsafeBytes { raw in
-                raw.withMemoryRebound(to: sockaddr.self) { pointer in
-                    bind(descriptor, pointer.baseAddress, socklen_t(raw.count))
-                }
-            }
-            guard result == 0 else { throw TestFailure.systemCall("bind to \(source)") }
-        }
         while true {
             let result = address.withUnsafeBytes { raw in
                 raw.withMemoryRebound(to: sockaddr.self) { pointer in
