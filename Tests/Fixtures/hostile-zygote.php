@@ -9,6 +9,7 @@ $libc = FFI::cdef('
     long recvmsg(int, header *, int);
     long syscall(long, ...);
     unsigned sleep(unsigned);
+    int usleep(unsigned);
     void _exit(int);
 ');
 const CHANNEL = 3, SPAWN = 1, READY = 16, SPAWNED = 17, WORKER_READY = 32, SYS_CLONE = 56, SIBLING = 0x8000 | 17;
@@ -34,7 +35,9 @@ function order(): array
     do {
         $header->control = FFI::cast('void *', FFI::addr($control));
         $header->control_length = 256;
-        if ($libc->recvmsg(CHANNEL, FFI::addr($header), 0) <= 0) $libc->_exit(0);
+        // The channel does not wait.
+        while (($count = $libc->recvmsg(CHANNEL, FFI::addr($header), 0)) < 0) $libc->usleep(1000);
+        if ($count == 0) $libc->_exit(0);
         $message = unpack('Ckind/Cflags/vnone/Vslot/qserial', FFI::string($payload, 16));
     } while ($message['kind'] != SPAWN);
     return [$message['slot'], $message['serial'], unpack('l', FFI::string($control, 20), 16)[1]];
