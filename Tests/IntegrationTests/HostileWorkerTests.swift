@@ -141,14 +141,13 @@ struct HostileWorkerTests {
 
         /// The other pool has not noticed anything.
         func expectCalm() throws {
-            let count = load.totals.good
-            try load.waitForGood(count + 20)
+            try load.waitForGood(20)
             let totals = try load.stop()
             #expect(totals.failed == 0, "\(totals)")
-            // A second is what one close that waits may take.
-            #expect(totals.quantile(1) < .seconds(3), "\(totals.quantile(1))")
+            // A close that waits would take five minutes.
+            #expect(totals.quantile(1) < .seconds(10), "\(totals.quantile(1))")
             // The other pool's workers need no master: it is asked itself.
-            let health = try daemon.ctl("health", "live", "--timeout", "3")
+            let health = try daemon.ctl("health", "live", "--timeout", "10")
             #expect(health.status == .code(0), "\(health.errors)")
         }
     }
