@@ -21,11 +21,13 @@ import Testing
         var expired: [UInt64] = []
     }
 
-    init() throws {
+    init() throws { try self.init(timeout: .seconds(60)) }
+
+    private init(timeout: Duration) throws {
         reactor = try Reactor()
         let (writer, reader) = try MessageSocket.pair(bufferBytes: 1 << 20)
         self.reader = reader
-        queue = RequestQueue(reactor: reactor, isTCP: false, timeout: .milliseconds(300))
+        queue = RequestQueue(reactor: reactor, isTCP: false, timeout: timeout)
         queue.attach(writer, reader: reader)
         let count = count
         queue.taken = { count.taken }
@@ -187,6 +189,10 @@ import Testing
     }
 
     @Test func expiresAlsoWhatIsInTheSocket() throws {
+        try RequestQueueTests(timeout: .milliseconds(300)).expireAlsoWhatIsInTheSocket()
+    }
+
+    private func expireAlsoWhatIsInTheSocket() throws {
         queue.meter(true)
         let now = MonotonicTime.now.nanoseconds
         let peers = try (0..<5).map { _ in try Peers() }
