@@ -134,7 +134,7 @@ let package = Package(
         .testTarget(
             name: "AccessLogTests", dependencies: ["AccessLog", "Configuration", "FastCGI", "Syscalls"],
             swiftSettings: strict),
-        .testTarget(name: "LoggingTests", dependencies: ["Logging", "Configuration", "Syscalls"], swiftSettings: strict),
+        .testTarget(name: "LoggingTests", dependencies: ["Logging", "Configuration", "CEpoll", "Syscalls"], swiftSettings: strict),
         .testTarget(
             name: "MasterTests",
             dependencies: [

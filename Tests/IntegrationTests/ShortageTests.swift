@@ -274,7 +274,7 @@ struct ShortageTests {
         try log.waitAnywhere(for: /ready to handle connections/)
         #expect(try daemon.get("/log.php").isComplete)
         // Fills what is left.
-        let filler = open(inside + "/filler", O_WRONLY | O_CREAT, 0o644)
+        let filler = open(inside + "/filler", O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
         #expect(filler >= 0)
         let block = [UInt8](repeating: 0x20, count: 4096)
         while write(filler, block, block.count) > 0 {}

@@ -1,3 +1,4 @@
+import CEpoll
 import Configuration
 import Foundation
 import Logging
@@ -12,8 +13,8 @@ import Testing
         var ends: [Int32] = [-1, -1]
         let result =
             switch destination {
-            case .pipe: pipe(&ends)
-            case .socket: socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends)
+            case .pipe: cepoll_pipe(&ends)
+            case .socket: socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends)
             }
         guard result == 0 else { throw currentErrno }
         _ = fcntl(ends[0], F_SETFL, O_NONBLOCK)

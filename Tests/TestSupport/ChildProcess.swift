@@ -27,7 +27,7 @@ package final class ChildProcess {
     /// How it ended, once ``wait(within:)`` has seen that.
     package private(set) var status: ExitStatus?
 
-    /// Starts a program: default signal dispositions, empty mask, and the files named.
+    /// Starts a program: default signal dispositions, empty mask, and the files named as its only descriptors.
     ///
     /// - Parameters:
     ///   - arguments: The whole vector; its first element is looked up in this process's `PATH`.
@@ -53,6 +53,8 @@ package final class ChildProcess {
         posix_spawn_file_actions_addopen(&actions, 1, output, append, 0o644)
         posix_spawn_file_actions_addopen(&actions, 2, errors, append, 0o644)
         if let directory { ctest_spawn_chdir(&actions, directory) }
+        // Whatever other tests have open at this moment is not the program's.
+        ctest_spawn_close_from(&actions, 3)
 
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)

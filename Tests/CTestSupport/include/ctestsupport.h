@@ -15,4 +15,7 @@ int ctest_pidfd_open(pid_t pid);
 // posix_spawn_file_actions_addchdir_np(3), which glibc declares for _GNU_SOURCE only. Returns an errno.
 int ctest_spawn_chdir(posix_spawn_file_actions_t *actions, const char *path);
 
+// posix_spawn_file_actions_addclosefrom_np(3), which glibc declares for _GNU_SOURCE only. Returns an errno.
+int ctest_spawn_close_from(posix_spawn_file_actions_t *actions, int first);
+
 #endif
