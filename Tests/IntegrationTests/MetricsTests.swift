@@ -23,9 +23,13 @@ struct MetricsTests {
         )
         for _ in 1...5 { #expect(try daemon.get("/hello.php").isComplete) }
         let held = try daemon.startHolding("1")
-        let page = try metrics.page()
         let www = "pool=\"www\""
         let uri = "scrape_uri=\"unix://\(daemon.directory)/fpm.sock;/status\""
+        // A worker is active for a moment more when its answer has gone.
+        let page = try wait(for: "the other worker to be idle") {
+            let page = try metrics.page()
+            return page["phpfpm_idle_processes{\(www),\(uri)}"] == 1 ? page : nil
+        }
         #expect(page["phpfpm_up{\(www),\(uri)}"] == 1)
         #expect(page["phpfpm_accepted_connections{\(www),\(uri)}"] == 6)
         #expect(page["phpfpm_active_processes{\(www),\(uri)}"] == 1)
