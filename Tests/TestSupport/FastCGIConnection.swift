@@ -20,6 +20,8 @@ package enum ReadResult: Equatable, Sendable {
 package final class FastCGIConnection {
     private let descriptor: Int32
     private var received: [UInt8] = []
+    /// How many of these have been taken.
+    private var taken = 0
     private var isClosed = false
 
     /// Connects.
@@ -125,7 +127,7 @@ package final class FastCGIConnection {
     /// Whether something to read, or the end, comes within `limit`.
     package func isReadable(within limit: Duration) -> Bool {
         var item = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        return !received.isEmpty || poll(&item, 1, Deadline(in: limit).millisecondsLeft) > 0
+        return taken < received.count || poll(&item, 1, Deadline(in: limit).millisecondsLeft) > 0
     }
 
     /// Reads until the peer closes or resets.
@@ -134,8 +136,9 @@ package final class FastCGIConnection {
     @discardableResult
     package func readToEnd(within limit: Duration = patience) throws -> [UInt8] {
         let deadline = Deadline(in: limit)
-        var all = received
+        var all = Array(received[taken...])
         received = []
+        taken = 0
         while case .bytes(let bytes) = try read(within: .milliseconds(Int64(deadline.millisecondsLeft))) {
             all += bytes
         }
@@ -149,22 +152,73 @@ package final class FastCGIConnection {
             if let record = takeRecord() { return record }
             let left = Duration.milliseconds(Int64(deadline.millisecondsLeft))
             guard case .bytes(let bytes) = try read(within: left) else { return nil }
+            received.removeFirst(taken)
+            taken = 0
             received += bytes
         }
     }
 
     private func takeRecord() -> Record? {
-        guard received.count >= 8 else { return nil }
-        let length = Int(received[4]) << 8 | Int(received[5])
-        let whole = 8 + length + Int(received[6])
-        guard received.count >= whole else { return nil }
+        guard let end = recordEnd(from: taken) else { return nil }
+        let start = taken
+        let length = Int(received[start + 4]) << 8 | Int(received[start + 5])
         let record = Record(
-            received[1],
-            id: UInt16(received[2]) << 8 | UInt16(received[3]),
-            Array(received[8..<(8 + length)])
+            received[start + 1],
+            id: UInt16(received[start + 2]) << 8 | UInt16(received[start + 3]),
+            Array(received[(start + 8)..<(start + 8 + length)])
         )
-        received.removeFirst(whole)
+        taken = end
         return record
+    }
+
+    /// The end of the record that begins at `start`, if it is there in full.
+    private func recordEnd(from start: Int) -> Int? {
+        guard received.count >= start + 8 else { return nil }
+        let length = Int(received[start + 4]) << 8 | Int(received[start + 5])
+        let end = start + 8 + length + Int(received[start + 6])
+        return received.count >= end ? end : nil
+    }
+
+    /// Sends a request again and again as fast as the peer takes it, and gathers what comes meanwhile.
+    ///
+    /// Returns when all answers are there: ``readResponse(within:)`` then gives one after the other. The request must
+    /// keep the connection.
+    package func flood(_ request: FastCGIRequest, times: Int, within limit: Duration = patience) throws {
+        let deadline = Deadline(in: limit)
+        let one = request.bytes
+        let total = one.count * times
+        var (sent, next, ended) = (0, taken, 0)
+        // Several in one call: a debug build spends more on a call than on a request.
+        let batch = Array(repeatElement(one, count: 64).joined())
+        while ended < times {
+            let event = sent < total ? POLLIN | POLLOUT : POLLIN
+            try waitFor(event, deadline, "\(times - ended) of \(times) answers")
+            if sent < total {
+                let begin = sent % one.count
+                let count = batch[begin..<min(batch.count, begin + total - sent)].withUnsafeBytes {
+                    Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+                }
+                guard count > 0 || errno == EAGAIN || errno == EINTR else {
+                    throw TestFailure.systemCall("send")
+                }
+                sent += max(0, count)
+            }
+            guard isReadable() else { continue }
+            guard case .bytes(let bytes) = try read(within: limit) else {
+                throw TestFailure("the connection ended after \(ended) of \(times) answers")
+            }
+            received += bytes
+            while let end = recordEnd(from: next) {
+                if received[next + 1] == RecordKind.endRequest { ended += 1 }
+                next = end
+            }
+        }
+    }
+
+    /// Whether the socket has something to read now.
+    private func isReadable() -> Bool {
+        var item = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&item, 1, 0) > 0
     }
 
     /// Reads records up to END_REQUEST or the end of the connection.
