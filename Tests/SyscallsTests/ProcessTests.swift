@@ -66,6 +66,7 @@ struct SignalMasks: Equatable {
             #expect(
                 reapChild() == ProcessExit(process: process, reason: .signal(.terminate, coreDumped: false))
             )
+            withExtendedLifetime(child) {}
             #expect(throws: Errno.noSuchProcess) { try sendSignal(.terminate, to: process) }
         }
     }
@@ -90,6 +91,7 @@ struct SignalMasks: Equatable {
             try sendSignal(.kill, to: ProcessID(child.pid))
             try child.awaitEnd()
             #expect(reapChild() != nil)
+            withExtendedLifetime(child) {}
             // Who may not, finds out.
             #expect(setuid(65534) == 0)
             #expect(!cepoll_may_raise_priority())

@@ -40,15 +40,17 @@ import Testing
         let path =
             directory.path + "/" + String(repeating: "p", count: length - directory.path.utf8.count - 1)
         let listener = cepoll_listen_unix(path, length, 0o660, 8)
+        let error = currentErrno
         if fits {
-            let owner = SharedDescriptor(adopting: try check(listener))
+            try #require(listener >= 0, "\(error)")
+            let owner = SharedDescriptor(adopting: listener)
             #expect(cepoll_unix_in_use(path, length) == 1)
             var name = [CChar](repeating: 0, count: 256)
             #expect(cepoll_bound_name(owner.rawValue, &name, 256) == 107)
             #expect(String(decoding: name.prefix(107).map { UInt8(bitPattern: $0) }, as: UTF8.self) == path)
         } else {
             #expect(listener == -1)
-            #expect(currentErrno == .fileNameTooLong)
+            #expect(error == .fileNameTooLong)
             #expect(failure { cepoll_unix_in_use(path, length) } == .fileNameTooLong)
             #expect(!FileManager.default.fileExists(atPath: path))
         }

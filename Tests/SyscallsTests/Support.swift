@@ -78,8 +78,8 @@ final class TemporaryDirectory {
     deinit { try? FileManager.default.removeItem(atPath: path) }
 }
 
-/// A program started with `cepoll_spawn`.
-struct Spawned {
+/// A program started with `cepoll_spawn`; killed and reaped with this object unless it has been reaped before.
+final class Spawned {
     let pid: pid_t
 
     /// Starts a program whose descriptors become 0, 1, 2, … there.
@@ -108,6 +108,14 @@ struct Spawned {
                 gid
             )
         )
+    }
+
+    deinit {
+        // Whoever has reaped it may have given its number away; a child of ours has it still.
+        var info = siginfo_t()
+        guard waitid(P_PID, id_t(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 else { return }
+        kill(pid, SIGKILL)
+        waitpid(pid, nil, 0)
     }
 
     /// Waits for its end, leaving it to be reaped.
