@@ -144,14 +144,24 @@ struct ProcessManagerTests {
 
     @Test(.fpmdOnly("one edge of the listener may stand for several connections"))
     func ondemandPoolTakesABurst() throws {
-        let daemon = try Daemon.startPool("pm = ondemand\npm.max_children = 8")
+        let daemon = try Daemon.startPool("pm = ondemand\npm.max_children = 8\npm.process_idle_timeout = 1s")
         // All eight are needed, and the last request may be seen waiting for the last worker.
         daemon.allowLog(/server reached max_children setting \(8\)/)
-        let names = (1...8).map(String.init)
-        let connections = try names.map { try daemon.hold($0) }
-        try daemon.waitUntilStarted(names, within: .seconds(5))
-        try daemon.releaseHeld()
-        for connection in connections { #expect(try connection.finalResponse().isComplete) }
+        // With one worker a second, when the master looks anyway, it would take seven. A busy machine may need as long,
+        // but not each time.
+        var times: [Duration] = []
+        while times.count < 3, !times.contains(where: { $0 < .seconds(5) }) {
+            try daemon.waitForWorkers(0)
+            let names = (1...8).map { "\(times.count)-\($0)" }
+            let begin = ContinuousClock.now
+            let connections = try names.map { try daemon.hold($0) }
+            try daemon.waitUntilStarted(names)
+            times.append(ContinuousClock.now - begin)
+            try daemon.releaseHeld()
+            for connection in connections { #expect(try connection.finalResponse().isComplete) }
+            try FileManager.default.removeItem(atPath: daemon.scratch + "/release")
+        }
+        #expect(times.contains { $0 < .seconds(5) }, "\(times)")
     }
 
     @Test func workersRetireAfterMaxRequests() throws {

@@ -7,10 +7,10 @@ import Testing
 struct ReloadTests {
     private static let pool = "pm = static\npm.max_children = 2"
 
-    private func reload(_ daemon: Daemon) throws {
+    private func reload(_ daemon: Daemon, within limit: Duration = patience) throws {
         daemon.signal(SIGUSR2)
-        try daemon.waitForLog(/NOTICE: Reloading in progress \.\.\.$/)
-        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+        try daemon.waitForLog(/NOTICE: Reloading in progress \.\.\.$/, within: limit)
+        try daemon.waitForLog(/NOTICE: ready to handle connections$/, within: limit)
     }
 
     // MARK: Everything applies
@@ -270,19 +270,26 @@ struct ReloadTests {
         let pools = (0..<Self.poolCount).map {
             "[p\($0)]\nuser = www-data\nlisten = {{DIR}}/p\($0).sock\npm = ondemand\npm.max_children = 2\n"
         }
-        let daemon = try Daemon.start(pools.joined())
+        let limit = Duration.seconds(120)
+        var options = Daemon.Options()
+        options.waitsUntilReady = false
+        let daemon = try Daemon.start(pools.joined(), options)
+        try daemon.waitUntilReady(within: limit)
         func ask(_ number: Int) throws {
-            let connection = try FastCGIConnection(.unix("\(daemon.directory)/p\(number).sock"))
+            let connection = try FastCGIConnection(
+                .unix("\(daemon.directory)/p\(number).sock"),
+                within: limit
+            )
             try connection.send(daemon.makeRequest("/hello.php"))
-            #expect(try connection.finalResponse().text == "hello, world\n")
+            #expect(try connection.finalResponse(within: limit).text == "hello, world\n")
         }
         for number in [0, Self.poolCount / 2, Self.poolCount - 1] { try ask(number) }
         let master = try #require(ProcessSnapshot(pid: daemon.master))
         let resident = try #require(Int(master.statusField("VmRSS")?.split(separator: " ").first ?? ""))
         #expect(resident < 100 << 10, "kB, the debug build included")
-        try reload(daemon)
+        try reload(daemon, within: limit)
         for number in [0, 1, Self.poolCount - 1] { try ask(number) }
-        #expect(try daemon.stop(SIGQUIT) == .code(0))
+        #expect(try daemon.stop(SIGQUIT, within: limit) == .code(0))
         #expect(!FileManager.default.fileExists(atPath: "\(daemon.directory)/p7.sock"))
     }
 }
