@@ -210,35 +210,46 @@ struct FaultTests {
             clients: 1
         )
         try healthy.waitForGood(100)
-        healthy.reset()
-        try healthy.waitForGood(1000)
-        let before = healthy.totals
-        let broken = Load(
-            daemon.makeRequest("/die.php", query: "signal=11"),
-            to: try daemon.endpoint("broken"),
-            expecting: "nobody says this",
-            clients: 2
-        )
-        try wait(for: "workers to die") { daemon.log.count(of: /exited on signal 11/) > 16 }
-        healthy.reset()
-        let start = ContinuousClock.now
-        let deaths = daemon.log.count(of: /exited on signal 11/)
-        try healthy.waitForGood(1000)
-        // In a tenth of that a few deaths more or less are a rate of their own.
-        try wait(for: "two seconds") { ContinuousClock.now - start > .seconds(2) }
-        let during = try healthy.stop()
-        let elapsed = ContinuousClock.now - start
-        let rate = Double(daemon.log.count(of: /exited on signal 11/) - deaths) / (elapsed / .seconds(1))
-        _ = try broken.stop()
-        #expect(before.failed == 0 && during.failed == 0, "\(before) \(during)")
-        #expect(rate < 40, "workers are replaced at 20 a second")
-        // A worker's start takes a processor for some milliseconds: the middle of the pack is what must not move.
-        let limit = max(before.quantile(0.5) * 4, .milliseconds(5))
-        #expect(
-            during.quantile(0.5) < limit,
-            "\(before.quantile(0.5)) before, \(during.quantile(0.5)) beside"
-        )
-        #expect(during.quantile(0.99) < max(before.quantile(0.99) * 10, .milliseconds(100)))
+        func deaths() -> Int { daemon.log.count(of: /exited on signal 11/) }
+        // What else the machine does may come between the two measurements of a round, but not in each of them.
+        var rounds: [String] = []
+        var isCalm = false
+        while !isCalm, rounds.count < 3 {
+            healthy.reset()
+            try healthy.waitForGood(1000)
+            let before = healthy.totals
+            let known = deaths()
+            let broken = Load(
+                daemon.makeRequest("/die.php", query: "signal=11"),
+                to: try daemon.endpoint("broken"),
+                expecting: "nobody says this",
+                clients: 2
+            )
+            try wait(for: "workers to die") { deaths() > known + 16 }
+            #expect(healthy.totals.failed == 0, "\(healthy.totals)")
+            healthy.reset()
+            let start = ContinuousClock.now
+            let first = deaths()
+            try healthy.waitForGood(1000)
+            // In a tenth of that a few deaths more or less are a rate of their own.
+            try wait(for: "two seconds") { ContinuousClock.now - start > .seconds(2) }
+            let during = healthy.totals
+            let rate = Double(deaths() - first) / ((ContinuousClock.now - start) / .seconds(1))
+            _ = try broken.stop()
+            #expect(before.failed == 0 && during.failed == 0, "\(before) \(during)")
+            #expect(rate < 40, "workers are replaced at 20 a second")
+            // A worker's start takes a processor for some milliseconds: the middle of the pack is what must not move.
+            isCalm =
+                during.quantile(0.5) < max(before.quantile(0.5) * 4, .milliseconds(5))
+                && during.quantile(0.99) < max(before.quantile(0.99) * 10, .milliseconds(100))
+            rounds.append(
+                [0.5, 0.99].map { "\(before.quantile($0)) before, \(during.quantile($0)) beside" }
+                    .joined(separator: "; ")
+            )
+            try daemon.waitForWorkers(2, pool: "broken")
+        }
+        #expect(isCalm, "\(rounds)")
+        #expect(try healthy.stop().failed == 0)
     }
 
     // MARK: Reloads
