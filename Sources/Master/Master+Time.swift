@@ -15,12 +15,8 @@ extension Master {
             tickDeadline = nil
             guard mayStartWorkers else { return }
             for (identifier, pool) in activePools {
-                // What does not get ready holds the start up.
-                if state == .starting {
-                    pool.checkOverdue()
-                    continue
-                }
-                pool.tick()
+                // Who does not get ready holds the start up.
+                if pool.isReady { pool.tick() } else { pool.checkOverdue() }
                 let isIdle = !pool.hasProcesses && pool.parkedCount == 0
                 if isIdle, pool.settings.processManager == .ondemand { activePools[identifier] = nil }
             }

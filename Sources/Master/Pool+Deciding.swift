@@ -140,7 +140,9 @@ extension Pool {
                 try? sendSignal(.kill, to: process)
             } else {
                 worker.wasAskedToLeave = true
-                tellToLeave(worker, process)
+                worker.state = .leaving(process)
+                // It has no request that the signal could end early; with one that blocks it, SIGKILL is next, as in php-fpm.
+                try? sendSignal(.quit, to: process)
             }
         }
     }

@@ -49,6 +49,9 @@ final class StatusConnection: ListenerConnection {
         self.onEnd = onEnd
     }
 
+    // The watch ends before the descriptor is closed: a helper process may have a copy.
+    deinit { registration = nil }
+
     /// Whether it waits for its next request.
     var isIdle: Bool { requestID == nil && input.isEmpty && output.isEmpty }
 

@@ -34,10 +34,23 @@ struct OutputShare {
 /// A worker can write anything: ``OutputLines`` sees to it that lines of the log are always ones that the master wrote.
 /// Reading is bounded per turn, so that one worker cannot keep the loop from the others.
 final class WorkerOutput {
-    private struct Watch {
+    private final class Watch {
         let descriptor: SharedDescriptor
         let stream: OutputLines.Stream
-        let registration: Reactor.Registration
+        private var registration: Reactor.Registration?
+
+        init(
+            _ descriptor: SharedDescriptor,
+            _ stream: OutputLines.Stream,
+            _ registration: Reactor.Registration
+        ) {
+            self.descriptor = descriptor
+            self.stream = stream
+            self.registration = registration
+        }
+
+        // The watch ends before the descriptor is closed: a helper process may have a copy.
+        deinit { registration = nil }
     }
 
     private let pool: ByteString
@@ -89,7 +102,7 @@ final class WorkerOutput {
         let registration = try reactor.watch(number, for: .readable) { [weak self] _ in
             self?.receive(number, stream)
         }
-        watches.append(Watch(descriptor: descriptor, stream: stream, registration: registration))
+        watches.append(Watch(descriptor, stream, registration))
     }
 
     /// The worker has ended: takes what is left in the pipes, and closes them.

@@ -204,8 +204,7 @@ final class ZygoteLink {
             receive { event in
                 switch event {
                 case .spawned, .spawnFailed: handler(event)
-                case .unexpected(let descriptors):
-                    for descriptor in descriptors { cepoll_close_bounded(descriptor) }
+                case .unexpected: return handler(event)
                 case .ready, .gone: return
                 }
                 isOver = false

@@ -15,7 +15,10 @@ import Testing
         let log = Log()
         log.level = level
         log.use(.file(path: "log", descriptor: SharedDescriptor(adopting: descriptor)))
-        return (log, FileHandle(fileDescriptor: descriptor))
+        // Of its own: a log that is pinned to standard error closes its file.
+        let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
+        guard copy >= 0 else { throw currentErrno }
+        return (log, FileHandle(fileDescriptor: copy, closeOnDealloc: true))
     }
 
     /// What is in the file; reading leaves the log's place in it at the end.
