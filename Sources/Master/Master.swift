@@ -13,7 +13,7 @@ public import SystemPackage
 ///
 ///     starting ── all pools ready ──► serving ⇄ reloading
 ///         │                              │
-///         └── a pool fails: exit 78      └── TERM, INT, QUIT ──► stopping ── no process left ──► exit 0
+///         └── a pool fails: exit 70      └── TERM, INT, QUIT ──► stopping ── no process left ──► exit 0
 public final class Master<Host: ConfigurationHost> {
     enum State: Equatable {
         case starting, serving, reloading
@@ -137,7 +137,7 @@ public final class Master<Host: ConfigurationHost> {
 
     /// Starts everything and serves until told to stop.
     ///
-    /// - Returns: The exit status: 0, or 78 when the start failed.
+    /// - Returns: The exit status: 0; 78 when something of the configuration cannot be had, 70 when a pool cannot start.
     public func run() -> CInt {
         if let former = options.takeover { return run(after: former) }
         guard applyLimits() else { return fail() }

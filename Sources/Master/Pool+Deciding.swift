@@ -23,15 +23,14 @@ extension Pool {
                     .warning,
                     "[pool \(name)] seems busy (you may need to increase pm.start_servers, or pm.min/max_spare_servers), spawning \(count) children, there are \(counts.idle) idle, and \(counts.total) total children"
                 )
+            case .backOff(let failures, _) where failures > 0 && !isReady:
+                return owner.poolFailed(self, "\(failures) workers in a row died before their first request")
             case .backOff(let failures, let delay):
                 if failures > 0 {
                     log.write(
                         .error,
                         "[pool \(name)] \(failures) workers in a row died before their first request; next start in \(delay / 1_000_000) ms"
                     )
-                    if !isReady {
-                        return owner.poolFailed(self, "its workers end before they are ready")
-                    }
                 }
                 backoffDeadline = owner.reactor.after(.nanoseconds(Int64(clamping: delay))) { [weak self] in
                     guard let self else { return }

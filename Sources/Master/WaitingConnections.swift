@@ -217,10 +217,10 @@ final class WaitingConnections {
     /// - Returns: Whether there is room for one more.
     private func makeRoom() -> Bool {
         guard parked.count + queue.count >= quota else { return true }
-        let hasOldest = !parked.isEmpty
-        if hasOldest { closeOldest() }
+        guard !parked.isEmpty else { return false }
+        closeOldest()
         onOverflow()
-        return hasOldest
+        return true
     }
 
     private func limitBytes() {
@@ -388,8 +388,9 @@ final class WaitingConnections {
 
     private func dispatch(_ request: WaitingRequest) {
         guard admits(request) else { return }
-        // Requests that have been assembled have their bytes twice at most: here, and then in the queue.
-        guard makeRoom(), queue.byteCount + request.bytes.count <= 2 * memoryLimit else { return }
+        guard makeRoom() else { return onOverflow() }
+        // What was being assembled when the queue had its bytes is not lost for that: as much may follow again.
+        guard queue.byteCount + request.bytes.count <= 2 * memoryLimit else { return }
         queue.append(request)
         onDispatch()
     }

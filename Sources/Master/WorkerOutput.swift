@@ -4,31 +4,6 @@ internal import Reactor
 internal import Syscalls
 internal import SystemPackage
 
-/// How much of a process's output is read before others have their turn.
-struct OutputShare {
-    /// What is read at once: so small that its lines, however short, are few.
-    static let piece = 512
-
-    private var bytes: Int
-    /// Reading ends with the piece that has the last of them.
-    private var lines: Int
-
-    /// Of one turn of the loop.
-    static var turn: OutputShare { OutputShare(bytes: 16 << 10, lines: 128) }
-    /// Of a process that has ended: all that a pipe holds, unless the process has made it larger and filled it with tiny
-    /// lines.
-    static var rest: OutputShare { OutputShare(bytes: 1 << 20, lines: 32 << 10) }
-
-    /// Nothing is left.
-    var isOver: Bool { bytes <= 0 || lines <= 0 }
-
-    /// A piece has been read, and so many lines were complete with it.
-    mutating func took(_ bytes: Int, lines: Int) {
-        self.bytes -= bytes
-        self.lines -= lines
-    }
-}
-
 /// Catches what one worker writes to its stdout and stderr, and logs it line by line.
 ///
 /// A worker can write anything: ``OutputLines`` sees to it that lines of the log are always ones that the master wrote.
@@ -140,30 +115,17 @@ final class WorkerOutput {
     private func read(_ descriptor: CInt, _ stream: OutputLines.Stream, _ share: OutputShare) -> Bool {
         let isFirst = !hasSpoken
         let origin = self.origin
-        var left = share
-        return withUnsafeTemporaryAllocation(byteCount: OutputShare.piece, alignment: 8) { buffer in
-            while !left.isOver {
-                let transfer: Transfer
-                do { transfer = try Syscalls.read(descriptor, into: buffer) } catch { return true }
-                switch transfer {
-                case .wouldBlock: return false
-                case .endOfStream:
-                    if isFirst, hasSpoken { put(lines.end(origin, isPipeClosed: true), stream) }
-                    return true
-                case .bytes(let count):
-                    hasSpoken = true
-                    if isStructured, stream != spoken { put(lines.end(origin), spoken) }
-                    spoken = stream
-                    let bytes = UnsafeRawBufferPointer(rebasing: buffer[0..<count])
-                    let finished = lines.take(bytes, from: stream, origin)
-                    put(finished, stream)
-                    left.took(count, lines: finished.count)
-                    // The first words are looked after for the end of the pipe: then they say that it is closed.
-                    if count < buffer.count, !isFirst { return false }
-                }
-            }
-            return false
+        // The first words are looked after for the end of the pipe: then they say that it is closed.
+        let rest = share.read(descriptor, looksForEnd: isFirst) { bytes in
+            hasSpoken = true
+            if isStructured, stream != spoken { put(lines.end(origin), spoken) }
+            spoken = stream
+            let finished = lines.take(bytes, from: stream, origin)
+            put(finished, stream)
+            return finished.count
         }
+        if rest == .end, isFirst, hasSpoken { put(lines.end(origin, isPipeClosed: true), stream) }
+        return rest != .more
     }
 
     private var origin: OutputLines.Origin { OutputLines.Origin(time: log.timestamp(), process: pid()) }

@@ -268,30 +268,15 @@ final class ZygoteOutput {
     @discardableResult
     private func receive(_ share: OutputShare) -> Bool {
         guard let descriptor else { return true }
-        var isOver = false
-        log.together { isOver = read(descriptor.rawValue, share) }
-        return isOver
-    }
-
-    private func read(_ descriptor: CInt, _ share: OutputShare) -> Bool {
-        var left = share
-        return withUnsafeTemporaryAllocation(byteCount: OutputShare.piece, alignment: 8) { buffer in
-            while !left.isOver {
-                let transfer: Transfer
-                do { transfer = try Syscalls.read(descriptor, into: buffer) } catch { return true }
-                switch transfer {
-                case .wouldBlock: return false
-                case .endOfStream: return true
-                case .bytes(let count):
-                    let bytes = UnsafeRawBufferPointer(rebasing: buffer[0..<count])
-                    let finished = assembler.take(bytes, from: 2)
-                    for line in finished { emit(line.text) }
-                    left.took(count, lines: finished.count)
-                    if count < buffer.count { return false }
-                }
+        var rest = OutputShare.Rest.more
+        log.together {
+            rest = share.read(descriptor.rawValue) { bytes in
+                let finished = assembler.take(bytes, from: 2)
+                for line in finished { emit(line.text) }
+                return finished.count
             }
-            return false
         }
+        return rest != .more
     }
 
     private func emit(_ text: [UInt8]) {

@@ -156,7 +156,7 @@ struct ReceiveBuffer {
 func waitUntilReady(_ descriptor: CInt, for events: UInt32, milliseconds: CInt) -> Bool {
     let deadline = MonotonicTime.now + .milliseconds(Int(milliseconds))
     while true {
-        let left = max(0, ((deadline - MonotonicTime.now).nanoseconds + 999_999) / 1_000_000)
+        let left = ((deadline - MonotonicTime.now).nanoseconds + 999_999) / 1_000_000
         let result = cepoll_poll_one(descriptor, events, CInt(clamping: left))
         if result > 0 { return true }
         if result == 0 && left == 0 { return false }

@@ -28,22 +28,7 @@ import Testing
 
     /// A TCP socket with unsent bytes whose close(2) waits, and its peer.
     private func lingering() throws -> (socket: CInt, peer: SharedDescriptor) {
-        let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
-        defer { close(listener) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let client = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
-        let isConnected = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(listener, $0, size) == 0 && listen(listener, 1) == 0
-                    && getsockname(listener, $0, &size) == 0
-                    && connect(client, $0, size) == 0
-            }
-        }
-        try #require(isConnected)
-        let peer = SharedDescriptor(adopting: accept(listener, nil, nil))
+        let (client, peer) = try connectedByTCP()
         let block = [UInt8](repeating: 1, count: 1 << 16)
         while send(client, block, block.count, CInt(MSG_DONTWAIT)) > 0 {}
         var option = linger(l_onoff: 1, l_linger: Self.lingerSeconds)

@@ -54,3 +54,23 @@ struct Peers {
 
 /// Bytes that show where something was lost.
 func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 8) } }
+
+/// Two ends of a TCP connection on the loopback; the first is the caller's to close.
+func connectedByTCP() throws -> (socket: CInt, peer: SharedDescriptor) {
+    let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+    defer { close(listener) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let client = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+    let isConnected = withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            bind(listener, $0, size) == 0 && listen(listener, 1) == 0
+                && getsockname(listener, $0, &size) == 0
+                && connect(client, $0, size) == 0
+        }
+    }
+    try #require(isConnected)
+    return (client, SharedDescriptor(adopting: accept(listener, nil, nil)))
+}

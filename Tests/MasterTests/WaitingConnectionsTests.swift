@@ -145,22 +145,26 @@ import Testing
 
     // MARK: - Bounds
 
+    /// A worker gives back so many connections, each with what has come on it; their clients.
+    private func giveBack(_ count: Int, _ bytes: [UInt8], to connections: WaitingConnections) throws
+        -> [Peers]
+    {
+        try (1...count).map { _ in
+            let peers = try Peers()
+            let connection = Connection(adopting: peers.server)
+            connections.park(connection, flags: .keptAlive, acceptedTime: 1, bytes: bytes)
+            return peers
+        }
+    }
+
+    /// Not a request: for a worker to say.
+    private func nonsense(_ count: Int) -> [UInt8] { [UInt8](repeating: 0xff, count: count) }
+
     /// Workers may give back as many complete requests as they like.
     @Test func requestsThatAreGivenBackCount() throws {
         let queue = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero)
         let bounded = WaitingConnections(reactor: reactor, queue: queue, quota: 3)
-        var clients: [Peers] = []
-        for _ in 1...10 {
-            let peers = try Peers()
-            // Not a request: for a worker to say.
-            bounded.park(
-                Connection(adopting: peers.server),
-                flags: .keptAlive,
-                acceptedTime: 1,
-                bytes: [UInt8](repeating: 0xff, count: 8)
-            )
-            clients.append(peers)
-        }
+        let clients = try giveBack(10, nonsense(8), to: bounded)
         #expect(queue.count == 3)
         #expect(clients.map { $0.read() == nil } == (1...10).map { $0 > 3 })
     }
@@ -169,31 +173,12 @@ import Testing
         let memory = RequestMemory(limit: 1 << 30)
         let queue = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero, memory: memory)
         let bounded = WaitingConnections(reactor: reactor, queue: queue, quota: 10_000, memory: memory)
-        var clients: [Peers] = []
-        for isComplete in [false, true] {
-            for _ in 1...200 {
-                let peers = try Peers()
-                bounded.park(
-                    Connection(adopting: peers.server),
-                    flags: .keptAlive,
-                    acceptedTime: 1,
-                    bytes: isComplete ? [UInt8](repeating: 0xff, count: 1 << 20) : beginning(120_000)
-                )
-                clients.append(peers)
-            }
-            #expect(memory.used <= (isComplete ? 3 : 1) * RequestQueue.memoryLimit)
+        var clients = try giveBack(200, beginning(120_000), to: bounded)
+        #expect(memory.used <= RequestQueue.memoryLimit)
+        for bytes in [nonsense(1 << 20), beginning(120_000)] {
+            clients += try giveBack(200, bytes, to: bounded)
+            #expect(memory.used <= 3 * RequestQueue.memoryLimit)
         }
-        for _ in 1...200 {
-            let peers = try Peers()
-            bounded.park(
-                Connection(adopting: peers.server),
-                flags: .keptAlive,
-                acceptedTime: 1,
-                bytes: beginning(120_000)
-            )
-            clients.append(peers)
-        }
-        #expect(memory.used <= 3 * RequestQueue.memoryLimit)
         withExtendedLifetime(clients) {}
     }
 
@@ -201,56 +186,30 @@ import Testing
     @Test func anIdleConnectionIsNotReadWithoutMemory() throws {
         let queue = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero)
         let bounded = WaitingConnections(reactor: reactor, queue: queue, quota: 10)
-        let (idle, full) = (try Peers(), try Peers())
-        bounded.park(Connection(adopting: idle.server), flags: .keptAlive, acceptedTime: 1, bytes: [])
-        bounded.park(
-            Connection(adopting: full.server),
-            flags: .keptAlive,
-            acceptedTime: 1,
-            bytes: [UInt8](repeating: 0xff, count: RequestQueue.memoryLimit)
-        )
-        #expect(send(idle.client.rawValue, [UInt8](repeating: 0xff, count: 8), 8, 0) == 8)
-        try reactor.turn(until: { queue.count == 2 })
+        let idle = try #require(try giveBack(1, [], to: bounded).first)
+        let full = try giveBack(1, nonsense(RequestQueue.memoryLimit), to: bounded)
+        #expect(send(idle.client.rawValue, nonsense(8), 8, 0) == 8)
+        try withExtendedLifetime(full) { try reactor.turn(until: { queue.count == 2 }) }
         #expect(queue.handedOver.map(\.bytes.count) == [RequestQueue.memoryLimit, 0])
     }
 
     /// A socket whose error queue nobody reads is reported all the time.
     @Test func anErrorQueueKeepsNobodyBusy() throws {
-        let (mine, theirs) = try socketsOfTCP()
+        let (mine, theirs) = try connectedByTCP()
         // SOF_TIMESTAMPING_TX_SOFTWARE and SOF_TIMESTAMPING_SOFTWARE.
         var option: CInt = 1 << 1 | 1 << 4
         let size = socklen_t(MemoryLayout<CInt>.size)
-        try #require(setsockopt(mine.rawValue, SOL_SOCKET, SO_TIMESTAMPING, &option, size) == 0)
-        #expect(send(mine.rawValue, [1], 1, 0) == 1)
-        var wait = pollfd(fd: mine.rawValue, events: 0, revents: 0)
+        try #require(setsockopt(mine, SOL_SOCKET, SO_TIMESTAMPING, &option, size) == 0)
+        #expect(send(mine, [1], 1, 0) == 1)
+        var wait = pollfd(fd: mine, events: 0, revents: 0)
         #expect(poll(&wait, 1, 10_000) == 1)
         connections.park(
-            Connection(adopting: dup(mine.rawValue)),
+            Connection(adopting: mine),
             flags: .keptAlive,
             acceptedTime: 1,
             bytes: []
         )
         try reactor.turn(until: { connections.parkedCount == 0 })
         withExtendedLifetime(theirs) {}
-    }
-
-    private func socketsOfTCP() throws -> (SharedDescriptor, SharedDescriptor) {
-        let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
-        defer { close(listener) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let client = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
-        let isConnected = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(listener, $0, size) == 0 && listen(listener, 1) == 0
-                    && getsockname(listener, $0, &size) == 0
-                    && connect(client, $0, size) == 0
-            }
-        }
-        try #require(isConnected)
-        let server = accept(listener, nil, nil)
-        return (SharedDescriptor(adopting: client), SharedDescriptor(adopting: server))
     }
 }

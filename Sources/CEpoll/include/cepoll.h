@@ -239,7 +239,7 @@ void cepoll_ignore_signals(const int *signals, size_t count);
 /* Worker: SIGQUIT adds to `eventfd` and sets the flag; system calls are restarted. */
 void cepoll_drain_on_quit(int eventfd);
 bool cepoll_drain_requested(void);
-/* As SIGQUIT does, but for what waits in a system call. */
+/* Sets the flag as SIGQUIT does, and interrupts nothing. */
 void cepoll_request_drain(void);
 /* What a dying process owes its client. */
 typedef struct cepoll_pending {
