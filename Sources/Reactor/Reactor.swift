@@ -86,6 +86,8 @@ public final class Reactor {
     private var entries: [Entry] = []
     private var free: [Int] = []
     private var alarms = Heap<Alarm>()
+    /// When those of ``alarms`` that may come earlier are due if the loop is awake.
+    private var occasions = Heap<Alarm>()
     private var handlers: [UInt64: () -> Void] = [:]
     private var nextNumber: UInt64 = 0
     private let ready = UnsafeMutablePointer<cepoll_ready>.allocate(capacity: Reactor.batch)
@@ -176,6 +178,20 @@ public final class Reactor {
         at(MonotonicTime.now + duration, handler: handler)
     }
 
+    /// Calls `handler` once: as soon as the loop is awake for something else after `earliest` from now, and at `latest`
+    /// in any case.
+    ///
+    /// For what need not be exact: being woken costs more than most of what is done then.
+    public func between(_ earliest: Duration, _ latest: Duration, handler: @escaping () -> Void) -> Deadline {
+        let start = MonotonicTime.now
+        let deadline = at(start + latest, handler: handler)
+        if occasions.count > 2 * handlers.count + 1024 {
+            occasions = Heap(occasions.unordered.filter { handlers[$0.number] != nil })
+        }
+        occasions.insert(Alarm(time: start + earliest, number: deadline.number))
+        return deadline
+    }
+
     /// How many deadlines are kept, cancelled ones included; for tests.
     package var alarmCount: Int { alarms.count }
 
@@ -238,10 +254,16 @@ public final class Reactor {
     private func fireDue() {
         guard let first = nextAlarm() else { return }
         now = MonotonicTime.now
-        if first.time > now { return }
-        while let alarm = nextAlarm(), alarm.time <= now {
-            _ = alarms.popMin()
-            if let handler = takeHandler(of: alarm.number) { handler() }
+        if first.time <= now {
+            while let alarm = nextAlarm(), alarm.time <= now {
+                _ = alarms.popMin()
+                if let handler = takeHandler(of: alarm.number) { handler() }
+                if stopped { return }
+            }
+        }
+        while let occasion = occasions.min, occasion.time <= now {
+            _ = occasions.popMin()
+            if let handler = takeHandler(of: occasion.number) { handler() }
             if stopped { return }
         }
     }

@@ -36,6 +36,30 @@ import Testing
         }
     }
 
+    /// What may come earlier comes with whatever wakes the loop then, and otherwise at its end.
+    @Test func occasions() throws {
+        let reactor = try Reactor()
+        let start = MonotonicTime.now
+        var fired: [(name: String, time: MonotonicTime)] = []
+        func fire(_ name: String) -> () -> Void { { fired.append((name, MonotonicTime.now)) } }
+        var dropped: Reactor.Deadline? = reactor.between(.zero, .seconds(60), handler: fire("dropped"))
+        #expect(dropped != nil)
+        dropped = nil
+        let deadlines = [
+            reactor.between(.milliseconds(2), .seconds(60), handler: fire("early")),
+            reactor.between(.seconds(30), .seconds(60), handler: fire("never")),
+            reactor.between(.milliseconds(2), .milliseconds(4), handler: fire("alone")),
+            reactor.after(.milliseconds(20), handler: fire("exact")),
+        ]
+        try reactor.turn { fired.count == 3 }
+        // The first that is due at its end is the occasion for the other.
+        #expect(fired.map(\.name) == ["alone", "early", "exact"])
+        #expect(fired[0].time >= start + .milliseconds(4))
+        try reactor.turn(limit: .zero)
+        #expect(fired.count == 3, "each comes once")
+        withExtendedLifetime(deadlines) {}
+    }
+
     @Test func cancelledDeadlineDoesNotFire() throws {
         let reactor = try Reactor()
         var fired: [String] = []
