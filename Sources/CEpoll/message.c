@@ -12,10 +12,13 @@
 
 int cepoll_seqpacket_pair(int ends[2], int buffer_bytes) {
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) return -1;
-    for (int i = 0; i < 2 && buffer_bytes > 0; i++)     /* best effort: the default only queues less */
-        if (setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &buffer_bytes, sizeof buffer_bytes) < 0)
-            (void)setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
+    for (int i = 0; i < 2 && buffer_bytes > 0; i++) cepoll_send_buffer(ends[i], buffer_bytes);
     return 0;
+}
+
+void cepoll_send_buffer(int socket, int bytes) {
+    if (setsockopt(socket, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) < 0)
+        (void)setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
 }
 
 int cepoll_pass_credentials(int socket) {

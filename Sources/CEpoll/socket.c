@@ -164,11 +164,15 @@ static int socket_option(int descriptor, int option) {
     return getsockopt(descriptor, SOL_SOCKET, option, &value, &length) < 0 ? -1 : value;
 }
 
-bool cepoll_is_stream_socket(int descriptor) {
+cepoll_stream_kind cepoll_stream(int descriptor) {
     int domain = socket_option(descriptor, SO_DOMAIN);
-    return socket_option(descriptor, SO_TYPE) == SOCK_STREAM && socket_option(descriptor, SO_ACCEPTCONN) == 0 &&
-           (domain == AF_UNIX || domain == AF_INET || domain == AF_INET6);
+    if (domain != AF_UNIX && domain != AF_INET && domain != AF_INET6) return CEPOLL_NO_STREAM;
+    if (socket_option(descriptor, SO_TYPE) != SOCK_STREAM || socket_option(descriptor, SO_ACCEPTCONN) != 0)
+        return CEPOLL_NO_STREAM;
+    return domain == AF_UNIX ? CEPOLL_LOCAL_STREAM : CEPOLL_NETWORK_STREAM;
 }
+
+bool cepoll_is_local_socket(int descriptor) { return socket_option(descriptor, SO_DOMAIN) == AF_UNIX; }
 
 int cepoll_peer(int socket, cepoll_address *peer) {
     struct sockaddr_storage storage = {0};

@@ -28,7 +28,8 @@ public enum MessageKind: UInt8 {
     /// The worker for `slot`, spawn `serial`, could not be forked: errno in `value`.
     case spawnFailed = 18
     // Worker to master.
-    /// The worker takes connections from now on.
+    /// The worker takes connections from now on; descriptor: the receiving end of the pair in which it leaves the connection
+    /// of a request that may last, to be received from when it is dead.
     case workerReady = 32
     /// Watch this connection and send it back when a request begins; bytes already read are the payload, or in a file.
     case park = 33
@@ -50,6 +51,8 @@ public enum MessageKind: UInt8 {
     case share = 40
     /// The connection in place `slot`, sharing `serial`, is over or given away: close the duplicate.
     case unshare = 41
+    /// In the worker's pair of sockets: the connection of a request that may last.
+    case deposited = 42
     // Master to worker, through the pool's queue.
     /// Serve this connection; bytes already read are the payload, or in a file. Through the worker's own channel: hold it, it
     /// is shared in place `slot`, sharing `serial`.

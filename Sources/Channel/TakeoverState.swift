@@ -7,7 +7,7 @@ public import Configuration
 /// refer to something else in the state are checked when it is read.
 public struct TakeoverState: Equatable {
     /// An image that says another number has another layout.
-    public static let version = 5
+    public static let version = 6
 
     /// The soft limit of open files for children, and the master's own.
     public var childFileLimit = 0
@@ -167,6 +167,8 @@ public struct TakeoverState: Equatable {
         public var standardOutput = -1
         /// The reading end of its stderr pipe; -1 if it has none.
         public var standardError = -1
+        /// Where it leaves connections, or -1.
+        public var deposit = -1
         /// Whether it was told to leave.
         public var wasAskedToLeave = false
         /// Whether it has said that it will leave.
@@ -236,7 +238,8 @@ extension TakeoverState {
             if let log = pool.accessLog { all.append(log) }
             if let zygote = pool.zygote { all += [zygote.channel] + [zygote.output].filter { $0 >= 0 } }
             for worker in pool.workers {
-                all += [worker.channel] + [worker.standardOutput, worker.standardError].filter { $0 >= 0 }
+                all += [worker.channel]
+                all += [worker.standardOutput, worker.standardError, worker.deposit].filter { $0 >= 0 }
             }
             all += pool.connections.map(\.descriptor)
             for response in pool.responses {

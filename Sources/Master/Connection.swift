@@ -9,10 +9,15 @@ internal import SystemPackage
 /// into it that does so when it is received, or closed unread: the master never waits for either.
 final class Connection {
     let rawValue: CInt
+    /// A Unix socket for certain, which does not linger.
+    private let isLocal: Bool
 
-    init(adopting rawValue: CInt) { self.rawValue = rawValue }
+    init(adopting rawValue: CInt, isLocal: Bool = false) {
+        self.rawValue = rawValue
+        self.isLocal = isLocal
+    }
 
-    deinit { cepoll_close_connection(rawValue) }
+    deinit { if isLocal { cepoll_close_bounded(rawValue) } else { cepoll_close_connection(rawValue) } }
 
     /// `recv(2)` without blocking.
     func receive(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Transfer {

@@ -1,5 +1,6 @@
 internal import CEpoll
 internal import CScoreboard
+internal import Channel
 internal import Configuration
 internal import Logging
 internal import Reactor
@@ -18,10 +19,16 @@ internal import SystemPackage
 /// number of the descriptor is a hint: what comes must be a connected stream socket, and whatever is sent there is sent
 /// for the worker's own request. Needs to be allowed to trace the worker (pidfd_getfd(2)): where that is denied, nothing
 /// is kept.
+///
+/// A worker whose latest requests were long leaves the connection of the next one where the master finds it (`Deposit`):
+/// those are not looked after.
 final class ConnectionKeeper {
     /// Requests that are over before nobody looks after.
     private static let youngest = Duration.milliseconds(8)
     private static let period = Duration.milliseconds(8)
+    /// The same while each look finds requests that are younger.
+    private static let idlePeriod = Duration.milliseconds(32)
+    private static let idleLooks = 4
     /// A worker that is busy for so long is not to keep others than the one it serves waiting: the shorter time if it waits
     /// for anything but a processor.
     private static let sharedPatience = (short: Duration.milliseconds(4), long: Duration.milliseconds(15))
@@ -41,6 +48,8 @@ final class ConnectionKeeper {
     /// By serial number of the worker.
     private var kept: [Int64: Kept] = [:]
     private var isDenied = false
+    /// Looks in a row that found nothing to keep.
+    private var vainLooks = 0
     /// For descriptors that are no connections: each costs a process that closes it.
     private var mistakes = Allowance(most: 5, period: .seconds(2))
     /// There were too many: nothing is taken until then.
@@ -54,11 +63,18 @@ final class ConnectionKeeper {
     /// A worker has begun a request, or there may be one that has.
     func wake() {
         guard deadline == nil, hasReason else { return }
-        schedule(hasShared ? Self.sharedPeriod : Self.period)
+        schedule(nextPeriod)
     }
 
     /// The first connection is in two hands.
     func sharingBegan() { schedule(Self.sharedPeriod) }
+
+    /// Until the next look, when there may be a request that lasts.
+    ///
+    /// Where requests are short a look finds nothing to keep, and each costs the master's way into the processor's caches.
+    private var nextPeriod: Duration {
+        hasShared ? Self.sharedPeriod : vainLooks < Self.idleLooks ? Self.period : Self.idlePeriod
+    }
 
     private var hasShared: Bool { pool.sharedCount > 0 }
     /// Whether there is anything to look after.
@@ -70,7 +86,7 @@ final class ConnectionKeeper {
     }
 
     private func schedule(_ duration: Duration) {
-        deadline = reactor.after(duration) { [weak self] in
+        deadline = reactor.between(duration / 2, duration) { [weak self] in
             guard let self else { return }
             deadline = nil
             look()
@@ -84,12 +100,14 @@ final class ConnectionKeeper {
         // Who began just before that did not see it.
         if pool.workers.values.contains(where: isBusy) {
             cscoreboard_keeper_is_awake(page)
-            schedule(hasShared ? Self.sharedPeriod : Self.period)
+            schedule(nextPeriod)
         }
     }
 
+    /// Whether it has a request whose connection is to be kept for it.
     private func isBusy(_ worker: WorkerRecord) -> Bool {
         worker.namedProcess != nil && isRunning(pool.scoreboard.stage(worker.slot))
+            && cscoreboard_load_word(&pool.scoreboard.slot(worker.slot).pointee.deposited) == 0
     }
 
     private func isRunning(_ stage: Scoreboard.Stage) -> Bool {
@@ -103,17 +121,21 @@ final class ConnectionKeeper {
         let now = MonotonicTime.now
         var isYoung = false
         var hasBusy = false
+        // To be closed together.
+        var released: [Connection] = []
         for worker in pool.workers.values {
             if hasShared { takeShared(from: worker, now) }
             guard isBusy(worker), let process = worker.namedProcess else {
-                release(worker)
+                if let connection = take(back: worker) { released.append(connection) }
                 continue
             }
             hasBusy = true
             let slot = pool.scoreboard.slot(worker.slot)
             let begin = cscoreboard_load_time(&slot.pointee.accepted_ns)
-            if let known = kept[worker.serial], known.begin != begin || cscoreboard_pending(slot).begun {
-                release(worker)
+            if let known = kept[worker.serial], known.begin != begin || cscoreboard_pending(slot).begun,
+                let connection = take(back: worker)
+            {
+                released.append(connection)
             }
             guard kept[worker.serial] == nil, !cscoreboard_pending(slot).begun, !isDenied else { continue }
             if now - MonotonicTime(nanoseconds: begin) < Self.youngest {
@@ -122,12 +144,14 @@ final class ConnectionKeeper {
                 take(worker, process, begin)
             }
         }
+        if !released.isEmpty { withBoundedWaiting { released.removeAll() } }
+        vainLooks = kept.isEmpty ? min(vainLooks + 1, Self.idleLooks) : 0
         if hasBusy, hasShared {
             schedule(Self.sharedPeriod)
         } else if isDenied {
             sleep()
         } else if isYoung || (hasBusy && kept.isEmpty) {
-            schedule(Self.period)
+            schedule(nextPeriod)
         } else if hasBusy || !kept.isEmpty {
             schedule(Self.restfulPeriod)
         } else {
@@ -169,13 +193,14 @@ final class ConnectionKeeper {
             }
             return
         }
-        guard cepoll_is_stream_socket(descriptor) else {
+        let stream = cepoll_stream(descriptor)
+        guard stream != CEPOLL_NO_STREAM else {
             cscoreboard_keep(slot, 0)
             let now = MonotonicTime.now
             if !mistakes.take(at: now) { pausesUntil = now + .seconds(2) }
             return pool.owner.closeElsewhere(descriptor)
         }
-        let connection = Connection(adopting: descriptor)
+        let connection = Connection(adopting: descriptor, isLocal: stream == CEPOLL_LOCAL_STREAM)
         // Few descriptors are left: they are for connections that nobody else has.
         guard descriptor < pool.owner.descriptorCeiling else { return cscoreboard_keep(slot, 0) }
         let after = cscoreboard_pending(slot)
@@ -189,9 +214,12 @@ final class ConnectionKeeper {
     }
 
     /// The worker's request is over, or its connection is somebody else's.
-    func release(_ worker: WorkerRecord) {
-        guard kept.removeValue(forKey: worker.serial) != nil else { return }
+    func release(_ worker: WorkerRecord) { _ = take(back: worker) }
+
+    private func take(back worker: WorkerRecord) -> Connection? {
+        guard let kept = kept.removeValue(forKey: worker.serial) else { return nil }
         cscoreboard_keep(pool.scoreboard.slot(worker.slot), 0)
+        return kept.connection
     }
 
     /// A worker has died: its client gets an answer, if nothing has been sent.
@@ -205,10 +233,32 @@ final class ConnectionKeeper {
         let shared = pool.takeBusyConnection(of: worker)
         guard !pending.begun, pending.descriptor >= 0 else { return }
         let isKept = kept.map { $0.begin == begin && $0.requestID == pending.request_id } ?? false
-        guard let connection = isKept ? kept?.connection : shared else { return }
+        guard let connection = isKept ? kept?.connection : shared ?? deposited(by: worker) else { return }
         let bytes = LostRequest.response(requestID: pending.request_id, tookTooLong: tookTooLong)
         // There is room: nothing has been sent on it.
         _ = bytes.withUnsafeBytes { try? Syscalls.send(connection.rawValue, $0) }
+    }
+
+    /// What a dead worker has left: its word, like the descriptor's number.
+    private func deposited(by worker: WorkerRecord) -> Connection? {
+        guard let deposit = worker.deposit else { return nil }
+        return withUnsafeTemporaryAllocation(byteCount: Message.length, alignment: 8) { buffer in
+            switch try? deposit.receive(into: buffer) {
+            case .message(let message, _, let descriptors, _)
+            where message.kind == .deposited && descriptors.count == 1:
+                let stream = cepoll_stream(descriptors[0])
+                guard stream != CEPOLL_NO_STREAM else {
+                    pool.owner.closeElsewhere(descriptors[0])
+                    return nil
+                }
+                return Connection(adopting: descriptors[0], isLocal: stream == CEPOLL_LOCAL_STREAM)
+            case .message(_, _, let descriptors, _), .malformed(let descriptors),
+                .descriptorsLost(let descriptors):
+                for descriptor in descriptors { pool.owner.closeElsewhere(descriptor) }
+                return nil
+            case .wouldBlock, .closed, nil: return nil
+            }
+        }
     }
 
     /// The workers are those of the image before this one, which has let go of all duplicates.

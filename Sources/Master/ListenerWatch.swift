@@ -13,9 +13,11 @@ internal import SystemPackage
 /// while there are idle workers, and learns at once when there are none:
 ///
 ///     watching ── readable ──► settling ── still readable ──► grow, or wait longer ──► settling …
-///        ▲                        │
-///        └──── nothing waits ─────┘
-///                                 └── cannot grow, and nothing moves ──► ``Saturation`` ──► settling
+///        ▲                      │    ▲ │
+///        └──── nothing waits ───┘    │ └── cannot grow, and nothing moves ──► ``Saturation`` ──► settling
+///                               ▼    │
+///                              resting
+///                 nothing waits, but all are busy and go on beginning requests
 ///
 /// Settling exists because "no worker sleeps" is usually over within microseconds under load. It also finds
 /// connections whose wake-up was lost with a worker that died or stopped between being woken and accepting: something
@@ -26,6 +28,8 @@ final class ListenerWatch {
     private static let longestPause = Duration.milliseconds(32)
     /// While requests begin all the time, the master has no hurry to look.
     private static let patientPause = Duration.milliseconds(8)
+    /// Somebody has begun a request within this time: the workers move.
+    private static let lately = Duration.milliseconds(8)
     /// Nobody has begun a request for this long, and something waits.
     private static let lostPatience = Duration.milliseconds(4)
     /// While it has been settling for less than this, a worker that seems idle counts as one that takes a connection.
@@ -41,6 +45,8 @@ final class ListenerWatch {
     private var settling: Reactor.Deadline?
     private var pause = firstPause
     private var isStarted = false
+    /// Nothing waited at the last look.
+    private var isResting = false
     /// The pool when somebody last found that nobody sleeps.
     private var seen = Pace(begun: 0, time: 0)
     let saturation: Saturation
@@ -111,6 +117,7 @@ final class ListenerWatch {
 
     private func arm() {
         settling = nil
+        isResting = false
         registration = nil
         registration = try? reactor.watch(
             pool.listener.descriptor.rawValue,
@@ -131,12 +138,28 @@ final class ListenerWatch {
     }
 
     private func beginToSettle() {
-        let pace = pool.pace()
-        // A pool that cannot grow and moves needs nothing of the master; it would be woken for nothing all the time.
-        let isMoving = pool.cannotGrow && pace.verdict(since: seen, workers: pool.policy.running) == .moving
-        seen = pace
-        pause = width.isNarrow ? Self.narrowPause : isMoving ? Self.patientPause : Self.firstPause
+        seen = pool.pace()
+        isResting = false
+        pause = width.isNarrow ? Self.narrowPause : needsNobody(seen) ? Self.patientPause : Self.firstPause
         settle(after: pause)
+    }
+
+    /// Whether the pool cannot grow and moves: it would wake the master for nothing all the time.
+    ///
+    /// A worker that has sent its answer and is not ready for the next request yet is enough for that.
+    private func needsNobody(_ pace: Pace) -> Bool {
+        pool.cannotGrow && pool.hasBegun(since: pace.time - min(pace.time, Self.lately.nanoseconds))
+    }
+
+    /// Looks again later while all are busy and move; else the listener is watched again.
+    private func rest() {
+        width.nothingWaits()
+        let pace = pool.pace()
+        guard !pool.settings.limitsQueue, pool.idleWorkers() == 0, needsNobody(pace) else { return arm() }
+        seen = pace
+        isResting = true
+        settling = reactor.between(Self.patientPause, Self.patientPause * 2) { [weak self] in self?.settled()
+        }
     }
 
     /// Accepts in the master from now on, if nobody sleeps and there can be no more workers; whether it does.
@@ -163,10 +186,9 @@ final class ListenerWatch {
         settling = nil
         guard isStarted else { return }
         let isQueued = pool.queue.total > 0
-        guard hasConnections() || isQueued else {
-            width.nothingWaits()
-            return arm()
-        }
+        guard hasConnections() || isQueued else { return rest() }
+        // Only who still waits at the next look has found nobody.
+        if isResting { return beginToSettle() }
         let pace = pool.pace()
         width.look(pace)
         let idle = pool.idleWorkers()
@@ -227,7 +249,7 @@ final class ListenerWatch {
                 break
             }
             taken += 1
-            pool.connections.enqueue(Connection(adopting: descriptor))
+            pool.connections.enqueue(Connection(adopting: descriptor, isLocal: !pool.listener.isTCP))
             // The rest waits in the backlog: the reserve is for what workers give back.
             if descriptor >= pool.owner.descriptorCeiling { break }
         }

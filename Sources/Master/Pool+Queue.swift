@@ -16,6 +16,13 @@ extension Pool {
         Pace(begun: scoreboard.acceptedRequests(), time: MonotonicTime.now.nanoseconds)
     }
 
+    /// Whether a worker that serves a request has begun it after `time`, in monotonic nanoseconds.
+    func hasBegun(since time: UInt64) -> Bool {
+        workers.values.contains {
+            cscoreboard_load_time(&scoreboard.slot($0.slot).pointee.accepted_ns) > time
+        }
+    }
+
     /// Whether there can be no more workers than there are.
     var cannotGrow: Bool { policy.starting == 0 && wantedSpawns.isEmpty && startable() <= 0 }
 
@@ -70,18 +77,33 @@ extension Pool {
         }
         guard isAllowed(waiting) else { return false }
         let target = RequestTarget(&scratch.table)
-        if hasPages,
-            let page = ownPages.ownResponse(to: target, scratch.table, requestID: request.requestID)
-        {
-            refreshQueueFigures()
-            answer(waiting, request, with: page.records)
-            ownAccessLog?.write(page, to: target, waiting, scratch.table)
-            return false
-        }
+        if answersItself(waiting, request, target) { return false }
         guard isFull else { return true }
         queueFigures.rejected += 1
         refuse(waiting, request, target)
         return false
+    }
+
+    /// Whether a request asks for status or ping, and is answered here.
+    func answersItself(_ waiting: WaitingRequest) -> Bool {
+        guard hasPages, let request = AssembledRequest.read(waiting.bytes, into: &scratch.table),
+            isAllowed(waiting)
+        else { return false }
+        return answersItself(waiting, request, RequestTarget(&scratch.table))
+    }
+
+    private func answersItself(
+        _ waiting: WaitingRequest,
+        _ request: AssembledRequest,
+        _ target: RequestTarget
+    ) -> Bool {
+        guard hasPages,
+            let page = ownPages.ownResponse(to: target, scratch.table, requestID: request.requestID)
+        else { return false }
+        refreshQueueFigures()
+        answer(waiting, request, with: page.records)
+        ownAccessLog?.write(page, to: target, waiting, scratch.table)
+        return true
     }
 
     /// With limits on the queue a request that finds nobody asleep belongs into it at once.

@@ -57,7 +57,7 @@ extension Pool {
     }
 
     /// What a worker costs the master: its channel, and the pipes of its output.
-    static let descriptorsPerWorker = 3
+    static let descriptorsPerWorker = 4
 
     func requestWorker(_ zygote: ZygoteLink, slot: Int, isRespawn: Bool) throws(Errno) {
         scoreboard.clear(slot)

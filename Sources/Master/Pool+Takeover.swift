@@ -149,6 +149,10 @@ extension Pool {
             channel: channel,
             output: output
         )
+        if former.deposit >= 0 {
+            worker.deposit = MessageSocket(adopting: CInt(former.deposit))
+            worker.deposit?.isBounded = true
+        }
         let process = ProcessID(Int32(former.process))
         let role = ChildRole.worker(self, slot: slot, serial: worker.serial)
         switch former.stage {
@@ -237,6 +241,7 @@ extension WorkerRecord {
             former.standardOutput = output.descriptor(of: .standardOutput).map { Int($0) } ?? -1
             former.standardError = output.descriptor(of: .standardError).map { Int($0) } ?? -1
         }
+        former.deposit = deposit.map { Int($0.descriptor) } ?? -1
         former.wasAskedToLeave = wasAskedToLeave
         former.isRetiring = isRetiring
         former.isReplaced = isReplaced

@@ -72,7 +72,9 @@ extension Pool {
         _ worker: WorkerRecord
     ) {
         switch message.kind {
-        case .workerReady where descriptors.isEmpty: workerBecameReady(worker, ProcessID(sender))
+        case .workerReady where descriptors.count <= 1:
+            if let descriptor = descriptors.first, !takeDeposit(descriptor, worker) { return }
+            workerBecameReady(worker, ProcessID(sender))
         case .busy where descriptors.isEmpty: keeper.wake()
         case .park:
             keeper.release(worker)
@@ -100,7 +102,7 @@ extension Pool {
         case .workerReady, .busy, .retiring, .crashed, .unshare, .opcache, .opcacheDone, .listen, .leave,
             .spawn,
             .accessLog,
-            .zygoteReady,
+            .zygoteReady, .deposited,
             .spawned, .spawnFailed, .serve:
             refuse(descriptors, worker, "sent a message that is not a worker's")
         }
@@ -157,6 +159,17 @@ extension Pool {
             return distrust(worker, "shared a connection in a place that there is not")
         }
         if isFirst { keeper.sharingBegan() }
+    }
+
+    /// Takes the end of the pair in which the worker leaves connections; false if it is anything else.
+    private func takeDeposit(_ descriptor: CInt, _ worker: WorkerRecord) -> Bool {
+        guard worker.deposit == nil, cepoll_is_local_socket(descriptor) else {
+            refuse([descriptor], worker, "gave something that is not a place for connections")
+            return false
+        }
+        worker.deposit = MessageSocket(adopting: descriptor)
+        worker.deposit?.isBounded = true
+        return true
     }
 
     /// The connection that a worker gave back; nil, and the worker killed, if it is anything else.

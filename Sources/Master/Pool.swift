@@ -184,7 +184,7 @@ final class Pool {
     func prepareForProcesses() throws(Errno) -> MessageSocket {
         try scoreboard.share()
         if let queueReader { return queueReader }
-        let (writer, reader) = try MessageSocket.pair(bufferBytes: 1 << 20)
+        let (writer, reader) = try MessageSocket.pair(bufferBytes: RequestQueue.sendBuffer)
         writer.isBounded = true
         reader.isBounded = true
         queueReader = reader
@@ -209,8 +209,11 @@ final class Pool {
             clientPatience: settings.limitsQueue ? .zero : .seconds(1),
             memory: owner.requestMemory
         )
+        // A limit is held against the exact number.
+        made.tellsEach = settings.limitsQueue
         made.taken = { [scoreboard] in cscoreboard_load(&scoreboard.pool.pointee.taken) }
         made.onShut = { [weak self] in self?.reportShutQueue() }
+        made.isForWorkers = { [weak self] in self?.answersItself($0) != true }
         made.onExpired = { [weak self] in self?.expired($0) }
         made.onAbandoned = { [weak self] in self?.queueFigures.abandoned += 1 }
         made.onPassed = { [weak self] in self?.queueFigures.passed(after: $0) }

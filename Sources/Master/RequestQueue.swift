@@ -26,6 +26,9 @@ struct WaitingRequest {
 /// While the pool moves, everything goes straight into the socket. While the pool is saturated the queue is
 /// *metered*: only ``ahead`` requests are in the socket, as many as workers can take before the master has woken up,
 /// and for the others the master knows the exact number and age, and whether the client is still there.
+///
+/// The master is then woken when half of those in the socket have been taken. The kernel says so if the socket's send
+/// buffer is no larger than what is in it (cepoll_send_buffer); to send, it is made large again.
 final class RequestQueue {
     /// Bytes of requests kept here, beyond which nothing more is to be read into memory.
     static let memoryLimit = 32 << 20
@@ -75,13 +78,21 @@ final class RequestQueue {
     /// The next attempt, when a request could not be sent for want of memory.
     private var retry: Reactor.Deadline?
     private(set) var isMetered = false
+    /// The socket's send buffer has the size of what was in it.
+    private var isTight = false
+    /// What the send buffer is otherwise, in bytes.
+    static let sendBuffer = 1 << 20
 
+    /// Whether each taking is told of while the queue is metered, not only when half has been taken.
+    var tellsEach = false
     /// How many of them may be in the socket while the queue is metered.
     var ahead = 2
     /// How many requests workers have taken from the socket, by their own count.
     var taken: () -> Int64 = { 0 }
     /// A request has waited too long, and is the receiver's.
     var onExpired: (WaitingRequest) -> Void = { _ in }
+    /// Whether a request that the workers have not taken is still for them, now that the queue is metered.
+    var isForWorkers: (WaitingRequest) -> Bool = { _ in true }
     /// The client of a request has gone before a worker took it.
     var onAbandoned: () -> Void = {}
     /// A request went to the workers while the queue was metered, after this time.
@@ -111,6 +122,9 @@ final class RequestQueue {
     func attach(_ socket: MessageSocket, reader: MessageSocket) {
         self.socket = socket
         self.reader = reader
+        // The image of the program before this one may have left it tight.
+        isTight = true
+        loosen()
         if isMetered { watchTaking() }
         flush()
     }
@@ -172,9 +186,11 @@ final class RequestQueue {
         expiry = nil
         if isOn {
             takeBack()
+            dropOthers()
             watchClients()
             watchTaking()
         } else {
+            loosen()
             for case let entry? in entries { entry.registration = nil }
             firstUnwatched = firstNumber
             sentArrivals.removeAll()
@@ -219,9 +235,35 @@ final class RequestQueue {
     /// - Parameter looking: Workers may have taken something.
     func flush(looking: Bool = false) {
         guard let socket else { return }
-        if isMetered, looking || lastInSocket >= ahead { lastInSocket = countInSocket() }
+        sendWaiting(to: socket, looking: looking)
+        tighten()
+    }
+
+    /// From now on the master is woken when half of what is in the socket has been taken.
+    private func tighten() {
+        guard isMetered, !isTight, !tellsEach, let socket, socketWatch != nil else { return }
+        let unsent = cepoll_unsent(socket.descriptor)
+        guard unsent > 0 else { return }
+        isTight = true
+        // The kernel counts up to two bytes more than there are.
+        cepoll_send_buffer(socket.descriptor, unsent + 8)
+    }
+
+    /// There is room for more.
+    private func loosen() {
+        guard isTight, let socket else { return }
+        isTight = false
+        cepoll_send_buffer(socket.descriptor, CInt(Self.sendBuffer))
+    }
+
+    private func sendWaiting(to socket: MessageSocket, looking: Bool) {
+        // While it is tight and more wait here, that something has been taken will be told.
+        if isMetered, looking || (lastInSocket >= ahead && !(isTight && count > 1)) {
+            lastInSocket = countInSocket()
+        }
         while let next = firstEntry() {
             if isMetered, lastInSocket >= ahead { return }
+            loosen()
             let request = next.request
             var flags = request.flags
             if isMetered { flags.insert(.queued) }
@@ -345,6 +387,14 @@ final class RequestQueue {
         firstUnwatched = firstNumber
         lastInSocket = 0
         sentArrivals.removeAll()
+    }
+
+    private func dropOthers() {
+        for index in entries.indices {
+            guard let entry = entries[index], !isForWorkers(entry.request) else { continue }
+            entries[index] = nil
+            forget(entry)
+        }
     }
 
     private func request(in message: Message, _ payload: UnsafeRawBufferPointer, _ descriptors: [CInt])

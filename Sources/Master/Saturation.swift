@@ -12,7 +12,8 @@ internal import SystemPackage
 ///
 ///     ListenerWatch: settling ── all busy, cannot grow, standing ──► saturated
 ///                        ▲                                              │
-///                        └── a worker sleeps and nothing waits, ────────┘
+///                        └── nothing waits, and a worker sleeps or ─────┘
+///                            nothing has waited at the look before while they move,
 ///                            or the pool moves fast again (not with pm.max_queue, pm.queue_timeout)
 ///
 /// While a pool is saturated each connection is accepted at once, and read: the master knows how many wait and for
@@ -30,6 +31,8 @@ final class Saturation {
     private var review: Reactor.Deadline?
     private var pace = Pace(begun: 0, time: 0)
     private(set) var isActive = false
+    /// Nothing waited at the last review.
+    private var hadNothing = false
     /// The pool moves again, or nothing waits: back to the listener's watch.
     var onEnd: () -> Void = {}
 
@@ -42,6 +45,7 @@ final class Saturation {
     func begin(_ begun: Pace) {
         guard !isActive else { return }
         isActive = true
+        hadNothing = false
         pace = begun
         pool.saturationBegan()
         listen()
@@ -96,7 +100,7 @@ final class Saturation {
                 }
                 break
             }
-            pool.arrive(Connection(adopting: descriptor))
+            pool.arrive(Connection(adopting: descriptor, isLocal: !pool.listener.isTCP))
             // The reserve is for what workers give back; the next look listens again.
             if descriptor >= pool.owner.descriptorCeiling { registration = nil }
             guard registration != nil else { break }
@@ -105,8 +109,13 @@ final class Saturation {
         pool.publishQueue()
     }
 
+    /// Somebody has begun a request since the review before.
+    private func isMoving(_ now: Pace) -> Bool {
+        pool.hasBegun(since: now.time - min(now.time, Self.reviewPeriod.nanoseconds / 2))
+    }
+
     private func scheduleReview() {
-        review = reactor.after(Self.reviewPeriod) { [weak self] in self?.look() }
+        review = reactor.between(Self.reviewPeriod * 3 / 4, Self.reviewPeriod) { [weak self] in self?.look() }
     }
 
     private func look() {
@@ -117,7 +126,9 @@ final class Saturation {
         pool.queue.ahead = Self.ahead(workers: pool.policy.running)
         withBoundedWaiting { pool.queue.review() }
         let waiting = pool.queue.total
-        if waiting == 0, pool.idleWorkers() > 0 { return leave() }
+        let isOver = pool.idleWorkers() > 0 || (hadNothing && isMoving(now) && !pool.settings.limitsQueue)
+        if waiting == 0, isOver { return leave() }
+        hadNothing = waiting == 0
         if verdict == .moving, !pool.settings.limitsQueue { return leave() }
         if waiting > pool.policy.starting { _ = pool.grow(depth: waiting) }
         if registration == nil, pool.hasRoomForConnections { listen() }

@@ -24,6 +24,8 @@ final class WorkerRecord {
     let channel: MessageSocket
     /// What it writes, if that is caught.
     let output: WorkerOutput?
+    /// Where it leaves the connection of a request that may last; nothing is received from there before its death.
+    var deposit: MessageSocket?
     var state = State.requested
     var startTime = MonotonicTime.now
     var registration: Reactor.Registration?

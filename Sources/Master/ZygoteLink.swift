@@ -159,7 +159,7 @@ final class ZygoteLink {
                 )
             case .zygoteReady where state == .ending: return
             case .zygoteReady, .spawn, .accessLog, .opcache, .listen, .leave, .workerReady, .park, .share,
-                .unshare,
+                .unshare, .deposited,
                 .linger, .deliver,
                 .busy,
                 .retiring,

@@ -18,8 +18,14 @@ public struct Brevity: Equatable, Sendable {
     static let firstPause = 1024
     static let longestPause = 65_536
 
+    /// Microseconds that a request takes at least, on average, if it is worth a precaution.
+    static let notable: Int64 = 500
+    /// The weight of that average: the present matters more.
+    static let recentWindow: Int64 = 4
+
     /// In 256ths of a microsecond, so that small figures are not lost in rounding.
     private var average: Int64 = 4 * most << 8
+    private var recent: Int64 = 0
     private var pause = 0
     /// Short requests that must still come; below 0: those that have come since.
     private var left = firstPause
@@ -30,10 +36,14 @@ public struct Brevity: Equatable, Sendable {
     /// Whether the latest requests were short.
     public var isProven: Bool { average <= Self.most << 8 && left <= 0 }
 
+    /// Whether the next request may be a long one, as one of the latest was.
+    public var mayBeLong: Bool { recent >= Self.notable << 8 }
+
     /// A request has been served.
     public mutating func served(microseconds: Int64) {
         let counted = max(0, min(microseconds, Self.longest)) << 8
         average += (counted - average) / Self.window
+        recent += (counted - recent) / Self.recentWindow
         if microseconds >= Self.long { left = max(left, Self.firstPause) }
         guard microseconds <= Self.most, left > -4 * pause else { return }
         left -= 1

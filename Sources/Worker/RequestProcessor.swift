@@ -41,6 +41,10 @@ public final class RequestProcessor {
     private var wasLogged = false
     /// Tells the master, which sleeps, that a request has begun.
     var wakeKeeper: () -> Void = {}
+    /// Where the connection of a request that may be long is left; nil before the fork.
+    var deposit: Deposit?
+    /// The next request may be long.
+    var mayBeLong = false
     /// Gives a connection to the master together with what its client has not taken of the response: the message and
     /// the file to send; false if that is not possible.
     var deliverElsewhere: (Client, Message, CInt) -> Bool = { _, _, _ in false }
@@ -143,13 +147,14 @@ public final class RequestProcessor {
         )
         let page = ownPage(resolution)
         publish(resolution)
-        if cscoreboard_wakes_keeper(pool) { wakeKeeper() }
+        leaveDeposit(of: client)
         let outcome = run(resolution, page: page)
         fpmd_php_set_token(0)
         // Complete already, if PHP came to `complete()`.
         _ = stream.finish()
         deliverUnsent()
         stream.end()
+        takeBackDeposit()
         if !wasLogged { finished(status: 0, memoryPeak: 0) }
         cscoreboard_request_ends(pool)
         log.requestEnded()
@@ -164,6 +169,24 @@ public final class RequestProcessor {
         // request. Anything more breaks the protocol there.
         if keepsConnection, bodyLeft == 0, client.decoder.endRequest() { return .kept }
         return .linger
+    }
+
+    /// Should this worker be killed, the master has the connection, or will look for it in a moment.
+    private func leaveDeposit(of client: Client) {
+        // Of a shared one the master has a duplicate.
+        if mayBeLong, client.place == nil, cscoreboard_load(&pool.pointee.active) <= Deposit.most,
+            let deposit, deposit.leave(client.descriptor)
+        {
+            cscoreboard_store_word(&slot.pointee.deposited, 1)
+        } else if cscoreboard_wakes_keeper(pool) {
+            wakeKeeper()
+        }
+    }
+
+    private func takeBackDeposit() {
+        guard let deposit, deposit.isFull else { return }
+        deposit.takeBack()
+        cscoreboard_store_word(&slot.pointee.deposited, 0)
     }
 
     /// `FPM_QUEUE_TIME`: seconds since the request came, if it has waited in the queue, or the pool limits that.
@@ -295,6 +318,7 @@ public final class RequestProcessor {
             // What the client still sends is read later only if there is a connection left to read from.
             if let client, reader.skipBody(of: client) {
                 stream.end()
+                takeBackDeposit()
                 if client.place != nil || cscoreboard_is_kept_now(slot) { client.shutDown() }
                 client.close()
             }

@@ -126,7 +126,10 @@ public final class Worker {
         try watch(settings.listener, .listener, exclusive: true)
         isListening = true
         becomeIdle()
-        guard case .bytes = try channel.send(Message(.workerReady, slot: UInt32(slot))) else {
+        let deposit = try Deposit()
+        processor.deposit = deposit
+        let ready = Message(.workerReady, slot: UInt32(slot))
+        guard case .bytes = try channel.send(ready, descriptors: [deposit.receiver.descriptor]) else {
             throw .brokenPipe
         }
         // After the message: the first worker's complaints follow the line that says that the service is ready.
@@ -318,6 +321,8 @@ public final class Worker {
             forget(client)
             becomeIdle()
         case .request(let head):
+            // Others that it holds would be taken from it by a master that looks.
+            processor.mayBeLong = brevity.mayBeLong && sharedCount == 0
             let outcome = processor.process(
                 head,
                 of: client,

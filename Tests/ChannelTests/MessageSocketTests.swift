@@ -66,7 +66,9 @@ import Testing
         #expect(Glibc.send(socket.descriptor, bytes, bytes.count, 0) == bytes.count)
     }
 
-    static let kinds: [UInt8] = [1, 2, 3, 4, 5, 16, 17, 18, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 48]
+    static let kinds: [UInt8] = [
+        1, 2, 3, 4, 5, 16, 17, 18, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 48,
+    ]
 
     @Test(arguments: kinds) func messageArrivesAsSent(number: UInt8) throws {
         let kind = try #require(MessageKind(rawValue: number))

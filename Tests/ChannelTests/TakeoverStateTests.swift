@@ -49,6 +49,7 @@ import Testing
         var worker = TakeoverState.Worker()
         (worker.slot, worker.serial, worker.isRespawn, worker.stage) = (5, 8, true, .ready)
         (worker.process, worker.channel, worker.standardOutput, worker.standardError) = (101, 26, 27, 28)
+        worker.deposit = 33
         (worker.wasAskedToLeave, worker.isRetiring, worker.isReplaced, worker.startTime) = (
             true, true, true, 42
         )
@@ -72,7 +73,7 @@ import Testing
     }
 
     @Test func namesAllDescriptors() {
-        #expect(Self.full.descriptors.sorted() == [10, 11, 12] + Array(20...32))
+        #expect(Self.full.descriptors.sorted() == [10, 11, 12] + Array(20...33))
     }
 
     @Test func nothingShorterIsRead() {

@@ -14,6 +14,8 @@ $libc = FFI::cdef('
     int connect(int, const void *, uint32_t);
     int pipe(int *);
     int socketpair(int, int, int, int *);
+    int getpid();
+    int kill(int, int);
     int shutdown(int, int);
     int open(const char *, int, ...);
     int close(int);
@@ -32,28 +34,32 @@ function memory(string $bytes): FFI\CData
     return $memory;
 }
 
-/** The channel to the master: the one socket of its type beside the queue. */
-function channel(): int
+/** The channel to the master, then both ends of the pair for connections: the sockets of their type beside the queue. */
+function sockets(): array
 {
     global $libc;
+    $found = [];
     $type = FFI::new('int');
     $length = FFI::new('uint32_t');
     foreach (scandir('/proc/self/fd') as $number) {
         if (!ctype_digit($number) || (int) $number == QUEUE) continue;
         $length->cdata = 4;
         $isSocket = $libc->getsockopt((int) $number, 1, 3, FFI::addr($type), FFI::addr($length)) == 0;
-        if ($isSocket && $type->cdata == 5) return (int) $number;
+        if ($isSocket && $type->cdata == 5) $found[] = (int) $number;
     }
-    exit('no channel');
+    sort($found);
+    return count($found) == 3 ? $found : exit('no channel');
 }
+
+function channel(): int { return sockets()[0]; }
 
 function message(int $kind, int $flags = 0, int $slot = 0, int $serial = 0, int $value = 0): string
 {
     return pack('CCvVqQ', $kind, $flags, 0, $slot, $serial, $value);
 }
 
-/** Sends bytes to the master, and descriptors with them. */
-function put(string $bytes, array $descriptors = []): bool
+/** Sends bytes, to the master if not elsewhere, and descriptors with them. */
+function put(string $bytes, array $descriptors = [], ?int $socket = null): bool
 {
     global $libc;
     $payload = memory($bytes);
@@ -69,7 +75,7 @@ function put(string $bytes, array $descriptors = []): bool
         $header->control = FFI::cast('void *', FFI::addr($control));
         $header->control_length = ($length + 7) & ~7;
     }
-    return $libc->sendmsg(channel(), FFI::addr($header), NO_WAIT) >= 0;
+    return $libc->sendmsg($socket ?? channel(), FFI::addr($header), NO_WAIT) >= 0;
 }
 
 function pair(callable $make): array
@@ -136,6 +142,19 @@ switch ($how) {
     case 'shareBeyond': put(message(40, 1, 16, 1), [$unix[0]]); break;
     case 'shareUncounted': put(message(40, 1, 0, -1), [$unix[0]]); break;
     case 'unshareWithPipe': put(message(41), [$pipe[0]]); break;
+    case 'readyWithDeposit': put(message(32), [$unix[0]]); break;
+    case 'dieWithDeposit':
+        // What the master finds there is not this request's connection, or none, or more than one.
+        $deposit = sockets()[1];
+        $found = match ($detail) {
+            'pipe' => [$pipe[0]],
+            'lingering' => [lingering()],
+            'two' => [lingering(), lingering()],
+            'nothing' => [],
+        };
+        for ($i = 0; $i < 8; $i++) put($detail == 'nothing' ? 'no' : message(42), $found, $deposit);
+        foreach ($found as $descriptor) $libc->close($descriptor);
+        $libc->kill($libc->getpid(), 9);
     case 'parkUnchecked':
         // A connection from 127.0.0.2 with a request on it, once the test wants it.
         $socket = $libc->socket(2, 1, 0);

@@ -160,7 +160,7 @@ struct HostileWorkerTests {
         (
             "sent a message that is not a worker's",
             [
-                "kind.1", "kind.2", "kind.3", "kind.4", "kind.16", "kind.17", "kind.18", "kind.48",
+                "kind.1", "kind.2", "kind.3", "kind.4", "kind.16", "kind.17", "kind.18", "kind.42", "kind.48",
                 "readyWithPipe", "unshareWithPipe",
             ]
         ),
@@ -177,6 +177,10 @@ struct HostileWorkerTests {
             ["deliverPipe", "deliverUnsealed", "deliverBeyond"]
         ),
         ("gave something that is not the beginning of a request", ["parkUnsealed"]),
+        (
+            "gave something that is not a place for connections",
+            ["readyWithDeposit"]
+        ),
     ]
 
     @Test func breachesOfTheProtocol() throws {
@@ -198,6 +202,22 @@ struct HostileWorkerTests {
                 _ = try? connection.finalResponse()
                 try scene.waitForRecovery()
             }
+        }
+        try daemon.waitForWorkers(4)
+        try scene.expectCalm()
+    }
+
+    /// What a dead worker has left for the master is anything but the connection of its request.
+    @Test func deposits() throws {
+        let scene = try Scene()
+        let daemon = scene.daemon
+        daemon.allowLog(/\[pool bad\] child \d+/)
+        daemon.markDescriptors()
+        for what in ["pipe", "lingering", "two", "nothing"] {
+            let connection = try scene.attack("dieWithDeposit.\(what)")
+            let answer = try? connection.finalResponse()
+            #expect(answer?.isComplete != true || answer?.status == 500, "\(what): \(answer?.text ?? "")")
+            try scene.waitForRecovery()
         }
         try daemon.waitForWorkers(4)
         try scene.expectCalm()

@@ -64,6 +64,26 @@ struct QueueTests {
         #expect(try kept.finalResponse().text == "hello, world\n")
     }
 
+    /// Nothing has waited yet when the first one comes, on a connection that the master has had before.
+    @Test func firstPingOfAKeptConnection() throws {
+        let daemon = try Self.start(1)
+        let kept = try daemon.connect()
+        var request = daemon.makeRequest("/hello.php")
+        request.keepsConnection = true
+        try kept.send(request)
+        #expect(try kept.readResponse().text == "hello, world\n")
+        // The worker gives it to the master, as it has other work.
+        let blockers = try Self.block(daemon, 1)
+        request = daemon.makeRequest("/ping")
+        request.keepsConnection = true
+        for _ in 1...3 {
+            try kept.send(request)
+            #expect(try kept.readResponse().text == "pong")
+        }
+        try daemon.releaseHeld()
+        for connection in blockers { #expect(try connection.finalResponse().isComplete) }
+    }
+
     /// The access log has the master's answers too, and follows a new file.
     @Test func accessLogOfTheMastersAnswers() throws {
         let daemon = try Self.start(

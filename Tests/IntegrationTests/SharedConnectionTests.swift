@@ -66,7 +66,7 @@ struct SharedConnectionTests {
                     )
                     return target?.hasPrefix("socket:") == true
                 }
-                return max(0, sockets.count - 3)  // listener, queue and channel
+                return max(0, sockets.count - 5)  // listener, queue, channel, and the pair for connections
             }
         }
     }

@@ -58,6 +58,51 @@ import Testing
         return (message.value, message.flags.contains(.queued))
     }
 
+    /// While it is metered, the master is woken when half of what is in the socket has been taken; or by each.
+    @Test(arguments: [false, true]) func tellsOfTakings(each: Bool) throws {
+        let said = Counter()
+        queue.tellsEach = each
+        queue.ahead = 8
+        queue.onTaken = { said.taken += 1 }
+        queue.meter(true)
+        try reactor.turnBriefly()
+        var peers: [Peers] = []
+        let start = MonotonicTime.now.nanoseconds
+        for number in 1...20 {
+            peers.append(try Peers())
+            append(start + UInt64(number), peers[number - 1])
+        }
+        try reactor.turnBriefly()
+        #expect(queue.count == 12)
+        let before = said.taken
+        for _ in 0..<3 { _ = take() }
+        try reactor.turnBriefly()
+        #expect(said.taken == before + (each ? 1 : 0) && queue.count == (each ? 9 : 12))
+        _ = take()
+        try reactor.turn(until: { queue.count == 8 })
+        // To the last one, in order; larger ones than what the socket was made to hold, too.
+        var arrivals = [UInt64]()
+        while arrivals.last != start + 20 {
+            while let (arrival, isQueued) = take() {
+                #expect(isQueued)
+                arrivals.append(arrival)
+            }
+            try reactor.turnBriefly()
+        }
+        #expect(arrivals == (5...20).map { start + $0 })
+        let large = try Peers()
+        queue.append(
+            WaitingRequest(
+                connection: Connection(adopting: large.server),
+                flags: [],
+                arrival: start + 21,
+                bytes: [UInt8](repeating: 1, count: 150_000)
+            )
+        )
+        #expect(take()?.arrival == start + 21)
+        queue.meter(false)
+    }
+
     /// The reader's half alone: what is in the socket is still taken.
     @Test func halfShutSocket() throws {
         let said = Counter()
@@ -269,7 +314,7 @@ import Testing
         for _ in 0..<100 {
             if take() != nil { received += 1 }
             count.taken = lie
-            queue.flush()
+            queue.flush(looking: true)
         }
         #expect(received == 50)
     }

@@ -65,6 +65,8 @@ func normalise(_ text: String, of daemon: Daemon) -> String {
     return withoutHints(portless).replacingOccurrences(of: daemon.directory, with: "{DIR}")
         .replacingOccurrences(of: escaped, with: "{DIR}")
         .replacing(#/"REQUEST_TIME_FLOAT":[0-9.e+]+/#, with: "\"REQUEST_TIME_FLOAT\":0")
+        // Only of a request that has waited, as it does on a busy machine.
+        .replacing(#/"FPM_QUEUE_TIME":"[0-9.]+",?/#, with: "")
         .replacing(#/"REQUEST_TIME":\d+/#, with: "\"REQUEST_TIME\":0")
         .replacing(#/^\[\d\d-\w{3}-\d{4} \d\d:\d\d:\d\d\]/#.anchorsMatchLineEndings(), with: "[TIME]")
 }

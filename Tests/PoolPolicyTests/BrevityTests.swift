@@ -34,6 +34,22 @@ import Testing
         #expect(brevity.isProven == one.isProven, "\(one.requests)")
     }
 
+    @Test(
+        arguments: [
+            ([], false), ([400], false), ([100_000], true), ([2000], true), ([1999], false),
+            ([.max, 30, 30], true),
+            // Some short ones are enough to forget it.
+            ([64_000] + [Int64](repeating: 30, count: 11), true),
+            ([64_000] + [Int64](repeating: 30, count: 20), false),
+            ([.min], false),
+        ] as [([Int64], Bool)]
+    )
+    func mayBeLong(requests: [Int64], expected: Bool) {
+        var brevity = Brevity()
+        for microseconds in requests { brevity.served(microseconds: microseconds) }
+        #expect(brevity.mayBeLong == expected)
+    }
+
     /// How many short requests prove it again.
     private func repair(_ brevity: inout Brevity) -> Int {
         var count = 0

@@ -76,6 +76,9 @@ enum { CEPOLL_MAX_DESCRIPTORS = 4, CEPOLL_MOST_RECEIVED = 16 };
 
 /* Both ends non-blocking; `buffer_bytes` > 0 asks for that send buffer on both (SO_SNDBUFFORCE first). */
 int cepoll_seqpacket_pair(int ends[_Nonnull 2], int buffer_bytes);
+/* Best effort (SO_SNDBUFFORCE first, then SO_SNDBUF): without it the socket queues less. The kernel doubles `bytes`, and
+   calls a Unix socket writable while no more than a quarter of that is unsent (unix_writable, net/unix/af_unix.c). */
+void cepoll_send_buffer(int socket, int bytes);
 /* One message; never blocks, never raises SIGPIPE. */
 ssize_t cepoll_send_message(int socket, const void *bytes, size_t length, const int *_Nullable descriptors,
                             size_t descriptor_count);
@@ -105,9 +108,12 @@ int cepoll_accept(int listener, cepoll_address *_Nullable peer);
 /* The same for a listener whose open file somebody hostile shares, who may have made it blocking: gives up with
    EAGAIN after a few milliseconds. Uses SIGALRM, whose disposition it sets. */
 int cepoll_accept_bounded(int listener);
-/* Whether a descriptor from outside is what it should be: a stream socket, and not a listening one. Asks nothing
-   that an arbitrary descriptor could make block or fail loudly. */
-bool cepoll_is_stream_socket(int descriptor);
+/* What a descriptor from outside is, which should be a stream socket, and not a listening one. Asks nothing that an
+   arbitrary descriptor could make block or fail loudly. */
+typedef enum { CEPOLL_NO_STREAM, CEPOLL_LOCAL_STREAM, CEPOLL_NETWORK_STREAM } cepoll_stream_kind;
+cepoll_stream_kind cepoll_stream(int descriptor);
+bool cepoll_is_local_socket(int descriptor);
+static inline bool cepoll_is_stream_socket(int descriptor) { return cepoll_stream(descriptor) != CEPOLL_NO_STREAM; }
 /* What other processes have put into a Unix socket goes with the message that brings it, and with the socket that is
    closed unread. If that is the last of a TCP socket with SO_LINGER, the kernel waits for its peer in the process
    that received or closed: for as long as whoever sent it likes. A signal ends that. Between these two calls nothing
@@ -115,7 +121,8 @@ bool cepoll_is_stream_socket(int descriptor);
    Uses SIGALRM, whose disposition it sets. */
 void cepoll_bound_waiting(unsigned us);
 void cepoll_unbound_waiting(void);
-/* close(2) of a stream socket, bounded; SO_LINGER is taken off first, so that it usually does not wait at all. */
+/* close(2) of a stream socket of the network, bounded; SO_LINGER is taken off first, so that it usually does not wait at
+   all. A Unix socket does not mind the option (cepoll_close_bounded). */
 void cepoll_close_connection(int socket);
 /* close(2) of any other socket that somebody hostile can send to, bounded. */
 void cepoll_close_bounded(int descriptor);

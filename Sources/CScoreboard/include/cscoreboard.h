@@ -122,7 +122,7 @@ typedef struct cscoreboard_slot {
     uint32_t shared_taken;          /* the master sets it when it has taken shared connections, the worker takes it away */
     uint32_t shared[CSCOREBOARD_PLACES];    /* see cscoreboard_sharing */
     uint32_t held;                  /* idle connections in the worker's hands */
-    uint32_t reserved_word;
+    uint32_t deposited;             /* the worker: the master finds the connection of its request when the worker is dead */
     /* under `sequence`; NUL-terminated */
     char method[16];
     char uri[128];
