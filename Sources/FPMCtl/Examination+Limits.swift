@@ -16,7 +16,7 @@ extension Examination {
         }
 
         /// Descriptors of the master: listeners, channels and pipes of workers, and idle connections.
-        var descriptors: Int { 1024 + 8 * pools + 4 * workers }
+        var descriptors: Int { 1024 + 8 * pools + 5 * workers }
         /// The master, and one generation of zygotes and workers.
         var tasks: Int { 1 + pools + workers }
         /// Two generations, and some helpers.

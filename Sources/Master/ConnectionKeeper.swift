@@ -231,34 +231,53 @@ final class ConnectionKeeper {
         let begin = cscoreboard_load_time(&slot.pointee.accepted_ns)
         let kept = kept.removeValue(forKey: worker.serial)
         let shared = pool.takeBusyConnection(of: worker)
+        let left = takeDeposit(of: worker)
         guard !pending.begun, pending.descriptor >= 0 else { return }
         let isKept = kept.map { $0.begin == begin && $0.requestID == pending.request_id } ?? false
-        guard let connection = isKept ? kept?.connection : shared ?? deposited(by: worker) else { return }
+        guard let connection = isKept ? kept?.connection : shared ?? left else { return }
         let bytes = LostRequest.response(requestID: pending.request_id, tookTooLong: tookTooLong)
         // There is room: nothing has been sent on it.
         _ = bytes.withUnsafeBytes { try? Syscalls.send(connection.rawValue, $0) }
     }
 
-    /// What a dead worker has left: its word, like the descriptor's number.
-    private func deposited(by worker: WorkerRecord) -> Connection? {
-        guard let deposit = worker.deposit else { return nil }
+    /// What a dead worker has left.
+    ///
+    /// Its word, like the descriptor's number; usually nothing.
+    private func takeDeposit(of worker: WorkerRecord) -> Connection? {
+        let (connection, rest) = open(worker.deposit)
+        // Not the last to close it, if there is more in it.
+        worker.deposit = nil
+        if rest >= 0 { pool.owner.closeElsewhere(rest) }
+        return connection
+    }
+
+    /// The first that is in a deposit, and a duplicate of that if there is more, or -1: each of those might make closing it wait.
+    private func open(_ deposit: MessageSocket?) -> (Connection?, rest: CInt) {
+        guard let deposit else { return (nil, -1) }
         return withUnsafeTemporaryAllocation(byteCount: Message.length, alignment: 8) { buffer in
+            var first: Connection?
             switch try? deposit.receive(into: buffer) {
-            case .message(let message, _, let descriptors, _)
-            where message.kind == .deposited && descriptors.count == 1:
-                let stream = cepoll_stream(descriptors[0])
-                guard stream != CEPOLL_NO_STREAM else {
-                    pool.owner.closeElsewhere(descriptors[0])
-                    return nil
-                }
-                return Connection(adopting: descriptors[0], isLocal: stream == CEPOLL_LOCAL_STREAM)
-            case .message(_, _, let descriptors, _), .malformed(let descriptors),
-                .descriptorsLost(let descriptors):
+            case .message(let message, _, let descriptors, _): first = connection(in: message, descriptors)
+            case .malformed(let descriptors), .descriptorsLost(let descriptors):
                 for descriptor in descriptors { pool.owner.closeElsewhere(descriptor) }
-                return nil
-            case .wouldBlock, .closed, nil: return nil
+            case .wouldBlock, .closed, nil: break
+            }
+            guard case .bytes? = try? Syscalls.receive(deposit.descriptor, into: buffer, peek: true) else {
+                return (first, -1)
+            }
+            return (first, cepoll_duplicate(deposit.descriptor))
+        }
+    }
+
+    private func connection(in message: Message, _ descriptors: [CInt]) -> Connection? {
+        if message.kind == .deposited, descriptors.count == 1 {
+            switch cepoll_stream(descriptors[0]) {
+            case CEPOLL_NO_STREAM: break
+            case let kind: return Connection(adopting: descriptors[0], isLocal: kind == CEPOLL_LOCAL_STREAM)
             }
         }
+        for descriptor in descriptors { pool.owner.closeElsewhere(descriptor) }
+        return nil
     }
 
     /// The workers are those of the image before this one, which has let go of all duplicates.

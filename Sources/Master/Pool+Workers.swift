@@ -167,8 +167,10 @@ extension Pool {
             refuse([descriptor], worker, "gave something that is not a place for connections")
             return false
         }
-        worker.deposit = MessageSocket(adopting: descriptor)
-        worker.deposit?.isBounded = true
+        let deposit = MessageSocket(adopting: descriptor)
+        deposit.isBounded = true
+        // The last descriptors are for connections that nobody else has.
+        if descriptor < owner.descriptorCeiling { worker.deposit = deposit }
         return true
     }
 

@@ -80,6 +80,8 @@ final class RequestQueue {
     private(set) var isMetered = false
     /// The socket's send buffer has the size of what was in it.
     private var isTight = false
+    /// Nothing is sent for a moment.
+    private var isSorting = false
     /// What the send buffer is otherwise, in bytes.
     static let sendBuffer = 1 << 20
 
@@ -91,7 +93,8 @@ final class RequestQueue {
     var taken: () -> Int64 = { 0 }
     /// A request has waited too long, and is the receiver's.
     var onExpired: (WaitingRequest) -> Void = { _ in }
-    /// Whether a request that the workers have not taken is still for them, now that the queue is metered.
+    /// Whether a request that the workers have not taken is still for them, now that the queue is metered; if not, it has been
+    /// answered.
     var isForWorkers: (WaitingRequest) -> Bool = { _ in true }
     /// The client of a request has gone before a worker took it.
     var onAbandoned: () -> Void = {}
@@ -234,7 +237,7 @@ final class RequestQueue {
     ///
     /// - Parameter looking: Workers may have taken something.
     func flush(looking: Bool = false) {
-        guard let socket else { return }
+        guard let socket, !isSorting else { return }
         sendWaiting(to: socket, looking: looking)
         tighten()
     }
@@ -389,12 +392,32 @@ final class RequestQueue {
         sentArrivals.removeAll()
     }
 
+    /// An answer may bring the connection's next request here: the one that is answered has gone before, and the others stay
+    /// where they are.
     private func dropOthers() {
-        for index in entries.indices {
-            guard let entry = entries[index], !isForWorkers(entry.request) else { continue }
-            entries[index] = nil
-            forget(entry)
+        isSorting = true
+        defer { isSorting = false }
+        for number in firstNumber..<firstNumber + entries.count {
+            guard let entry = entry(number), drop(number), isForWorkers(entry.request) else { continue }
+            // Nothing has happened meanwhile.
+            entries[number - firstNumber] = entry
+            count += 1
+            byteCount += entry.request.bytes.count
         }
+    }
+
+    private func entry(_ number: Int) -> Entry? {
+        let index = number - firstNumber
+        return entries.indices.contains(index) ? entries[index] : nil
+    }
+
+    /// Takes one out of the queue; false if it is not in it any more.
+    @discardableResult
+    private func drop(_ number: Int) -> Bool {
+        guard let entry = entry(number) else { return false }
+        entries[number - firstNumber] = nil
+        forget(entry)
+        return true
     }
 
     private func request(in message: Message, _ payload: UnsafeRawBufferPointer, _ descriptors: [CInt])
@@ -459,13 +482,7 @@ final class RequestQueue {
         }
     }
 
-    private func clientHasGone(_ number: Int) {
-        let index = number - firstNumber
-        guard entries.indices.contains(index), let entry = entries[index] else { return }
-        entries[index] = nil
-        forget(entry)
-        onAbandoned()
-    }
+    private func clientHasGone(_ number: Int) { if drop(number) { onAbandoned() } }
 
     private func scheduleExpiry() {
         guard isMetered, timeout > .zero, expiry == nil else { return }

@@ -21,7 +21,7 @@ struct LimitsTests {
     @Test func enoughIsFine() {
         let found = findings([Self.tasks: "4915"])
         #expect(found.bad.isEmpty, "\(found.bad)")
-        #expect(found.has(.fine, "the master may open 524288 files; 1 pool(s) and 100 workers want 1432"))
+        #expect(found.has(.fine, "the master may open 524288 files; 1 pool(s) and 100 workers want 1532"))
         #expect(found.has(.fine, "4915 processes are allowed; a reload may need 219"))
         #expect(findings([:]).bad.isEmpty, "no limit of processes")
         #expect(

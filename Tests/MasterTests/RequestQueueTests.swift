@@ -103,6 +103,36 @@ import Testing
         queue.meter(false)
     }
 
+    /// What somebody else answers has left the queue by then, also if another request comes of it.
+    @Test func othersAnswerSome() throws {
+        let start = MonotonicTime.now.nanoseconds
+        var peers = try (1...6).map { _ in try Peers() }
+        for number in 1...6 { append(start + UInt64(number), peers[number - 1]) }
+        queue.ahead = 3
+        let next = try Peers()
+        peers.append(next)
+        var answered: [UInt64] = []
+        queue.isForWorkers = { [queue] request in
+            let number = request.arrival - start
+            guard number == 1 || number == 4 else { return true }
+            answered.append(number)
+            #expect(queue.count == 5)
+            if number == 1 { append(start + 7, next) }
+            return false
+        }
+        queue.meter(true)
+        #expect(answered == [1, 4])
+        var arrivals: [UInt64] = []
+        while let taken = take() {
+            arrivals.append(taken.arrival - start)
+            queue.flush(looking: true)
+        }
+        #expect(arrivals == [2, 3, 5, 6, 7] && queue.count == 0 && queue.byteCount == 0)
+        queue.meter(false)
+        queue.isForWorkers = { _ in true }
+        withExtendedLifetime(peers) {}
+    }
+
     /// The reader's half alone: what is in the socket is still taken.
     @Test func halfShutSocket() throws {
         let said = Counter()
