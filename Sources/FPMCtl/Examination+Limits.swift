@@ -15,7 +15,7 @@ extension Examination {
             workers = most > 0 ? min(most, sum) : sum
         }
 
-        /// Descriptors of the master: listeners, channels and pipes of workers, and idle connections.
+        /// Descriptors of the master: listeners, channels, deposits and pipes of workers, and idle connections.
         var descriptors: Int { 1024 + 8 * pools + 5 * workers }
         /// The master, and one generation of zygotes and workers.
         var tasks: Int { 1 + pools + workers }

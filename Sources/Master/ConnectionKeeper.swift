@@ -126,14 +126,14 @@ final class ConnectionKeeper {
         for worker in pool.workers.values {
             if hasShared { takeShared(from: worker, now) }
             guard isBusy(worker), let process = worker.namedProcess else {
-                if let connection = take(back: worker) { released.append(connection) }
+                if let connection = release(worker) { released.append(connection) }
                 continue
             }
             hasBusy = true
             let slot = pool.scoreboard.slot(worker.slot)
             let begin = cscoreboard_load_time(&slot.pointee.accepted_ns)
             if let known = kept[worker.serial], known.begin != begin || cscoreboard_pending(slot).begun,
-                let connection = take(back: worker)
+                let connection = release(worker)
             {
                 released.append(connection)
             }
@@ -214,9 +214,10 @@ final class ConnectionKeeper {
     }
 
     /// The worker's request is over, or its connection is somebody else's.
-    func release(_ worker: WorkerRecord) { _ = take(back: worker) }
-
-    private func take(back worker: WorkerRecord) -> Connection? {
+    ///
+    /// - Returns: The duplicate, to be closed.
+    @discardableResult
+    func release(_ worker: WorkerRecord) -> Connection? {
         guard let kept = kept.removeValue(forKey: worker.serial) else { return nil }
         cscoreboard_keep(pool.scoreboard.slot(worker.slot), 0)
         return kept.connection
@@ -231,7 +232,7 @@ final class ConnectionKeeper {
         let begin = cscoreboard_load_time(&slot.pointee.accepted_ns)
         let kept = kept.removeValue(forKey: worker.serial)
         let shared = pool.takeBusyConnection(of: worker)
-        let left = takeDeposit(of: worker)
+        let left = openDeposit(of: worker)
         guard !pending.begun, pending.descriptor >= 0 else { return }
         let isKept = kept.map { $0.begin == begin && $0.requestID == pending.request_id } ?? false
         guard let connection = isKept ? kept?.connection : shared ?? left else { return }
@@ -243,7 +244,7 @@ final class ConnectionKeeper {
     /// What a dead worker has left.
     ///
     /// Its word, like the descriptor's number; usually nothing.
-    private func takeDeposit(of worker: WorkerRecord) -> Connection? {
+    private func openDeposit(of worker: WorkerRecord) -> Connection? {
         let (connection, rest) = open(worker.deposit)
         // Not the last to close it, if there is more in it.
         worker.deposit = nil

@@ -148,7 +148,7 @@ final class ListenerWatch {
     ///
     /// A worker that has sent its answer and is not ready for the next request yet is enough for that.
     private func needsNobody(_ pace: Pace) -> Bool {
-        pool.cannotGrow && pool.hasBegun(since: pace.time - min(pace.time, Self.lately.nanoseconds))
+        pool.cannotGrow && pool.hasBegun(within: Self.lately, before: pace)
     }
 
     /// Looks again later while all are busy and move; else the listener is watched again.

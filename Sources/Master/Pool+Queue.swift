@@ -16,9 +16,10 @@ extension Pool {
         Pace(begun: scoreboard.acceptedRequests(), time: MonotonicTime.now.nanoseconds)
     }
 
-    /// Whether a worker that serves a request has begun it after `time`, in monotonic nanoseconds.
-    func hasBegun(since time: UInt64) -> Bool {
-        workers.values.contains {
+    /// Whether a worker has begun its current or last request within so long before a look.
+    func hasBegun(within duration: Duration, before look: Pace) -> Bool {
+        let time = look.time - min(look.time, duration.nanoseconds)
+        return workers.values.contains {
             cscoreboard_load_time(&scoreboard.slot($0.slot).pointee.accepted_ns) > time
         }
     }
@@ -84,11 +85,13 @@ extension Pool {
         return false
     }
 
-    /// Whether a request asks for status or ping, and is answered here.
+    /// Whether a request is none for a worker: it asks for status or ping, and has been answered here, or its client may not
+    /// connect.
     func answersItself(_ waiting: WaitingRequest) -> Bool {
-        guard hasPages, let request = AssembledRequest.read(waiting.bytes, into: &scratch.table),
-            isAllowed(waiting)
-        else { return false }
+        guard hasPages, let request = AssembledRequest.read(waiting.bytes, into: &scratch.table) else {
+            return false
+        }
+        guard isAllowed(waiting) else { return true }
         return answersItself(waiting, request, RequestTarget(&scratch.table))
     }
 

@@ -56,7 +56,7 @@ extension Pool {
         }
     }
 
-    /// What a worker costs the master: its channel, and the pipes of its output.
+    /// What a worker costs the master: its channel, its deposit, and the pipes of its output.
     static let descriptorsPerWorker = 4
 
     func requestWorker(_ zygote: ZygoteLink, slot: Int, isRespawn: Bool) throws(Errno) {

@@ -32,9 +32,6 @@ struct WaitingRequest {
 final class RequestQueue {
     /// Bytes of requests kept here, beyond which nothing more is to be read into memory.
     static let memoryLimit = 32 << 20
-    /// The largest `request_buffer`, and a piece that was received beside it.
-    private static let largestRequest = 128 << 20
-
     private final class Entry {
         let request: WaitingRequest
         var registration: Reactor.Registration?
@@ -94,7 +91,7 @@ final class RequestQueue {
     /// A request has waited too long, and is the receiver's.
     var onExpired: (WaitingRequest) -> Void = { _ in }
     /// Whether a request that the workers have not taken is still for them, now that the queue is metered; if not, it has been
-    /// answered.
+    /// answered or refused.
     var isForWorkers: (WaitingRequest) -> Bool = { _ in true }
     /// The client of a request has gone before a worker took it.
     var onAbandoned: () -> Void = {}
@@ -311,28 +308,6 @@ final class RequestQueue {
         }
     }
 
-    /// Nil: it cannot be sent now.
-    private func send(_ request: WaitingRequest, _ flags: Message.Flags, to socket: MessageSocket)
-        -> Transfer?
-    {
-        request.bytes.withUnsafeBytes { bytes in
-            var message = Message(.serve, flags: flags, value: request.arrival)
-            guard bytes.count > MessageSocket.maximumPayload else {
-                return try? socket.send(
-                    message,
-                    payload: bytes,
-                    descriptors: [request.connection.rawValue]
-                )
-            }
-            guard let file = try? BytesFile.make(bytes) else { return nil }
-            message.flags.insert(.bytesInFile)
-            return try? socket.send(
-                message,
-                descriptors: [request.connection.rawValue, file.rawValue]
-            )
-        }
-    }
-
     private func awaitRoom() {
         guard !isMetered, socketWatch == nil, let socket else { return }
         socketWatch = try? reactor.watch(socket.descriptor, for: .writable) { [weak self] in self?.hasRoom($0)
@@ -418,35 +393,6 @@ final class RequestQueue {
         entries[number - firstNumber] = nil
         forget(entry)
         return true
-    }
-
-    private func request(in message: Message, _ payload: UnsafeRawBufferPointer, _ descriptors: [CInt])
-        -> WaitingRequest?
-    {
-        defer { for surplus in descriptors.dropFirst() { closeDescriptor(surplus) } }
-        guard let descriptor = descriptors.first else { return nil }
-        var bytes = Array(payload)
-        if message.flags.contains(.bytesInFile) {
-            // Its own file, or one that somebody who has the socket has put there.
-            bytes = descriptors.last.flatMap { Self.bytes(of: $0, atMost: Self.largestRequest) } ?? []
-        }
-        return WaitingRequest(
-            connection: Connection(adopting: descriptor),
-            flags: message.flags.subtracting([.queued, .bytesInFile]),
-            arrival: message.value,
-            bytes: bytes
-        )
-    }
-
-    /// What is in a sealed memory file; nil if it is none, or has more bytes than `most`.
-    static func bytes(of file: CInt, atMost most: Int) -> [UInt8]? {
-        guard let size = BytesFile.size(file), size <= most else { return nil }
-        var isComplete = false
-        let bytes = [UInt8](unsafeUninitializedCapacity: size) { target, count in
-            isComplete = BytesFile.read(file, into: UnsafeMutableRawBufferPointer(target))
-            count = isComplete ? size : 0
-        }
-        return isComplete ? bytes : nil
     }
 
     /// Gives everything that waits here to another queue, behind what it has.

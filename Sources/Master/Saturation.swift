@@ -109,11 +109,6 @@ final class Saturation {
         pool.publishQueue()
     }
 
-    /// Somebody has begun a request since the review before.
-    private func isMoving(_ now: Pace) -> Bool {
-        pool.hasBegun(since: now.time - min(now.time, Self.reviewPeriod.nanoseconds / 2))
-    }
-
     private func scheduleReview() {
         review = reactor.between(Self.reviewPeriod * 3 / 4, Self.reviewPeriod) { [weak self] in self?.look() }
     }
@@ -126,8 +121,11 @@ final class Saturation {
         pool.queue.ahead = Self.ahead(workers: pool.policy.running)
         withBoundedWaiting { pool.queue.review() }
         let waiting = pool.queue.total
-        let isOver = pool.idleWorkers() > 0 || (hadNothing && isMoving(now) && !pool.settings.limitsQueue)
-        if waiting == 0, isOver { return leave() }
+        // Where they move, a look that finds nothing may be between two requests; after a second one nobody needs the master.
+        let isMoving =
+            hadNothing && !pool.settings.limitsQueue
+            && pool.hasBegun(within: Self.reviewPeriod / 2, before: now)
+        if waiting == 0, isMoving || pool.idleWorkers() > 0 { return leave() }
         hadNothing = waiting == 0
         if verdict == .moving, !pool.settings.limitsQueue { return leave() }
         if waiting > pool.policy.starting { _ = pool.grow(depth: waiting) }

@@ -1,6 +1,4 @@
-internal import CEpoll
 internal import Channel
-internal import Glibc
 internal import Syscalls
 internal import SystemPackage
 

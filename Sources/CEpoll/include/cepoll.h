@@ -74,7 +74,7 @@ int cepoll_take_descriptor(int pidfd, int number);
 
 enum { CEPOLL_MAX_DESCRIPTORS = 4, CEPOLL_MOST_RECEIVED = 16 };
 
-/* Both ends non-blocking; `buffer_bytes` > 0 asks for that send buffer on both (SO_SNDBUFFORCE first). */
+/* Both ends non-blocking; `buffer_bytes` > 0 asks for that send buffer on both (cepoll_send_buffer). */
 int cepoll_seqpacket_pair(int ends[_Nonnull 2], int buffer_bytes);
 /* Best effort (SO_SNDBUFFORCE first, then SO_SNDBUF): without it the socket queues less. The kernel doubles `bytes`, and
    calls a Unix socket writable while no more than a quarter of that is unsent (unix_writable, net/unix/af_unix.c). */
@@ -112,6 +112,7 @@ int cepoll_accept_bounded(int listener);
    arbitrary descriptor could make block or fail loudly. */
 typedef enum { CEPOLL_NO_STREAM, CEPOLL_LOCAL_STREAM, CEPOLL_NETWORK_STREAM } cepoll_stream_kind;
 cepoll_stream_kind cepoll_stream(int descriptor);
+/* Whether it is a Unix socket, of any type. */
 bool cepoll_is_local_socket(int descriptor);
 static inline bool cepoll_is_stream_socket(int descriptor) { return cepoll_stream(descriptor) != CEPOLL_NO_STREAM; }
 /* What other processes have put into a Unix socket goes with the message that brings it, and with the socket that is
