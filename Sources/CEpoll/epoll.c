@@ -1,4 +1,4 @@
-/* epoll, signalfd, eventfd, memfd. */
+/* epoll, signalfd, eventfd, timerfd, memfd. */
 #include "cepoll.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -87,6 +88,20 @@ void cepoll_eventfd_add(int descriptor) {
     ssize_t ignored = write(descriptor, &one, sizeof one);
     (void)ignored;
     errno = saved;
+}
+
+int cepoll_timer(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK); }
+
+int cepoll_timer_set(int timer, uint64_t nanoseconds) {
+    struct itimerspec once = {
+        .it_value = {.tv_sec = (time_t)(nanoseconds / 1000000000), .tv_nsec = (long)(nanoseconds % 1000000000)},
+    };
+    return timerfd_settime(timer, 0, &once, NULL);
+}
+
+bool cepoll_timer_take(int timer) {
+    uint64_t count;
+    return read(timer, &count, sizeof count) == (ssize_t)sizeof count;
 }
 
 int cepoll_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }

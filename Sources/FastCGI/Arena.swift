@@ -65,16 +65,33 @@ struct Arena: ~Copyable {
     /// Copies `bytes` and a NUL to the end.
     @inline(__always)
     mutating func append(_ bytes: Span<UInt8>) -> Slice {
+        reserve(bytes.count + 1)
+        let slice = store(bytes, at: count)
+        count += bytes.count + 1
+        terminators += 1
+        return slice
+    }
+
+    /// Copies two strings to the end, a NUL after each.
+    @inline(__always)
+    mutating func append(_ name: Span<UInt8>, _ value: Span<UInt8>) -> (name: Slice, value: Slice) {
+        reserve(name.count + value.count + 2)
+        let first = store(name, at: count)
+        let second = store(value, at: count + name.count + 1)
+        count += name.count + value.count + 2
+        terminators += 2
+        return (first, second)
+    }
+
+    /// Copies a string and a NUL to where there is room for them.
+    @inline(__always)
+    private mutating func store(_ bytes: Span<UInt8>, at offset: Int) -> Slice {
         let length = bytes.count
-        reserve(length + 1)
-        let offset = count
         let target = unsafe base + offset
         unsafe bytes.withUnsafeBytes { source in
             if let start = source.baseAddress { unsafe target.copyMemory(from: start, byteCount: length) }
         }
         unsafe target.storeBytes(of: 0, toByteOffset: length, as: UInt8.self)
-        count = offset + length + 1
-        terminators += 1
         return Slice(offset: UInt32(truncatingIfNeeded: offset), length: UInt32(truncatingIfNeeded: length))
     }
 
@@ -130,20 +147,26 @@ struct Arena: ~Copyable {
 
     /// Whether a string holds a NUL of its own: the memory has more than one for each string.
     var holdsStrayNUL: Bool {
-        let low: UInt64 = 0x7f7f_7f7f_7f7f_7f7f
+        typealias Block = SIMD4<UInt64>
+        let width = MemoryLayout<Block>.size
+        let low = Block(repeating: 0x7f7f_7f7f_7f7f_7f7f)
+        let bits = Block(repeating: 0x0101_0101_0101_0101)
         var zeros = 0
         var offset = 0
-        while offset + 8 <= count {
-            // Eight counters side by side, one per byte of a word, summed up before one can overflow.
-            var counters: UInt64 = 0
-            let end = min(offset + 255 * 8, count - 7)
+        while offset + width <= count {
+            // 32 counters side by side, one for each byte of a block, summed up before one can overflow.
+            var counters = Block.zero
+            let end = min(offset + 255 * width, count - width + 1)
             while offset < end {
-                let word = unsafe base.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-                counters &+= ~((word & low) &+ low | word | low) >> 7
-                offset += 8
+                let block = unsafe base.loadUnaligned(fromByteOffset: offset, as: Block.self)
+                counters &+= ~(((block & low) &+ low | block) &>> 7) & bits
+                offset += width
             }
-            let pairs = (counters & 0x00ff_00ff_00ff_00ff) &+ (counters >> 8 & 0x00ff_00ff_00ff_00ff)
-            zeros += Int(truncatingIfNeeded: (pairs &* 0x0001_0001_0001_0001) >> 48)
+            let even = Block(repeating: 0x00ff_00ff_00ff_00ff)
+            let pairs = (counters & even) &+ ((counters &>> 8) & even)
+            for lane in 0..<4 {
+                zeros += Int(truncatingIfNeeded: (pairs[lane] &* 0x0001_0001_0001_0001) >> 48)
+            }
         }
         while offset < count {
             if self[offset] == 0 { zeros += 1 }

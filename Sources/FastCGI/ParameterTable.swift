@@ -86,8 +86,8 @@ public struct ParameterTable: ~Copyable {
         switch search(name) {
         case .found(let position): entries[position].value = arena.append(value)
         case .free(let slot):
-            let name = arena.append(name)
-            insert(name, arena.append(value), at: slot)
+            let pair = arena.append(name, value)
+            insert(pair.name, pair.value, at: slot)
         }
     }
 

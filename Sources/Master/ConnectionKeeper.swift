@@ -20,8 +20,8 @@ internal import SystemPackage
 /// for the worker's own request. Needs to be allowed to trace the worker (pidfd_getfd(2)): where that is denied, nothing
 /// is kept.
 ///
-/// A worker whose latest requests were long leaves the connection of the next one where the master finds it (`Deposit`):
-/// those are not looked after.
+/// A worker whose latest requests were long, or that was idle before this one, leaves the connection where the master
+/// finds it (`Deposit`): those are not looked after. So what is left is long requests that come in a run of short ones.
 final class ConnectionKeeper {
     /// Requests that are over before nobody looks after.
     private static let youngest = Duration.milliseconds(8)

@@ -17,7 +17,7 @@ final class Client {
     /// It has served a request before.
     var isKeptAlive: Bool
     var peer: cepoll_address?
-    var decoder = RequestDecoder()
+    @exclusivity(unchecked) var decoder = RequestDecoder()
     /// Where it is in the worker's page, while the master has a duplicate of it.
     var place: Place?
     /// When its last request began, or when it came into that place.

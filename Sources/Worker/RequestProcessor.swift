@@ -16,11 +16,11 @@ public final class RequestProcessor {
     let settings: WorkerSettings
     let log: WorkerLog
     let stream: ResponseStream
-    var reader: RequestReader
+    @exclusivity(unchecked) var reader: RequestReader
     /// The current request's parameters.
     ///
     /// Apart from the reader: PHP looks at them while it has the body read.
-    var table = ParameterTable()
+    @exclusivity(unchecked) var table = ParameterTable()
     private let accessLog: AccessLogWriter?
     private let pool: UnsafeMutablePointer<cscoreboard_pool>
     private let ticksPerSecond = Double(cepoll_ticks_per_second())
@@ -35,7 +35,7 @@ public final class RequestProcessor {
     private var bodyLeft = 0
     private(set) var begin = MonotonicTime(nanoseconds: 0)
     private var beginEpoch: Int64 = 0
-    private var cpuRead = cepoll_cpu()
+    @exclusivity(unchecked) private var cpuRead = cepoll_cpu()
     private var cpuReadTime = MonotonicTime(nanoseconds: 0)
     private var cpuUsed = cepoll_cpu()
     private var wasLogged = false
@@ -43,8 +43,8 @@ public final class RequestProcessor {
     var wakeKeeper: () -> Void = {}
     /// Where the connection of a request that may be long is left; nil before the fork.
     var deposit: Deposit?
-    /// The next request may be long.
-    var mayBeLong = false
+    /// The next request's connection is left there.
+    var leavesDeposit = false
     /// Gives a connection to the master together with what its client has not taken of the response: the message and
     /// the file to send; false if that is not possible.
     var deliverElsewhere: (Client, Message, CInt) -> Bool = { _, _, _ in false }
@@ -174,7 +174,7 @@ public final class RequestProcessor {
     /// Should this worker be killed, the master has the connection, or will look for it in a moment.
     private func leaveDeposit(of client: Client) {
         // Of a shared one the master has a duplicate.
-        if mayBeLong, client.place == nil, cscoreboard_load(&pool.pointee.active) <= Deposit.most,
+        if leavesDeposit, client.place == nil, cscoreboard_load(&pool.pointee.active) <= Deposit.most,
             let deposit, deposit.leave(client.descriptor)
         {
             cscoreboard_store_word(&slot.pointee.deposited, 1)

@@ -28,11 +28,11 @@ final class ResponseStream {
     private let buffer: UnsafeMutableRawBufferPointer
     private let memory: UnsafeMutableRawPointer
     private let wholeHeader: UnsafeMutableRawBufferPointer
-    private var framer = ResponseFramer(requestID: 0)
+    @exclusivity(unchecked) private var framer = ResponseFramer(requestID: 0)
     private let pieces = OutgoingPieces(capacity: 1 + 2 * ResponseStream.mostWholeRecords)
     private var client: Client?
     /// What is owed to the client if this process dies; a signal handler looks at it.
-    private var pending = cepoll_pending_answer()
+    @exclusivity(unchecked) private var pending = cepoll_pending_answer()
     private var keepsConnection = false
     private var hasErrorText = false
     private var errorText = 0

@@ -20,7 +20,7 @@ internal import SystemPackage
 ///      │ └─ next request ── holding ── other work, or long idle ──► parked with the master
 ///      └── SIGQUIT, max_requests, master gone ──► exit 0
 public final class Worker {
-    enum Source: UInt64 { case control = 1, channel, queue, listener, client }
+    enum Source: UInt64 { case control = 1, channel, queue, listener, client, rest }
     /// In the epoll set a connection's descriptor is counted from here.
     static let firstClient: UInt64 = 16
 
@@ -28,6 +28,8 @@ public final class Worker {
     static let silentPatience = Duration.milliseconds(500)
     /// While connections wait at the listener, so many short requests are served before the other sources are looked at.
     static let mostTakenAtOnce = 8
+    /// Who has had nothing to do for so long can afford a precaution against its death in the next request.
+    private static let leisure = Duration.milliseconds(1)
     /// Largest message of the queue.
     private static let messageCapacity = Message.length + MessageSocket.maximumPayload
 
@@ -37,6 +39,7 @@ public final class Worker {
     let channel: MessageSocket
     let epoll: OwnedDescriptor
     private let control: OwnedDescriptor
+    private let restTimer: RestTimer
     let message = UnsafeMutableRawBufferPointer.allocate(byteCount: messageCapacity, alignment: 16)
     /// The connection that it holds alone.
     var held: Client?
@@ -49,18 +52,20 @@ public final class Worker {
     private var shownHeld: UInt32 = 0
     var lastGathering = MonotonicTime(nanoseconds: 0)
     var lastSpread = MonotonicTime(nanoseconds: 0)
-    var brevity = Brevity()
+    // Checks at run time of exclusive access would be a twentieth of a short request's instructions, most of them for these
+    // and the like in the other classes: all are of one thread, and changed by calls that do not come back here.
+    @exclusivity(unchecked) var brevity = Brevity()
     /// Descriptors of connections that have something to read.
-    var readable: [CInt] = []
+    @exclusivity(unchecked) var readable: [CInt] = []
     var heldSince = MonotonicTime(nanoseconds: 0)
     private var servedHeldLast = false
-    private var lifetime: WorkerLifetime
+    @exclusivity(unchecked) private var lifetime: WorkerLifetime
     private let memory: PrivateMemory?
     private var hasAnnounced = false
     private var isMasterGone = false
     /// How many connections may be taken before the worker asks again what is ready.
     var takesAtOnce = 0
-    var takingAtOnce = AdaptiveAttempt()
+    @exclusivity(unchecked) var takingAtOnce = AdaptiveAttempt()
     /// Registered with the pool's listener.
     var isListening = false
     var isDraining = false
@@ -105,6 +110,7 @@ public final class Worker {
         memory = PrivateMemory(limit: settings.plan.maxMemory)
         control = OwnedDescriptor(adopting: try retryingOnInterrupt { cepoll_eventfd() })
         epoll = OwnedDescriptor(adopting: try retryingOnInterrupt { cepoll_create() })
+        restTimer = RestTimer(adopting: try retryingOnInterrupt { cepoll_timer() })
         cepoll_drain_on_quit(control.rawValue)
         _ = try retryingOnInterrupt { cepoll_answer_on_death() }
         cepoll_unblock_all_signals()
@@ -121,6 +127,7 @@ public final class Worker {
         page.pointee.pid = Int64(getpid())
         cscoreboard_store(&page.pointee.start_epoch, wallClockSeconds())
         try watch(control.rawValue, .control)
+        try watch(restTimer.descriptor.rawValue, .rest)
         try watch(channel.descriptor, .channel)
         try watch(settings.queue.descriptor, .queue, exclusive: true)
         try watch(settings.listener, .listener, exclusive: true)
@@ -178,13 +185,13 @@ public final class Worker {
                     guard attend(client) else { return 70 }
                     continue
                 }
+                if fpmd_php_is_warm(), !restTimer.run() { fpmd_php_rest() }
                 let count = cepoll_wait(epoll.rawValue, base, CInt(ready.count), timeout())
                 if count < 0 {
                     if errno == EINTR { continue }
                     return 70
                 }
                 if count == 0 {
-                    fpmd_php_rest()
                     if heldTimeLeft() == 0 { parkHeld() }
                     continue
                 }
@@ -201,6 +208,7 @@ public final class Worker {
         static let queue = Set(rawValue: 1 << Source.queue.rawValue)
         static let listener = Set(rawValue: 1 << Source.listener.rawValue)
         static let client = Set(rawValue: 1 << Source.client.rawValue)
+        static let rest = Set(rawValue: 1 << Source.rest.rawValue)
     }
 
     /// Tells sources apart; those of the connections go into ``readable``.
@@ -229,6 +237,11 @@ public final class Worker {
         if ready.contains(.channel) {
             obeyMaster()
             return true
+        }
+        if ready.contains(.rest), restTimer.hasEnded(),
+            idleTime(until: .now) >= .nanoseconds(Int64(FPMD_WARM_NS))
+        {
+            fpmd_php_rest()
         }
         let hasOtherWork = ready.contains(.queue) || ready.contains(.listener)
         if ready.contains(.client), !(servedHeldLast && hasOtherWork) {
@@ -278,9 +291,12 @@ public final class Worker {
 
     /// Nanoseconds that the worker may sleep; negative: no limit.
     private func timeout() -> Int64 {
-        let held = heldTimeLeft().map { max(1, $0) }
-        guard fpmd_php_is_warm() else { return held ?? -1 }
-        return min(held ?? .max, Int64(FPMD_WARM_NS))
+        heldTimeLeft().map { max(1, $0) } ?? -1
+    }
+
+    /// Since it has become idle, or to the request that has just begun.
+    private func idleTime(until now: MonotonicTime) -> Duration {
+        now - MonotonicTime(nanoseconds: cscoreboard_load_time(&processor.slot.pointee.idle_since_ns))
     }
 
     /// Nanoseconds until a held connection that never sent anything is parked; nil: there is none.
@@ -322,7 +338,9 @@ public final class Worker {
             becomeIdle()
         case .request(let head):
             // Others that it holds would be taken from it by a master that looks.
-            processor.mayBeLong = brevity.mayBeLong && sharedCount == 0
+            processor.leavesDeposit =
+                sharedCount == 0
+                && (brevity.mayBeLong || idleTime(until: processor.begin) >= Self.leisure)
             let outcome = processor.process(
                 head,
                 of: client,

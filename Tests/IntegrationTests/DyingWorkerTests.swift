@@ -16,9 +16,45 @@ struct DyingWorkerTests {
         (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(daemon.master)/fd").count) ?? 0
     }
 
-    /// Waits until the master has a duplicate of the connection whose request has just begun.
-    private static func waitUntilKept(_ daemon: Daemon, moreThan before: Int) throws {
-        try wait(for: "the master to keep the connection") { descriptors(daemon) > before }
+    /// Begins a request whose connection the master keeps: the worker, which has just served short ones, does not do that
+    /// itself.
+    ///
+    /// - Parameters:
+    ///   - daemon: The master of one worker.
+    ///   - script: What it runs.
+    ///   - name: What the script calls its file when it has started.
+    ///   - keep: Whether the connection is to be kept.
+    /// - Returns: The connection, with the request's response to come.
+    /// - Throws: When the master has kept none.
+    private static func beginKept(
+        _ daemon: Daemon,
+        _ script: String = "/hold.php",
+        _ name: String = "x",
+        keep: Bool = false
+    ) throws -> FastCGIConnection {
+        let before = descriptors(daemon)
+        var short = daemon.makeRequest("/hello.php")
+        short.keepsConnection = true
+        var request = daemon.makeRequest(script, query: "dir=\(daemon.scratch)&name=\(name)")
+        request.keepsConnection = keep
+        // On a busy machine the short ones may take long.
+        for _ in 1...20 {
+            let client = try daemon.connect()
+            try client.send((1...16).flatMap { _ in short.bytes } + request.bytes)
+            for _ in 1...16 { #expect(try client.readResponse().isComplete) }
+            try daemon.waitUntilStarted([name])
+            let isKept: ()? = try? wait(for: "the master to keep it", within: .seconds(1)) {
+                descriptors(daemon) > before
+            }
+            if isKept != nil { return client }
+            let files = ["answer", "release", "started.\(name)"]
+            for name in files { try Data().write(to: URL(fileURLWithPath: "\(daemon.scratch)/\(name)")) }
+            #expect(try client.readResponse().isComplete)
+            for name in files {
+                try FileManager.default.removeItem(atPath: "\(daemon.scratch)/\(name)")
+            }
+        }
+        throw TestFailure("the master has kept no connection")
     }
 
     private static func worker(_ daemon: Daemon) throws -> Int32 {
@@ -29,13 +65,7 @@ struct DyingWorkerTests {
         let daemon = try Self.start()
         daemon.markDescriptors()
         let pid = try Self.worker(daemon)
-        let before = Self.descriptors(daemon)
-        let client = try daemon.connect()
-        var request = daemon.makeRequest("/hold.php", query: "dir=\(daemon.scratch)&name=x")
-        request.keepsConnection = keep
-        try client.send(request)
-        try daemon.waitUntilStarted(["x"])
-        try Self.waitUntilKept(daemon, moreThan: before)
+        let client = try Self.beginKept(daemon, keep: keep)
         kill(pid, SIGKILL)
         let answer = try client.finalResponse()
         #expect(answer.status == 500 && answer.isComplete)
@@ -43,11 +73,21 @@ struct DyingWorkerTests {
         #expect(try daemon.get("/hello.php").isComplete)
     }
 
-    /// Once a worker's requests are long, the next one's client is answered whenever the worker is killed.
-    @Test(arguments: [true, false]) func killedAtTheBegin(_ keep: Bool) throws {
+    /// When a worker's requests are long, or it has been idle, the next one's client is answered whenever the worker is
+    /// killed.
+    @Test(arguments: [true, false], [true, false]) func killedAtTheBegin(_ keep: Bool, afterLong: Bool) throws
+    {
         let daemon = try Self.start()
         for number in 1...8 {
-            _ = try daemon.get("/pause.php", query: "ms=20")
+            if afterLong {
+                _ = try daemon.get("/pause.php", query: "ms=20")
+            } else {
+                for _ in 1...16 { _ = try daemon.get("/hello.php") }
+                let served = ContinuousClock.now
+                try wait(for: "the worker to have been idle") {
+                    ContinuousClock.now - served > .milliseconds(5)
+                }
+            }
             let pid = try Self.worker(daemon)
             let client = try daemon.connect()
             var request = daemon.makeRequest("/hold.php", query: "dir=\(daemon.scratch)&name=x\(number)")
@@ -65,10 +105,8 @@ struct DyingWorkerTests {
     @Test func stoppedAndKilled() throws {
         let daemon = try Self.start()
         let pid = try Self.worker(daemon)
-        let before = Self.descriptors(daemon)
-        let client = try daemon.startHolding("x")
+        let client = try Self.beginKept(daemon)
         kill(pid, SIGSTOP)
-        try Self.waitUntilKept(daemon, moreThan: before)
         kill(pid, SIGKILL)
         #expect(try client.finalResponse().status == 500)
     }
@@ -88,9 +126,8 @@ struct DyingWorkerTests {
         let daemon = try Self.start()
         let before = Self.descriptors(daemon)
         for number in 1...5 {
-            let client = try daemon.startHolding("x\(number)")
             // The others are left for it.
-            if number == 1 { try Self.waitUntilKept(daemon, moreThan: before) }
+            let client = try number == 1 ? Self.beginKept(daemon) : daemon.startHolding("x\(number)")
             try daemon.releaseHeld()
             #expect(try client.finalResponse(within: .seconds(10)).isComplete)
             try wait(for: "the duplicate to be closed") { Self.descriptors(daemon) == before }
@@ -100,10 +137,7 @@ struct DyingWorkerTests {
 
     @Test func endOfAFinishedRequestIsSeenAtOnce() throws {
         let daemon = try Self.start()
-        let before = Self.descriptors(daemon)
-        let client = try daemon.begin("/finish-late.php", query: "dir=\(daemon.scratch)")
-        try daemon.waitUntilStarted(["late"])
-        try Self.waitUntilKept(daemon, moreThan: before)
+        let client = try Self.beginKept(daemon, "/finish-late.php", "late")
         try Data().write(to: URL(fileURLWithPath: daemon.scratch + "/answer"))
         #expect(try client.finalResponse(within: .seconds(10)).text == "answer\n")
         #expect(!FileManager.default.fileExists(atPath: daemon.scratch + "/ended.late"))

@@ -55,6 +55,12 @@ int cepoll_signalfd_read(int descriptor);
 int cepoll_eventfd(void);
 /* Adds one; async-signal-safe; a full counter is not an error. */
 void cepoll_eventfd_add(int descriptor);
+/* A monotonic timer (timerfd_create(2)), not set. */
+int cepoll_timer(void);
+/* It is readable once so many nanoseconds (above 0) from now have passed. */
+int cepoll_timer_set(int timer, uint64_t nanoseconds);
+/* Whether they have passed; then it is not readable any more. */
+bool cepoll_timer_take(int timer);
 /* An empty anonymous file. */
 int cepoll_memory_file(const char *name);
 /* An anonymous file of `size` bytes that nobody can grow or shrink: a process that shares it cannot

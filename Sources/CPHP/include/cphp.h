@@ -203,7 +203,7 @@ void fpmd_php_worker_init(void);
 /* Nanoseconds for which requests that follow each other closely share what they have found out. */
 #define FPMD_WARM_NS 2000000
 /* Whether something is held for the next request (a descriptor of the script's directory) that a worker without one
-   gives back after FPMD_WARM_NS: an idle worker holds nothing of anybody's. */
+   gives back when it has had none for FPMD_WARM_NS or a little longer: an idle worker holds nothing of anybody's. */
 bool fpmd_php_is_warm(void);
 /* Gives it back. */
 void fpmd_php_rest(void);
