@@ -13,6 +13,7 @@ internal import SystemPackage
 /// see a reset.
 ///
 ///     asleep ── a worker begins a request, and says so ──► looking ── nobody busy, nothing kept ──► asleep
+///                                                             (eight times, while requests begin)
 ///
 /// Short requests cost nothing: they are over when the master looks. While the master sleeps, the first worker that
 /// begins a request wakes it with a message; then nobody needs to until it sleeps again. The worker's word for the
@@ -33,6 +34,10 @@ final class ConnectionKeeper {
     /// for anything but a processor.
     private static let sharedPatience = (short: Duration.milliseconds(4), long: Duration.milliseconds(15))
     private static let sharedPeriod = Duration.milliseconds(4)
+    private static let idleSharedPeriod = Duration.milliseconds(16)
+    /// So many looks in a row that find nobody busy, while requests begin, before it sleeps: the message that wakes it costs
+    /// as much as a look.
+    private static let restlessLooks = 8
     /// When all that lasts is kept already.
     private static let restfulPeriod = Duration.milliseconds(100)
 
@@ -50,6 +55,10 @@ final class ConnectionKeeper {
     private var isDenied = false
     /// Looks in a row that found nothing to keep.
     private var vainLooks = 0
+    /// The same of those that found nobody busy.
+    private var emptyLooks = 0
+    /// Requests that had begun at the last look.
+    private var begun: Int64 = 0
     /// For descriptors that are no connections: each costs a process that closes it.
     private var mistakes = Allowance(most: 5, period: .seconds(2))
     /// There were too many: nothing is taken until then.
@@ -73,7 +82,12 @@ final class ConnectionKeeper {
     ///
     /// Where requests are short a look finds nothing to keep, and each costs the master's way into the processor's caches.
     private var nextPeriod: Duration {
-        hasShared ? Self.sharedPeriod : vainLooks < Self.idleLooks ? Self.period : Self.idlePeriod
+        switch (hasShared, vainLooks < Self.idleLooks) {
+        case (true, true): Self.sharedPeriod
+        case (true, false): Self.idleSharedPeriod
+        case (false, true): Self.period
+        case (false, false): Self.idlePeriod
+        }
     }
 
     private var hasShared: Bool { pool.sharedCount > 0 }
@@ -146,6 +160,9 @@ final class ConnectionKeeper {
         }
         if !released.isEmpty { withBoundedWaiting { released.removeAll() } }
         vainLooks = kept.isEmpty ? min(vainLooks + 1, Self.idleLooks) : 0
+        emptyLooks = hasBusy ? 0 : emptyLooks + 1
+        let before = begun
+        begun = pool.scoreboard.acceptedRequests()
         if hasBusy, hasShared {
             schedule(Self.sharedPeriod)
         } else if isDenied {
@@ -154,7 +171,10 @@ final class ConnectionKeeper {
             schedule(nextPeriod)
         } else if hasBusy || !kept.isEmpty {
             schedule(Self.restfulPeriod)
+        } else if begun != before, emptyLooks < Self.restlessLooks {
+            schedule(nextPeriod)
         } else {
+            emptyLooks = 0
             sleep()
         }
     }
