@@ -36,8 +36,6 @@ final class ListenerWatch {
     private static let idlePatience = Duration.milliseconds(16)
     /// Connections accepted at once on behalf of workers that do not exist yet.
     private static let acceptBatch = 64
-    /// How soon a narrow pool is looked at again.
-    private static let narrowPause = Duration.milliseconds(2)
 
     private unowned let pool: Pool
     private let reactor: Reactor
@@ -140,7 +138,9 @@ final class ListenerWatch {
     private func beginToSettle() {
         seen = pool.pace()
         isResting = false
-        pause = width.isNarrow ? Self.narrowPause : needsNobody(seen) ? Self.patientPause : Self.firstPause
+        pause =
+            width.isNarrow
+            ? width.pause(at: seen.time) : needsNobody(seen) ? Self.patientPause : Self.firstPause
         settle(after: pause)
     }
 
@@ -192,30 +192,40 @@ final class ListenerWatch {
         let pace = pool.pace()
         width.look(pace)
         let idle = pool.idleWorkers()
-        if idle > 0, !isQueued {
+        let listening = width.isNarrow ? width.idleListeners : idle
+        if listening > 0, !isQueued {
             if pace.begun != seen.begun {
                 // Who seems to sleep has been woken, and waits for a processor.
                 seen = pace
             } else if pace.time - seen.time >= UInt64(Self.lostPatience.nanoseconds) {
-                accept(idle)
+                accept(listening)
                 seen = pace
                 return settle(after: Self.firstPause)
             }
             return settleLonger()
         }
-        growForBacklog()
-        if idle == 0, pool.cannotGrow {
+        if !width.isNarrow { growForBacklog() }
+        if idle == 0 || width.isNarrow, pool.cannotGrow {
             switch pace.verdict(since: seen, workers: pool.policy.running) {
-            case .standing: return saturate(pace)
+            case .standing where !mayServeInTurn(pace): return saturate(pace)
             case .tooEarly: break
-            case .unclear, .moving: seen = pace
+            case .standing, .unclear, .moving: seen = pace
             }
         }
         settleLonger()
     }
 
+    /// Whether workers rest, or may be about to, of which there are enough for all that waits: then nobody waits whom
+    /// they would serve sooner.
+    private func mayServeInTurn(_ pace: Pace) -> Bool {
+        guard width.isNarrow || width.isUndecided(at: pace.time) else { return false }
+        return pool.backlog() <= pool.policy.running
+    }
+
     private func settleLonger() {
-        pause = width.isNarrow ? Self.narrowPause : min(pause * 2, Self.longestPause)
+        pause =
+            width.isNarrow
+            ? width.pause(at: MonotonicTime.now.nanoseconds) : min(pause * 2, Self.longestPause)
         settle(after: pause)
     }
 

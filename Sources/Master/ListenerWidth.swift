@@ -41,10 +41,11 @@ final class ListenerWidth {
         let decision = policy.observe(
             pace,
             oldest: oldest,
-            waits: { hasWaiting() },
+            waiting: { waitingCount() },
             processorTime: { processorTime() },
             workers: takers,
-            processors: processors
+            processors: processors,
+            longest: answersAtOnce ? ListeningWidth.shortRequest : ListeningWidth.computingRequest
         )
         switch decision {
         case .stay: if policy.isNarrow, listening != processors { balance() }
@@ -97,15 +98,32 @@ final class ListenerWidth {
         cscoreboard_rests(pool.scoreboard.slot(worker.slot))
     }
 
-    /// Whether a worker that listens has a request and sleeps.
-    private func hasWaiting() -> Bool {
-        pool.workers.values.contains { worker in
-            guard let process = worker.namedProcess, !rests(worker), age(of: worker, at: .max) > 0 else {
-                return false
-            }
-            return cepoll_process_sleeps(process.rawValue)
+    /// Status and ping are not to wait behind requests that compute for long: the master answers them where all workers are
+    /// busy, and none rest.
+    private var answersAtOnce: Bool { pool.settings.statusPath != nil || pool.settings.pingPath != nil }
+
+    /// How many workers that listen have a request and sleep.
+    private func waitingCount() -> Int {
+        pool.workers.values.lazy
+            .filter { $0.namedProcess != nil && !self.rests($0) && self.age(of: $0, at: .max) > 0 }
+            .prefix(ListeningWidth.mostAsked)
+            .count { $0.namedProcess.map { cepoll_process_sleeps($0.rawValue) } ?? false }
+    }
+
+    /// How many workers that listen have no request, of a narrow pool.
+    var idleListeners: Int {
+        pool.workers.values.count {
+            takes($0) && !rests($0) && pool.scoreboard.stage($0.slot) == .accepting
         }
     }
+
+    /// Whether the pool may be about to become narrow.
+    func isUndecided(at time: UInt64) -> Bool {
+        !pool.settings.limitsQueue && !answersAtOnce && policy.isUndecided(at: time)
+    }
+
+    /// Until the next look at a narrow pool.
+    func pause(at time: UInt64) -> Duration { .nanoseconds(Int64(clamping: policy.pause(at: time))) }
 
     private func age(of worker: WorkerRecord, at time: UInt64) -> UInt64 {
         switch pool.scoreboard.stage(worker.slot) {

@@ -181,17 +181,26 @@ extension Pool {
         if responses.count == 0 { owner.poolMayBeGone(self) }
     }
 
-    /// What waits for a worker in the kernel and here, and the kernel's limit.
-    func refreshQueueFigures() {
+    /// What waits for a worker in the kernel, and the most that may; nil if the kernel does not say.
+    private func kernelQueue() -> (queued: UInt32, limit: UInt32)? {
         var queued: UInt32 = 0
         var limit: UInt32 = 0
         if listener.isTCP {
-            guard cepoll_tcp_queue(listener.descriptor.rawValue, &queued, &limit) == 0 else { return }
+            guard cepoll_tcp_queue(listener.descriptor.rawValue, &queued, &limit) == 0 else { return nil }
         } else {
             guard let diag = owner.socketDiagnosis,
                 cepoll_unix_queue(diag, listener.descriptor.rawValue, &queued, &limit) == 0
-            else { return }
+            else { return nil }
         }
+        return (queued, limit)
+    }
+
+    /// How many connections wait at the listener.
+    func backlog() -> Int { kernelQueue().map { Int($0.queued) } ?? .max }
+
+    /// What waits for a worker in the kernel and here, and the kernel's limit.
+    func refreshQueueFigures() {
+        guard let (queued, limit) = kernelQueue() else { return }
         let page = scoreboard.pool
         let waiting = Int64(queued) + Int64(madeQueue?.total ?? 0)
         cscoreboard_store(&page.pointee.listen_queue, waiting)

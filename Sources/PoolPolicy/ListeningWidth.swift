@@ -1,11 +1,12 @@
 /// How many of a pool's workers wait at its listener: all of them, or no more than there are processors.
 ///
 /// When a connection comes, the kernel wakes a worker that sleeps. On a processor that is never idle this helps
-/// nobody if requests are short: the one that is woken interrupts the one that has a request, whose client waits for
-/// a slice of the scheduler (milliseconds) and not for a request (microseconds). With no more workers at the listener
-/// than processors, each serves one request to its end, and then the next.
+/// nobody: the one that is woken interrupts the one that has a request, whose client waits for a slice of the scheduler
+/// (milliseconds), if it is short and not for a request (microseconds); if it is longer each finds the processor's caches
+/// full of the others' data after each slice. With no more workers at the listener than processors, each serves one
+/// request to its end, and then the next.
 ///
-///     wide ── requests are short, and serving them is what the processors do ──► narrow
+///     wide ── requests compute, and serving them is what the processors do ──► narrow
 ///       ▲                                                                          │
 ///       └── a worker that listens waits in a request (for a database), a request ◄─┘
 ///           takes long, none is begun, or there is nothing to do
@@ -23,10 +24,13 @@ public struct ListeningWidth: Sendable {
     /// Looks further apart say nothing of a steady load.
     static let longestWindow: UInt64 = 500_000_000
     /// Nanoseconds of processor time of a short request, on average.
-    static let shortRequest: UInt64 = 400_000
-    /// Nanoseconds after which a request of a narrow pool is looked at, for its worker may wait.
+    public static let shortRequest: UInt64 = 400_000
+    /// The same of the longest requests that are to be served one after the other.
+    public static let computingRequest: UInt64 = 10_000_000
+    /// Nanoseconds after which a request of a narrow pool is looked at, for its worker may wait; at least twice the
+    /// average's.
     static let suspicious: UInt64 = 3_000_000
-    /// Nanoseconds after which it takes long in any case.
+    /// Nanoseconds after which it takes long in any case; at least six times the average's.
     static let longRequest: UInt64 = 20_000_000
     /// A pool whose workers need less of the processors has them to spare.
     static let leastLoad = 0.2
@@ -35,13 +39,21 @@ public struct ListeningWidth: Sendable {
     /// How often they are looked at, and how many of these looks may find a worker that waits.
     static let samples = 25
     static let mostWaiting = 4
-    /// Nanoseconds after which a narrow pool that has begun no request is widened.
-    static let standing: UInt64 = 20_000_000
+    /// The same where requests are not short: they are looked at all the time, and so many times in a row.
+    static let longSamples = 64
+    /// Of so many workers at most a look asks whether they wait.
+    public static let mostAsked = 8
     /// Nanoseconds until the next attempt after the first mistake, and at most.
     static let firstRest: UInt64 = 100_000_000
     static let longestRest: UInt64 = 32_000_000_000
     /// Nanoseconds after which an attempt counts as right.
     static let proven: UInt64 = 5_000_000_000
+    /// Nanoseconds for which a pool whose processors have done something else is not measured before it counts as saturated.
+    static let unfitTime: UInt64 = 5_000_000_000
+    /// Nanoseconds between two looks at a narrow pool: of short requests, and of longer ones; less, but not less than a
+    /// request takes, while it has been narrow for less than ``young``.
+    static let pauses: (short: UInt64, long: UInt64) = (2_000_000, 16_000_000)
+    static let young: UInt64 = 100_000_000
 
     /// Whether no more workers listen than there are processors.
     public private(set) var isNarrow = false
@@ -52,9 +64,12 @@ public struct ListeningWidth: Sendable {
     private var narrowedAt: UInt64 = 0
     private var notBefore: UInt64 = 0
     private var rest = firstRest
-    /// Looks that are left to see whether workers wait, and those that have seen it.
+    /// Looks that are left to see whether workers wait, and how many were seen.
     private var samplesLeft = 0
     private var waiting = 0
+    /// Nanoseconds of processor time of a request.
+    private var average: UInt64 = 0
+    private var unfitUntil: UInt64 = 0
 
     /// A pool all of whose workers listen.
     public init() {}
@@ -64,25 +79,41 @@ public struct ListeningWidth: Sendable {
     /// - Parameters:
     ///   - pace: What its workers have begun; at most some milliseconds after the look before, if the pool is narrow.
     ///   - oldest: Nanoseconds for which the oldest request of a worker that listens has been running; 0: none has.
-    ///   - waits: Whether a worker that listens and has a request waits for anything but a processor; asked seldom.
+    ///   - waiting: How many workers that listen and have a request wait for anything but a processor, of
+    ///     ``mostAsked`` at most; asked seldom.
     ///   - processorTime: Nanoseconds of processor time that its workers have used; asked once in a window.
     ///   - workers: Those that take connections.
     ///   - processors: Those that the pool may use.
+    ///   - longest: Nanoseconds of processor time of a request, on average, up to which they are served one after the other.
     /// - Returns: What is to be done; ``isNarrow`` is up to date already.
     public mutating func observe(
         _ pace: Pace,
         oldest: UInt64,
-        waits: () -> Bool,
+        waiting: () -> Int,
         processorTime: () -> UInt64,
         workers: Int,
-        processors: Int
+        processors: Int,
+        longest: UInt64
     ) -> Decision {
         guard workers > processors else {
             defer { reset() }
             return isNarrow ? .widen : .stay
         }
-        guard isNarrow else { return observeWide(pace, processorTime, processors) }
-        return isMistaken(pace, oldest, waits, processorTime, processors) ? mistaken(pace) : .stay
+        guard isNarrow else { return observeWide(pace, processorTime, processors, longest) }
+        return isMistaken(pace, oldest, waiting, processorTime, processors, longest) ? mistaken(pace) : .stay
+    }
+
+    /// Whether a wide pool may be about to become narrow: what waits is no sign that all workers are needed.
+    public func isUndecided(at time: UInt64) -> Bool {
+        guard !isNarrow, begin != nil else { return false }
+        return time >= notBefore && time >= unfitUntil
+    }
+
+    /// Nanoseconds until the next look at a narrow pool: the longer it has been right, the less would a mistake cost.
+    public func pause(at time: UInt64) -> UInt64 {
+        if average <= Self.shortRequest { return Self.pauses.short }
+        let isYoung = time < narrowedAt + Self.young
+        return isYoung ? min(max(Self.pauses.short, average), Self.pauses.long) : Self.pauses.long
     }
 
     /// Nothing waits: a narrow pool that has less to do proves nothing.
@@ -102,13 +133,17 @@ public struct ListeningWidth: Sendable {
     private mutating func observeWide(
         _ pace: Pace,
         _ processorTime: () -> UInt64,
-        _ processors: Int
+        _ processors: Int,
+        _ longest: UInt64
     ) -> Decision {
-        guard let load = load(until: pace, processorTime, processors),
-            load.share >= Self.leastLoad, load.perRequest <= Double(Self.shortRequest),
-            pace.time >= notBefore
-        else { return .stay }
+        guard let load = load(until: pace, processorTime, processors) else { return .stay }
+        guard load.share >= Self.leastLoad, load.perRequest <= Double(longest) else {
+            unfitUntil = pace.time + Self.unfitTime
+            return .stay
+        }
+        guard pace.time >= notBefore else { return .stay }
         isNarrow = true
+        average = UInt64(load.perRequest)
         narrowedAt = pace.time
         wideLoad = load.share
         last = pace
@@ -118,24 +153,31 @@ public struct ListeningWidth: Sendable {
     private mutating func isMistaken(
         _ pace: Pace,
         _ oldest: UInt64,
-        _ waits: () -> Bool,
+        _ nowWaiting: () -> Int,
         _ processorTime: () -> UInt64,
-        _ processors: Int
+        _ processors: Int,
+        _ longest: UInt64
     ) -> Bool {
-        if oldest >= Self.longRequest || (oldest >= Self.suspicious && waits()) { return true }
+        let long = max(Self.longRequest, 6 * average)
+        if oldest >= long { return true }
+        if oldest >= max(Self.suspicious, 2 * average), nowWaiting() > 0 { return true }
         if let last, last.begun == pace.begun {
-            if pace.time >= last.time + Self.standing { return true }
+            if pace.time >= last.time + long { return true }
         } else {
             last = pace
         }
+        let isShort = average <= Self.shortRequest
+        if !isShort, samplesLeft == 0 { (samplesLeft, waiting) = (Self.longSamples, 0) }
         if samplesLeft > 0 {
             samplesLeft -= 1
-            if waits() { waiting += 1 }
-            return waiting > Self.mostWaiting
+            waiting += isShort ? min(1, nowWaiting()) : nowWaiting()
+            let most = Self.mostWaiting * (isShort ? 1 : max(1, min(processors, Self.mostAsked)))
+            if isShort || waiting > most { return waiting > most }
         }
         guard let load = load(until: pace, processorTime, processors) else { return false }
-        if load.perRequest > 2 * Double(Self.shortRequest) { return true }
-        if load.share < Self.leastShare * wideLoad {
+        if load.perRequest > 2 * Double(longest) { return true }
+        average = UInt64(load.perRequest)
+        if average <= Self.shortRequest, load.share < Self.leastShare * wideLoad {
             wideLoad = load.share
             samplesLeft = Self.samples
             waiting = 0

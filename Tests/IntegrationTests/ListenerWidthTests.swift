@@ -5,17 +5,28 @@ import Testing
 /// While requests are short, no more workers wait at the listener than there are processors.
 @Suite(.daemons, .fpmdOnly("all workers wait at the listener"))
 struct ListenerWidthTests {
-    /// Four workers on one processor, under load until one alone takes connections.
-    private static func narrow(_ lines: String = "") throws -> (Daemon, Load) {
+    /// Four workers on one processor.
+    private static func start(_ lines: String = "") throws -> Daemon {
         var options = Daemon.Options()
         options.wrapper = ["nice", "-n", "-10", "taskset", "-c", "0"]
-        let daemon = try Daemon.startPool("pm = static\npm.max_children = 4\n\(lines)", options)
+        return try Daemon.startPool("pm = static\npm.max_children = 4\n\(lines)", options)
+    }
+
+    /// The same, under load until one alone takes connections.
+    private static func narrow(
+        _ script: String = "/hello.php",
+        _ text: String = "hello, world",
+        clients: Int = 8
+    )
+        throws -> (Daemon, Load)
+    {
+        let daemon = try start()
         #expect(try listening(daemon).count == 4)
         let load = Load(
-            daemon.makeRequest("/hello.php"),
+            daemon.makeRequest(script),
             to: try daemon.endpoint(),
-            expecting: "hello, world",
-            clients: 8
+            expecting: text,
+            clients: clients
         )
         try wait(for: "surplus workers to rest", within: .seconds(60)) { try listening(daemon).count == 1 }
         return (daemon, load)
@@ -75,9 +86,7 @@ struct ListenerWidthTests {
 
     /// The depth of the queue is to be known at once.
     @Test func limitedQueueIsNotNarrowed() throws {
-        var options = Daemon.Options()
-        options.wrapper = ["nice", "-n", "-10", "taskset", "-c", "0"]
-        let daemon = try Daemon.startPool("pm = static\npm.max_children = 4\npm.max_queue = 100", options)
+        let daemon = try Self.start("pm.max_queue = 100")
         let load = Load(
             daemon.makeRequest("/hello.php"),
             to: try daemon.endpoint(),
@@ -89,5 +98,49 @@ struct ListenerWidthTests {
             #expect(try Self.listening(daemon).count == 4)
         }
         #expect(try load.stop().failed == 0)
+    }
+
+    /// Pages that only compute are served one after the other, as long as there are workers for all that wait.
+    @Test func pagesThatCompute() throws {
+        let (daemon, load) = try Self.narrow("/compute.php", "computed\n", clients: 4)
+        try load.waitForGood(100)
+        let held = try daemon.startHolding("a")
+        try load.waitForGood(100)
+        try daemon.releaseHeld()
+        #expect(try held.finalResponse().text.hasPrefix("held "))
+        #expect(try load.stop().failed == 0)
+        try wait(for: "all workers to listen again") { try Self.listening(daemon).count == 4 }
+    }
+
+    /// Where the master is to answer at once, pages do not wait for each other in the kernel.
+    @Test func pagesBesideAPing() throws {
+        let daemon = try Self.start("ping.path = /ping")
+        let load = Load(
+            daemon.makeRequest("/compute.php"),
+            to: try daemon.endpoint(),
+            expecting: "computed\n",
+            clients: 4
+        )
+        for _ in 1...20 {
+            try load.waitForGood(20)
+            #expect(try daemon.get("/ping").text == "pong")
+            #expect(try Self.listening(daemon).count == 4)
+        }
+        #expect(try load.stop().failed == 0)
+    }
+
+    /// More than there are workers for: the master takes them, and says so.
+    @Test func morePagesThanWorkers() throws {
+        let (daemon, load) = try Self.narrow("/compute.php", "computed\n", clients: 4)
+        daemon.allowLog(/saturated/)
+        let more = Load(
+            daemon.makeRequest("/compute.php"),
+            to: try daemon.endpoint(),
+            expecting: "computed\n",
+            clients: 32
+        )
+        try daemon.waitForLog(/saturated: 4 workers are busy/)
+        #expect(try Self.listening(daemon).count == 4)
+        for one in [load, more] { #expect(try one.stop().failed == 0) }
     }
 }

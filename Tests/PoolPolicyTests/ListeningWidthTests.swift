@@ -11,6 +11,7 @@ import Testing
         var processorTime: UInt64 = 7_000_000
         var workers = 4
         var processors = 1
+        var longest = ListeningWidth.shortRequest
 
         /// Lets some milliseconds pass in which `requests` are begun, each of so many microseconds of processor time.
         mutating func pass(
@@ -26,10 +27,11 @@ import Testing
             return width.observe(
                 Pace(begun: begun, time: time),
                 oldest: oldest * 1000,
-                waits: { waits },
+                waiting: { waits ? 1 : 0 },
                 processorTime: { processorTime },
                 workers: workers,
-                processors: processors
+                processors: processors,
+                longest: longest
             )
         }
 
@@ -181,6 +183,98 @@ import Testing
         expect(.widen, bench.pass(milliseconds: 2, requests: 40, micros: 50, oldest: 5000, waits: true))
         let isNarrowAgain = bench.settle()
         #expect(isNarrowAgain)
+    }
+
+    /// A pool of pages of 5 ms that only compute, narrow, looked at as it asks for.
+    private static func computing(processors: Int = 1) -> Bench {
+        var bench = Bench(workers: 4 * processors, processors: processors)
+        bench.longest = ListeningWidth.computingRequest
+        _ = bench.pass(milliseconds: 1, requests: 0, micros: 0)
+        #expect(bench.width.isUndecided(at: bench.time))
+        let decision = bench.pass(milliseconds: 100, requests: 20 * Int64(processors), micros: 5000)
+        #expect(decision == .narrow)
+        #expect(!bench.width.isUndecided(at: bench.time))
+        return bench
+    }
+
+    @Test(arguments: [(5000, true), (10_000, true), (10_100, false)] as [(UInt64, Bool)])
+    func requestsThatCompute(_ micros: UInt64, _ isServedInTurn: Bool) {
+        var bench = Bench()
+        bench.longest = ListeningWidth.computingRequest
+        _ = bench.pass(milliseconds: 1, requests: 0, micros: 0)
+        let decision = bench.pass(milliseconds: 20 * micros / 1000, requests: 20, micros: micros)
+        #expect(decision == (isServedInTurn ? .narrow : .stay))
+        // What it has found holds for some time.
+        #expect(!bench.width.isUndecided(at: bench.time))
+        #expect(bench.width.isUndecided(at: bench.time + 5_000_000_001) == !isServedInTurn)
+    }
+
+    /// The longer it has been right, the less often it is looked at.
+    @Test func looksBecomeRare() {
+        let bench = Self.computing()
+        #expect(bench.width.pause(at: bench.time) == 5_000_000)
+        #expect(bench.width.pause(at: bench.time + 200_000_000) == 16_000_000)
+        let short = Bench.narrow()
+        #expect(short.width.pause(at: short.time + 200_000_000) == 2_000_000)
+    }
+
+    /// Some take up to six times the average; one that does for twice as long and waits is a mistake.
+    @Test(
+        arguments: [
+            (9999, true, ListeningWidth.Decision.stay), (10_000, false, .stay), (10_000, true, .widen),
+            (29_999, false, .stay), (30_000, false, .widen),
+        ] as [(UInt64, Bool, ListeningWidth.Decision)]
+    )
+    func longComputing(_ oldest: UInt64, _ waits: Bool, _ expected: ListeningWidth.Decision) {
+        var bench = Self.computing()
+        expect(
+            expected,
+            bench.pass(milliseconds: 15, requests: 3, micros: 5000, oldest: oldest, waits: waits)
+        )
+    }
+
+    /// A worker that waits in one look of sixteen loses less than the others' caches would; in one of ten it does not.
+    @Test(arguments: [(20, false), (10, true)] as [(Int, Bool)])
+    func computingAndWaiting(_ every: Int, _ isMistake: Bool) {
+        var bench = Self.computing()
+        var decisions: [ListeningWidth.Decision] = []
+        for look in 1...640 {
+            decisions.append(
+                bench.pass(
+                    milliseconds: 15,
+                    requests: 3,
+                    micros: 4500,
+                    oldest: 3000,
+                    waits: look % every == 0
+                )
+            )
+        }
+        #expect(decisions.contains(.widen) == isMistake)
+    }
+
+    /// With more processors more workers may be found waiting.
+    @Test func computingOnManyProcessors() {
+        var bench = Self.computing(processors: 4)
+        for look in 1...640 {
+            let waits = look % 5 == 0
+            expect(
+                .stay,
+                bench.pass(milliseconds: 15, requests: 12, micros: 4500, oldest: 3000, waits: waits)
+            )
+        }
+    }
+
+    /// Pages of another pool, or another kind, in between.
+    @Test func shortRequestsBecomeComputing() {
+        var bench = Self.computing()
+        for _ in 1...200 { expect(.stay, bench.pass(milliseconds: 2, requests: 40, micros: 50)) }
+        #expect(bench.width.pause(at: bench.time) == 2_000_000)
+        for _ in 1...200 {
+            expect(.stay, bench.pass(milliseconds: 15, requests: 3, micros: 5000, oldest: 4000))
+        }
+        #expect(bench.width.pause(at: bench.time) == 16_000_000)
+        for _ in 1...20 { _ = bench.pass(milliseconds: 15, requests: 0, micros: 0) }
+        #expect(!bench.width.isNarrow)
     }
 
     /// A worker may write anything into its counters.
