@@ -42,7 +42,7 @@ final class ListenerWidth {
             pace,
             oldest: oldest,
             waiting: { waitingCount() },
-            processorTime: { processorTime() },
+            work: { work() },
             workers: takers,
             processors: processors,
             longest: answersAtOnce ? ListeningWidth.shortRequest : ListeningWidth.computingRequest
@@ -54,8 +54,14 @@ final class ListenerWidth {
         }
     }
 
-    private func processorTime() -> UInt64 {
-        pool.workers.values.reduce(0) { $0 &+ ($1.process.map { cepoll_processor_time($0.rawValue) } ?? 0) }
+    private func work() -> ListeningWidth.Work {
+        var work = ListeningWidth.Work(processorTime: 0, squares: 0)
+        for worker in pool.workers.values {
+            guard let process = worker.process else { continue }
+            work.processorTime &+= cepoll_processor_time(process.rawValue)
+            work.squares += Double(cscoreboard_load(&pool.scoreboard.slot(worker.slot).pointee.work_squares))
+        }
+        return work
     }
 
     /// Nothing waits at the listener.

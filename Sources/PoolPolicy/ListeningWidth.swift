@@ -19,6 +19,30 @@ public struct ListeningWidth: Sendable {
     /// What is to be done.
     public enum Decision: Equatable, Sendable { case stay, narrow, widen }
 
+    /// What a pool's workers have done until some moment.
+    public struct Work: Sendable {
+        /// Nanoseconds of processor time.
+        public var processorTime: UInt64
+        /// The sum over all requests of the squares of their microseconds of processor time.
+        public var squares: Double
+
+        /// What has been done.
+        public init(processorTime: UInt64, squares: Double) {
+            self.processorTime = processorTime
+            self.squares = squares
+        }
+    }
+
+    /// What happened between two looks.
+    private struct Load {
+        /// Of the processors.
+        var share: Double
+        /// Nanoseconds of processor time.
+        var perRequest: Double
+        /// How much requests differ: the variance of their processor time, of its average's square.
+        var variation: Double
+    }
+
     /// Nanoseconds between two looks that are compared.
     static let window: UInt64 = 50_000_000
     /// Looks further apart say nothing of a steady load.
@@ -27,6 +51,11 @@ public struct ListeningWidth: Sendable {
     public static let shortRequest: UInt64 = 400_000
     /// The same of the longest requests that are to be served one after the other.
     public static let computingRequest: UInt64 = 10_000_000
+    /// Requests that are not short are served one after the other only if they are alike: before, and while they are.
+    ///
+    /// A queue in the order of arrival makes them wait for less than equal shares do as long as they differ by less
+    /// than 1; beyond that short ones wait for long ones.
+    static let mostVariation = (before: 0.5, after: 1.0)
     /// Nanoseconds after which a request of a narrow pool is looked at, for its worker may wait; at least twice the
     /// average's.
     static let suspicious: UInt64 = 3_000_000
@@ -57,8 +86,8 @@ public struct ListeningWidth: Sendable {
 
     /// Whether no more workers listen than there are processors.
     public private(set) var isNarrow = false
-    /// The window's begin, and the nanoseconds of processor time used until then.
-    private var begin: (pace: Pace, processorTime: UInt64)?
+    /// The window's begin, and what had been done until then.
+    private var begin: (pace: Pace, work: Work)?
     private var last: Pace?
     private var wideLoad = 0.0
     private var narrowedAt: UInt64 = 0
@@ -81,7 +110,7 @@ public struct ListeningWidth: Sendable {
     ///   - oldest: Nanoseconds for which the oldest request of a worker that listens has been running; 0: none has.
     ///   - waiting: How many workers that listen and have a request wait for anything but a processor, of
     ///     ``mostAsked`` at most; asked seldom.
-    ///   - processorTime: Nanoseconds of processor time that its workers have used; asked once in a window.
+    ///   - work: What its workers have done; asked once in a window.
     ///   - workers: Those that take connections.
     ///   - processors: Those that the pool may use.
     ///   - longest: Nanoseconds of processor time of a request, on average, up to which they are served one after the other.
@@ -90,7 +119,7 @@ public struct ListeningWidth: Sendable {
         _ pace: Pace,
         oldest: UInt64,
         waiting: () -> Int,
-        processorTime: () -> UInt64,
+        work: () -> Work,
         workers: Int,
         processors: Int,
         longest: UInt64
@@ -99,8 +128,8 @@ public struct ListeningWidth: Sendable {
             defer { reset() }
             return isNarrow ? .widen : .stay
         }
-        guard isNarrow else { return observeWide(pace, processorTime, processors, longest) }
-        return isMistaken(pace, oldest, waiting, processorTime, processors, longest) ? mistaken(pace) : .stay
+        guard isNarrow else { return observeWide(pace, work, processors, longest) }
+        return isMistaken(pace, oldest, waiting, work, processors, longest) ? mistaken(pace) : .stay
     }
 
     /// Whether a wide pool may be about to become narrow: what waits is no sign that all workers are needed.
@@ -132,12 +161,14 @@ public struct ListeningWidth: Sendable {
 
     private mutating func observeWide(
         _ pace: Pace,
-        _ processorTime: () -> UInt64,
+        _ work: () -> Work,
         _ processors: Int,
         _ longest: UInt64
     ) -> Decision {
-        guard let load = load(until: pace, processorTime, processors) else { return .stay }
-        guard load.share >= Self.leastLoad, load.perRequest <= Double(longest) else {
+        guard let load = load(until: pace, work, processors) else { return .stay }
+        guard load.share >= Self.leastLoad, load.perRequest <= Double(longest),
+            load.perRequest <= Double(Self.shortRequest) || load.variation <= Self.mostVariation.before
+        else {
             unfitUntil = pace.time + Self.unfitTime
             return .stay
         }
@@ -154,7 +185,7 @@ public struct ListeningWidth: Sendable {
         _ pace: Pace,
         _ oldest: UInt64,
         _ nowWaiting: () -> Int,
-        _ processorTime: () -> UInt64,
+        _ work: () -> Work,
         _ processors: Int,
         _ longest: UInt64
     ) -> Bool {
@@ -174,10 +205,11 @@ public struct ListeningWidth: Sendable {
             let most = Self.mostWaiting * (isShort ? 1 : max(1, min(processors, Self.mostAsked)))
             if isShort || waiting > most { return waiting > most }
         }
-        guard let load = load(until: pace, processorTime, processors) else { return false }
+        guard let load = load(until: pace, work, processors) else { return false }
         if load.perRequest > 2 * Double(longest) { return true }
         average = UInt64(load.perRequest)
-        if average <= Self.shortRequest, load.share < Self.leastShare * wideLoad {
+        if average > Self.shortRequest { return load.variation > Self.mostVariation.after }
+        if load.share < Self.leastShare * wideLoad {
             wideLoad = load.share
             samplesLeft = Self.samples
             waiting = 0
@@ -185,31 +217,33 @@ public struct ListeningWidth: Sendable {
         return false
     }
 
-    /// What has been done since the window's begin: the processors' share, and nanoseconds for each request.
+    /// What has been done since the window's begin.
     ///
     /// Nil until the window is over.
-    private mutating func load(
-        until pace: Pace,
-        _ processorTime: () -> UInt64,
-        _ processors: Int
-    ) -> (share: Double, perRequest: Double)? {
+    private mutating func load(until pace: Pace, _ work: () -> Work, _ processors: Int) -> Load? {
         guard let first = begin, pace.time >= first.pace.time,
             pace.time - first.pace.time <= Self.longestWindow
         else {
-            begin = (pace, processorTime())
+            begin = (pace, work())
             return nil
         }
         let elapsed = pace.time - first.pace.time
         guard elapsed >= Self.window else { return nil }
-        let now = processorTime()
+        let now = work()
         begin = (pace, now)
-        // A worker that has gone takes its time along.
-        guard now >= first.processorTime else { return nil }
-        let used = Double(now - first.processorTime)
-        let requests = pace.begun.subtractingReportingOverflow(first.pace.begun)
-        let perRequest =
-            requests.overflow || requests.partialValue <= 0 ? .infinity : used / Double(requests.partialValue)
-        return (used / Double(elapsed) / Double(max(1, processors)), perRequest)
+        // A worker that has gone takes its own along.
+        guard now.processorTime >= first.work.processorTime, now.squares >= first.work.squares else {
+            return nil
+        }
+        let used = Double(now.processorTime - first.work.processorTime)
+        let (requests, isNonsense) = pace.begun.subtractingReportingOverflow(first.pace.begun)
+        let share = used / Double(elapsed) / Double(max(1, processors))
+        guard !isNonsense, requests > 0, used > 0 else {
+            return Load(share: share, perRequest: .infinity, variation: .infinity)
+        }
+        let perRequest = used / Double(requests)
+        let square = (now.squares - first.work.squares) * 1e6 / Double(requests)
+        return Load(share: share, perRequest: perRequest, variation: square / (perRequest * perRequest) - 1)
     }
 
     private mutating func mistaken(_ pace: Pace) -> Decision {

@@ -5,6 +5,7 @@ internal import Channel
 internal import Configuration
 internal import FastCGI
 internal import Glibc
+internal import PoolPolicy
 internal import Scoreboard
 internal import StatusPage
 internal import Syscalls
@@ -39,6 +40,9 @@ public final class RequestProcessor {
     private var cpuReadTime = MonotonicTime(nanoseconds: 0)
     private var cpuUsed = cepoll_cpu()
     private var wasLogged = false
+    /// Nanoseconds of processor time at the last reading, and of short requests since then.
+    private var workRead: UInt64 = 0
+    private var workSince: UInt64 = 0
     /// Tells the master, which sleeps, that a request has begun.
     var wakeKeeper: () -> Void = {}
     /// Where the connection of a request that may be long is left; nil before the fork.
@@ -74,6 +78,7 @@ public final class RequestProcessor {
         slot = settings.scoreboard.slot(index)
         stream.share(slot)
         cepoll_cpu_ticks(&cpuRead)
+        workRead = cepoll_processor_time(0)
     }
 
     // MARK: - Stages
@@ -277,9 +282,25 @@ public final class RequestProcessor {
         let micros = Int64(elapsed.nanoseconds / 1000)
         cscoreboard_store(&slot.pointee.duration_us, micros)
         cscoreboard_record(&slot.pointee.service, micros)
+        let work = Int64(clamping: workOfRequest(elapsed.nanoseconds) / 1000)
+        cscoreboard_store(&slot.pointee.work_squares, slot.pointee.work_squares &+ work &* work)
         cscoreboard_store(&slot.pointee.cpu_ticks, cpuUsed.user + cpuUsed.system)
         cscoreboard_store(&slot.pointee.memory_peak, Int64(memoryPeak))
         setStage(.finished)
+    }
+
+    /// Nanoseconds of processor time that the request has used.
+    ///
+    /// A short one's are not asked for: they are no more than it took.
+    private func workOfRequest(_ elapsed: UInt64) -> UInt64 {
+        guard elapsed > ListeningWidth.shortRequest else {
+            workSince &+= elapsed
+            return elapsed
+        }
+        let now = cepoll_processor_time(0)
+        let used = now - min(now, workRead &+ workSince)
+        (workRead, workSince) = (now, 0)
+        return min(used, elapsed)
     }
 
     /// What the request has used since the former reading.

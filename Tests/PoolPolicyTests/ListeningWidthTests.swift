@@ -9,6 +9,9 @@ import Testing
         var time: UInt64 = 1_000_000_000
         var begun: Int64 = 0
         var processorTime: UInt64 = 7_000_000
+        var squares = 5000.0
+        /// The variance of requests, of their average's square.
+        var variation = 0.0
         var workers = 4
         var processors = 1
         var longest = ListeningWidth.shortRequest
@@ -24,11 +27,12 @@ import Testing
             time += milliseconds * 1_000_000
             begun += requests
             processorTime += UInt64(max(0, requests)) * micros * 1000
+            squares += Double(requests) * Double(micros * micros) * (1 + variation)
             return width.observe(
                 Pace(begun: begun, time: time),
                 oldest: oldest * 1000,
                 waiting: { waits ? 1 : 0 },
-                processorTime: { processorTime },
+                work: { ListeningWidth.Work(processorTime: processorTime, squares: squares) },
                 workers: workers,
                 processors: processors,
                 longest: longest
@@ -207,6 +211,24 @@ import Testing
         // What it has found holds for some time.
         #expect(!bench.width.isUndecided(at: bench.time))
         #expect(bench.width.isUndecided(at: bench.time + 5_000_000_001) == !isServedInTurn)
+    }
+
+    /// Short requests among them would wait for long ones.
+    @Test(arguments: [(0.5, true, true), (0.51, false, true), (1.0, false, true), (1.01, false, false)])
+    func requestsThatDiffer(_ variation: Double, _ becomesNarrow: Bool, _ staysNarrow: Bool) {
+        var bench = Bench(variation: variation)
+        bench.longest = ListeningWidth.computingRequest
+        _ = bench.pass(milliseconds: 1, requests: 0, micros: 0)
+        let decision = bench.pass(milliseconds: 100, requests: 20, micros: 5000)
+        #expect(decision == (becomesNarrow ? .narrow : .stay))
+        bench = Self.computing()
+        bench.variation = variation
+        for _ in 1...10 { _ = bench.pass(milliseconds: 15, requests: 3, micros: 5000, oldest: 3000) }
+        #expect(bench.width.isNarrow == staysNarrow)
+        // Among short ones nobody waits for long.
+        bench = .narrow()
+        bench.variation = variation
+        for _ in 1...100 { expect(.stay, bench.pass(milliseconds: 2, requests: 40, micros: 50)) }
     }
 
     /// The longer it has been right, the less often it is looked at.

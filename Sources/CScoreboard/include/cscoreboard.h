@@ -110,6 +110,7 @@ typedef struct cscoreboard_slot {
     int64_t content_length;
     int64_t cpu_ticks;              /* used by the last request */
     int64_t memory_peak;            /* bytes, of the last request */
+    int64_t work_squares;           /* sum over the requests: squares of their microseconds of processor time */
     cscoreboard_histogram service;  /* of this worker's requests */
     uint32_t leaving;               /* cscoreboard_leaving */
     uint32_t dying;                 /* the worker dies, and waits until its stack has been read and this is 0 */
