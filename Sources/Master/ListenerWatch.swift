@@ -54,7 +54,7 @@ final class ListenerWatch {
         self.pool = pool
         self.reactor = reactor
         width = ListenerWidth(pool: pool)
-        saturation = Saturation(pool: pool, reactor: reactor)
+        saturation = Saturation(pool: pool, reactor: reactor, width: width)
         saturation.onEnd = { [weak self] in self?.arm() }
     }
 
@@ -105,7 +105,7 @@ final class ListenerWatch {
         if pool.policy.running == 0 {
             _ = pool.grow(depth: max(1, pool.queue.total))
             beginToSettle()
-        } else if pool.idleWorkers() == 0 {
+        } else if width.idleWorkers == 0 {
             beginToSettle()
         }
     }
@@ -173,7 +173,7 @@ final class ListenerWatch {
     private func saturate(_ pace: Pace) {
         registration = nil
         settling = nil
-        width.widen()
+        width.saturationBegins()
         saturation.begin(pace)
     }
 
@@ -192,7 +192,7 @@ final class ListenerWatch {
         let pace = pool.pace()
         width.look(pace)
         let idle = pool.idleWorkers()
-        let listening = width.isNarrow ? width.idleListeners : idle
+        let listening = width.idleWorkers
         if listening > 0, !isQueued {
             if pace.begun != seen.begun {
                 // Who seems to sleep has been woken, and waits for a processor.

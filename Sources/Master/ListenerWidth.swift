@@ -8,8 +8,8 @@ internal import Syscalls
 
 /// Has a pool's surplus workers rest while its requests are short: see ``ListeningWidth``.
 ///
-/// A worker that rests is not registered with the listener; it still takes what the master puts into the pool's queue,
-/// and serves the connection it holds. It is told in its page of the scoreboard, where it looks before it sleeps: to
+/// A worker that rests is not registered with the listener; it still serves the connection it holds, and if requests are
+/// short it takes what the master puts into the pool's queue. It is told in its page of the scoreboard, where it looks before it sleeps: to
 /// rest needs no message, and who is woken meanwhile just serves once more. To listen again it is woken.
 final class ListenerWidth {
     private unowned let pool: Pool
@@ -22,6 +22,14 @@ final class ListenerWidth {
 
     /// Whether workers rest.
     var isNarrow: Bool { policy.isNarrow }
+
+    /// How many of those that do not rest have no request.
+    var idleWorkers: Int { isNarrow ? idleListeners : pool.idleWorkers() }
+
+    /// How many workers take connections now.
+    var workerCount: Int {
+        isNarrow ? min(pool.policy.running, Int(cepoll_processors())) : pool.policy.running
+    }
 
     /// Looks at the pool, on whose listener connections wait.
     func look(_ pace: Pace) {
@@ -72,6 +80,11 @@ final class ListenerWidth {
         if policy.isNarrow, MonotonicTime.now - lastLook > Self.quiet { widen() }
     }
 
+    /// The master accepts for the workers, and those that rest from the listener only are to have something to do.
+    func saturationBegins() {
+        if !policy.isOfLongRequests { widen() }
+    }
+
     /// All workers listen again.
     func widen() {
         guard policy.isNarrow else { return }
@@ -89,7 +102,9 @@ final class ListenerWidth {
             if place < wanted {
                 wake(worker)
             } else {
-                cscoreboard_rest(pool.scoreboard.slot(worker.slot), true)
+                let isLong = policy.isOfLongRequests
+                let rest = isLong ? CSCOREBOARD_RESTS_FROM_ALL : CSCOREBOARD_RESTS
+                cscoreboard_rest(pool.scoreboard.slot(worker.slot), rest)
             }
         }
     }
@@ -101,7 +116,7 @@ final class ListenerWidth {
     private func takes(_ worker: WorkerRecord) -> Bool { worker.isReady && !worker.isRetiring }
 
     private func rests(_ worker: WorkerRecord) -> Bool {
-        cscoreboard_rests(pool.scoreboard.slot(worker.slot))
+        cscoreboard_rests(pool.scoreboard.slot(worker.slot)) != CSCOREBOARD_LISTENS.rawValue
     }
 
     /// Status and ping are not to wait behind requests that compute for long: the master answers them where all workers are
@@ -117,7 +132,7 @@ final class ListenerWidth {
     }
 
     /// How many workers that listen have no request, of a narrow pool.
-    var idleListeners: Int {
+    private var idleListeners: Int {
         pool.workers.values.count {
             takes($0) && !rests($0) && pool.scoreboard.stage($0.slot) == .accepting
         }
@@ -144,7 +159,7 @@ final class ListenerWidth {
 
     private func wake(_ worker: WorkerRecord) {
         guard rests(worker) else { return }
-        cscoreboard_rest(pool.scoreboard.slot(worker.slot), false)
+        cscoreboard_rest(pool.scoreboard.slot(worker.slot), CSCOREBOARD_LISTENS)
         // Who is busy looks before it sleeps; who cannot be sent a message has one to read.
         if pool.scoreboard.stage(worker.slot) == .accepting { _ = try? worker.channel.send(Message(.listen)) }
     }

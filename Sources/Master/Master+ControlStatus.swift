@@ -189,6 +189,7 @@ extension Master {
 extension Pool {
     /// Requests wait, and no worker is free.
     var isSaturated: Bool {
-        idleWorkers() == 0 && (watch.saturation.isActive || (madeQueue?.total ?? 0) > 0) && policy.running > 0
+        watch.width.idleWorkers == 0 && (watch.saturation.isActive || (madeQueue?.total ?? 0) > 0)
+            && policy.running > 0
     }
 }

@@ -68,7 +68,7 @@ struct QueueFigures {
         lastReport = now
         let oldest = MonotonicTime(nanoseconds: pool.queue.oldestArrival)
         pool.owner.log.notice(
-            "[pool \(pool.name)] saturated: \(pool.policy.running) workers are busy, \(pool.queue.total) requests wait, the first for \(tenthsText(now - oldest))",
+            "[pool \(pool.name)] saturated: \(pool.watch.width.workerCount) workers are busy, \(pool.queue.total) requests wait, the first for \(tenthsText(now - oldest))",
             .pool(pool.name)
         )
         describeWorkers(of: pool, now)

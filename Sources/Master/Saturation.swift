@@ -27,6 +27,7 @@ final class Saturation {
 
     private unowned let pool: Pool
     private let reactor: Reactor
+    private let width: ListenerWidth
     private var registration: Reactor.Registration?
     private var review: Reactor.Deadline?
     private var pace = Pace(begun: 0, time: 0)
@@ -36,8 +37,9 @@ final class Saturation {
     /// The pool moves again, or nothing waits: back to the listener's watch.
     var onEnd: () -> Void = {}
 
-    init(pool: Pool, reactor: Reactor) {
+    init(pool: Pool, reactor: Reactor, width: ListenerWidth) {
         self.pool = pool
+        self.width = width
         self.reactor = reactor
     }
 
@@ -118,6 +120,7 @@ final class Saturation {
         let now = pool.pace()
         let verdict = now.verdict(since: pace, workers: pool.policy.running)
         if verdict != .tooEarly { pace = now }
+        width.look(now)
         pool.queue.ahead = Self.ahead(workers: pool.policy.running)
         withBoundedWaiting { pool.queue.review() }
         let waiting = pool.queue.total

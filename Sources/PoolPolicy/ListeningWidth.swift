@@ -132,6 +132,9 @@ public struct ListeningWidth: Sendable {
         return isMistaken(pace, oldest, waiting, work, processors, longest) ? mistaken(pace) : .stay
     }
 
+    /// Whether its requests are not short.
+    public var isOfLongRequests: Bool { isNarrow && average > Self.shortRequest }
+
     /// Whether a wide pool may be about to become narrow: what waits is no sign that all workers are needed.
     public func isUndecided(at time: UInt64) -> Bool {
         guard !isNarrow, begin != nil else { return false }

@@ -26,14 +26,24 @@ extension Worker {
         cscoreboard_load_word(&settings.scoreboard.pool.pointee.closes_kept) != 0
     }
 
-    /// Waits at the listener, or rests, as the master has it: a pool of short requests needs no more workers there than
-    /// there are processors.
+    /// Waits at the listener and the queue, or rests from one or both, as the master has it: where processors are
+    /// scarce a pool needs no more workers there than there are processors.
     func followWidth() {
         let rests = cscoreboard_rests(processor.slot)
-        guard rests == isListening else { return }
-        guard !rests else { return leaveListener() }
+        let isToQueue = rests < CSCOREBOARD_RESTS_FROM_ALL.rawValue
+        if isToQueue != isAtQueue {
+            if isToQueue {
+                // Without memory for that the next look is after the next wake-up.
+                isAtQueue = (try? watch(settings.queue.descriptor, .queue, exclusive: true)) != nil
+            } else {
+                _ = cepoll_remove(epoll.rawValue, settings.queue.descriptor)
+                isAtQueue = false
+            }
+        }
+        let isToListen = rests == CSCOREBOARD_LISTENS.rawValue
+        guard isToListen != isListening else { return }
+        guard isToListen else { return leaveListener() }
         guard !leavesListener else { return }
-        // Without memory for that the next look is after the next wake-up.
         isListening = (try? watch(settings.listener, .listener, exclusive: true)) != nil
     }
 

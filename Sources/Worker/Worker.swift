@@ -68,6 +68,8 @@ public final class Worker {
     @exclusivity(unchecked) var takingAtOnce = AdaptiveAttempt()
     /// Registered with the pool's listener.
     var isListening = false
+    /// Registered with the pool's queue.
+    var isAtQueue = true
     var isDraining = false
     /// It could take no connection from the first one on.
     var hasFailed = false

@@ -77,8 +77,9 @@ struct SoakTests {
     }
 
     @Test(arguments: loads, [false, true]) func load(_ load: Load, keeping: Bool) throws {
+        // With a ping no worker rests beside long requests: each gets its share of the first ones, too.
         let daemon = try Daemon.startPool(
-            "pm = static\npm.max_children = 4\naccess.log = {{DIR}}/access.log\n",
+            "pm = static\npm.max_children = 4\nping.path = /ping\naccess.log = {{DIR}}/access.log\n",
             .init(ini: .neutral("memory_limit = 16M\nlog_errors = Off"))
         )
         let workers = try daemon.waitForWorkers(4)

@@ -129,18 +129,33 @@ struct ListenerWidthTests {
         #expect(try load.stop().failed == 0)
     }
 
-    /// More than there are workers for: the master takes them, and says so.
+    /// More than there are workers for: the master takes them, and says so; they are served one after the other still.
     @Test func morePagesThanWorkers() throws {
-        let (daemon, load) = try Self.narrow("/compute.php", "computed\n", clients: 4)
+        let (daemon, load) = try Self.narrow("/compute.php", "computed\n", clients: 32)
         daemon.allowLog(/saturated/)
-        let more = Load(
-            daemon.makeRequest("/compute.php"),
-            to: try daemon.endpoint(),
-            expecting: "computed\n",
-            clients: 32
-        )
-        try daemon.waitForLog(/saturated: 4 workers are busy/)
-        #expect(try Self.listening(daemon).count == 4)
-        for one in [load, more] { #expect(try one.stop().failed == 0) }
+        try daemon.waitForLog(/saturated: 1 workers are busy, \d\d requests wait/)
+        let held = try daemon.startHolding("a")
+        try load.waitForGood(100)
+        try daemon.releaseHeld()
+        #expect(try held.finalResponse().text.hasPrefix("held "))
+        #expect(try load.stop().failed == 0)
+        try wait(for: "all workers to listen again") { try Self.listening(daemon).count == 4 }
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
+    /// The only worker that takes requests is killed: another one takes what waits.
+    @Test func workerOfASaturatedPoolIsKilled() throws {
+        let (daemon, load) = try Self.narrow("/compute.php", "computed\n", clients: 32)
+        daemon.allowLog(/exited on signal 9|started|saturated/)
+        for _ in 1...3 {
+            let killed = try #require(try Self.listening(daemon).first).pid
+            kill(killed, SIGKILL)
+            try load.waitForGood(50)
+            try wait(for: "one worker to take requests") {
+                let listening = try Self.listening(daemon)
+                return listening.count == 1 && listening[0].pid != killed
+            }
+        }
+        #expect(try load.stop().failed <= 3)
     }
 }
