@@ -6,11 +6,12 @@ internal import PoolPolicy
 internal import Scoreboard
 internal import Syscalls
 
-/// Has a pool's surplus workers rest while its requests are short: see ``ListeningWidth``.
+/// Has a pool's surplus workers rest while its requests compute: see ``ListeningWidth``.
 ///
 /// A worker that rests is not registered with the listener; it still serves the connection it holds, and if requests are
-/// short it takes what the master puts into the pool's queue. It is told in its page of the scoreboard, where it looks before it sleeps: to
-/// rest needs no message, and who is woken meanwhile just serves once more. To listen again it is woken.
+/// short it takes what the master puts into the pool's queue. It is told in its page of the scoreboard, where it looks
+/// before it sleeps: to rest needs no message, and who is woken meanwhile just serves once more. To listen again it is
+/// woken.
 final class ListenerWidth {
     private unowned let pool: Pool
     private var policy = ListeningWidth()
