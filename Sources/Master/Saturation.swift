@@ -18,7 +18,8 @@ internal import SystemPackage
 ///
 /// While a pool is saturated each connection is accepted at once, and read: the master knows how many wait and for
 /// how long, answers status and ping itself, refuses what is too much or has waited too long, and drops requests
-/// whose clients have gone. The workers are given what waits in the order of arrival.
+/// whose clients have gone. The workers are given what waits in the order of arrival; some of them may rest
+/// (``ListenerWidth``).
 ///
 /// A pool that moves fast does not come here: the master's part would be seen in the cost of a request.
 final class Saturation {
