@@ -185,8 +185,11 @@ extension Worker {
         let board = settings.scoreboard
         let own = processor.slotIndex
         guard !leavesListener else { return }
-        guard (0..<min(board.slotCount, 256)).contains(where: { $0 != own && board.stage($0) == .accepting })
-        else { return }
+        let isOtherSleeping = (0..<min(board.slotCount, 256)).contains { slot in
+            slot != own && board.stage(slot) == .accepting
+                && cscoreboard_rests(board.slot(slot)) == CSCOREBOARD_LISTENS.rawValue
+        }
+        guard isOtherSleeping else { return }
         let descriptor = cepoll_accept(settings.listener, nil)
         guard descriptor >= 0 else { return }
         // Not checked: whoever serves it asks where it comes from.
