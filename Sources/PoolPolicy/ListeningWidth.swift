@@ -193,6 +193,9 @@ public struct ListeningWidth: Sendable {
         _ longest: UInt64
     ) -> Bool {
         let long = max(Self.longRequest, 6 * average)
+        let isShort = average <= Self.shortRequest
+        // Longer ones that began before had shared the processor until then.
+        let oldest = isShort ? oldest : min(oldest, pace.time - min(narrowedAt, pace.time))
         if oldest >= long { return true }
         if oldest >= max(Self.suspicious, 2 * average), nowWaiting() > 0 { return true }
         if let last, last.begun == pace.begun {
@@ -200,7 +203,6 @@ public struct ListeningWidth: Sendable {
         } else {
             last = pace
         }
-        let isShort = average <= Self.shortRequest
         if !isShort, samplesLeft == 0 { (samplesLeft, waiting) = (Self.longSamples, 0) }
         if samplesLeft > 0 {
             samplesLeft -= 1

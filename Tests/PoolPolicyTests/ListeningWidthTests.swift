@@ -249,6 +249,11 @@ import Testing
     )
     func longComputing(_ oldest: UInt64, _ waits: Bool, _ expected: ListeningWidth.Decision) {
         var bench = Self.computing()
+        // Who began before had to share the processor.
+        expect(.stay, bench.pass(milliseconds: 9, requests: 2, micros: 4500, oldest: 40_000, waits: true))
+        for _ in 1...4 {
+            expect(.stay, bench.pass(milliseconds: 10, requests: 2, micros: 4900, oldest: 4000))
+        }
         expect(
             expected,
             bench.pass(milliseconds: 15, requests: 3, micros: 5000, oldest: oldest, waits: waits)
