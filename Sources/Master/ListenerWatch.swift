@@ -22,7 +22,7 @@ internal import SystemPackage
 /// Settling exists because "no worker sleeps" is usually over within microseconds under load. It also finds
 /// connections whose wake-up was lost with a worker that died or stopped between being woken and accepting: something
 /// waits, somebody seems to sleep, and nobody begins a request. While requests begin nothing is lost, for whoever begins
-/// one looks at the listener again.
+/// one looks at the listener again. What workers that rest are not needed for (``ListenerWidth``) is no reason to accept.
 final class ListenerWatch {
     private static let firstPause = Duration.milliseconds(1)
     private static let longestPause = Duration.milliseconds(32)
@@ -138,9 +138,7 @@ final class ListenerWatch {
     private func beginToSettle() {
         seen = pool.pace()
         isResting = false
-        pause =
-            width.isNarrow
-            ? width.pause(at: seen.time) : needsNobody(seen) ? Self.patientPause : Self.firstPause
+        pause = width.pause(at: seen.time) ?? (needsNobody(seen) ? Self.patientPause : Self.firstPause)
         settle(after: pause)
     }
 
@@ -191,28 +189,27 @@ final class ListenerWatch {
         if isResting { return beginToSettle() }
         let pace = pool.pace()
         width.look(pace)
-        let idle = pool.idleWorkers()
-        let listening = width.idleWorkers
-        if listening > 0, !isQueued {
+        let idle = width.idleWorkers
+        if idle > 0, !isQueued {
             if pace.begun != seen.begun {
                 // Who seems to sleep has been woken, and waits for a processor.
                 seen = pace
             } else if pace.time - seen.time >= UInt64(Self.lostPatience.nanoseconds) {
-                accept(listening)
+                accept(idle)
                 seen = pace
                 return settle(after: Self.firstPause)
             }
-            return settleLonger()
+            return settleLonger(pace)
         }
         if !width.isNarrow { growForBacklog() }
-        if idle == 0 || width.isNarrow, pool.cannotGrow {
+        if idle == 0, pool.cannotGrow {
             switch pace.verdict(since: seen, workers: pool.policy.running) {
             case .standing where !mayServeInTurn(pace): return saturate(pace)
             case .tooEarly: break
             case .standing, .unclear, .moving: seen = pace
             }
         }
-        settleLonger()
+        settleLonger(pace)
     }
 
     /// Whether workers rest, or may be about to, of which there are enough for all that waits: then nobody waits whom
@@ -222,10 +219,8 @@ final class ListenerWatch {
         return pool.backlog() <= pool.policy.running
     }
 
-    private func settleLonger() {
-        pause =
-            width.isNarrow
-            ? width.pause(at: MonotonicTime.now.nanoseconds) : min(pause * 2, Self.longestPause)
+    private func settleLonger(_ pace: Pace) {
+        pause = width.pause(at: pace.time) ?? min(pause * 2, Self.longestPause)
         settle(after: pause)
     }
 

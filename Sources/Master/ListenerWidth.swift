@@ -103,9 +103,8 @@ final class ListenerWidth {
             if place < wanted {
                 wake(worker)
             } else {
-                let isLong = policy.isOfLongRequests
-                let rest = isLong ? CSCOREBOARD_RESTS_FROM_ALL : CSCOREBOARD_RESTS
-                cscoreboard_rest(pool.scoreboard.slot(worker.slot), rest)
+                let what = policy.isOfLongRequests ? CSCOREBOARD_RESTS_FROM_ALL : CSCOREBOARD_RESTS
+                cscoreboard_rest(pool.scoreboard.slot(worker.slot), what)
             }
         }
     }
@@ -117,7 +116,7 @@ final class ListenerWidth {
     private func takes(_ worker: WorkerRecord) -> Bool { worker.isReady && !worker.isRetiring }
 
     private func rests(_ worker: WorkerRecord) -> Bool {
-        cscoreboard_rests(pool.scoreboard.slot(worker.slot)) != CSCOREBOARD_LISTENS.rawValue
+        cscoreboard_resting_of(pool.scoreboard.slot(worker.slot)) != CSCOREBOARD_LISTENS
     }
 
     /// Status and ping are not to wait behind requests that compute for long: the master answers them where all workers are
@@ -144,8 +143,10 @@ final class ListenerWidth {
         !pool.settings.limitsQueue && !answersAtOnce && policy.isUndecided(at: time)
     }
 
-    /// Until the next look at a narrow pool.
-    func pause(at time: UInt64) -> Duration { .nanoseconds(Int64(clamping: policy.pause(at: time))) }
+    /// Until the next look at a narrow pool; nil: it is wide.
+    func pause(at time: UInt64) -> Duration? {
+        isNarrow ? .nanoseconds(Int64(clamping: policy.pause(at: time))) : nil
+    }
 
     private func age(of worker: WorkerRecord, at time: UInt64) -> UInt64 {
         switch pool.scoreboard.stage(worker.slot) {

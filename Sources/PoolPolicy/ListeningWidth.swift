@@ -1,10 +1,10 @@
 /// How many of a pool's workers wait at its listener: all of them, or no more than there are processors.
 ///
 /// When a connection comes, the kernel wakes a worker that sleeps. On a processor that is never idle this helps
-/// nobody: the one that is woken interrupts the one that has a request, whose client waits for a slice of the scheduler
-/// (milliseconds), if it is short and not for a request (microseconds); if it is longer each finds the processor's caches
-/// full of the others' data after each slice. With no more workers at the listener than processors, each serves one
-/// request to its end, and then the next.
+/// nobody: the one that is woken interrupts the one that has a request. If that is short, its client waits for a slice of
+/// the scheduler (milliseconds) and not for a request (microseconds); if it is longer, it finds the processor's caches full
+/// of the others' data after each slice. With no more workers at the listener than processors, each serves one request to
+/// its end, and then the next.
 ///
 ///     wide ── requests compute, and serving them is what the processors do ──► narrow
 ///       ▲                                                                          │
@@ -77,7 +77,8 @@ public struct ListeningWidth: Sendable {
     static let longestRest: UInt64 = 32_000_000_000
     /// Nanoseconds after which an attempt counts as right.
     static let proven: UInt64 = 5_000_000_000
-    /// Nanoseconds for which a pool whose processors have done something else is not measured before it counts as saturated.
+    /// Nanoseconds after a window whose load was not fit for a narrow pool: what waits counts at once until then, and the
+    /// outcome of the next window is not waited for.
     static let unfitTime: UInt64 = 5_000_000_000
     /// Nanoseconds between two looks at a narrow pool: of short requests, and of longer ones; less, but not less than a
     /// request takes, while it has been narrow for less than ``young``.
@@ -197,18 +198,19 @@ public struct ListeningWidth: Sendable {
         // Longer ones that began before had shared the processor until then.
         let oldest = isShort ? oldest : min(oldest, pace.time - min(narrowedAt, pace.time))
         if oldest >= long { return true }
-        if oldest >= max(Self.suspicious, 2 * average), nowWaiting() > 0 { return true }
+        let asked = isShort ? nil : nowWaiting()
+        if oldest >= max(Self.suspicious, 2 * average), (asked ?? nowWaiting()) > 0 { return true }
         if let last, last.begun == pace.begun {
             if pace.time >= last.time + long { return true }
         } else {
             last = pace
         }
-        if !isShort, samplesLeft == 0 { (samplesLeft, waiting) = (Self.longSamples, 0) }
-        if samplesLeft > 0 {
-            samplesLeft -= 1
-            waiting += isShort ? min(1, nowWaiting()) : nowWaiting()
-            let most = Self.mostWaiting * (isShort ? 1 : max(1, min(processors, Self.mostAsked)))
-            if isShort || waiting > most { return waiting > most }
+        if let asked {
+            if samplesLeft == 0 { (samplesLeft, waiting) = (Self.longSamples, 0) }
+            let most = Self.mostWaiting * max(1, min(processors, Self.mostAsked))
+            if hasSeen(asked, most: most) { return true }
+        } else if samplesLeft > 0 {
+            return hasSeen(min(1, nowWaiting()), most: Self.mostWaiting)
         }
         guard let load = load(until: pace, work, processors) else { return false }
         if load.perRequest > 2 * Double(longest) { return true }
@@ -220,6 +222,13 @@ public struct ListeningWidth: Sendable {
             waiting = 0
         }
         return false
+    }
+
+    /// Counts one of the looks for workers that wait; whether these looks have seen more than `most`.
+    private mutating func hasSeen(_ count: Int, most: Int) -> Bool {
+        samplesLeft -= 1
+        waiting += count
+        return waiting > most
     }
 
     /// What has been done since the window's begin.

@@ -45,9 +45,9 @@ public final class RequestProcessor {
     private var workSince: UInt64 = 0
     /// Tells the master, which sleeps, that a request has begun.
     var wakeKeeper: () -> Void = {}
-    /// Where the connection of a request that may be long is left; nil before the fork.
+    /// Where a request's connection is left; nil before the fork.
     var deposit: Deposit?
-    /// The next request's connection is left there.
+    /// The next one's is left there.
     var leavesDeposit = false
     /// Gives a connection to the master together with what its client has not taken of the response: the message and
     /// the file to send; false if that is not possible.

@@ -29,18 +29,17 @@ extension Worker {
     /// Waits at the listener and the queue, or rests from one or both, as the master has it: where processors are
     /// scarce a pool needs no more workers there than there are processors.
     func followWidth() {
-        let rests = cscoreboard_rests(processor.slot)
-        let isToQueue = rests < CSCOREBOARD_RESTS_FROM_ALL.rawValue
-        if isToQueue != isAtQueue {
-            if isToQueue {
-                // Without memory for that the next look is after the next wake-up.
-                isAtQueue = (try? watch(settings.queue.descriptor, .queue, exclusive: true)) != nil
-            } else {
-                _ = cepoll_remove(epoll.rawValue, settings.queue.descriptor)
-                isAtQueue = false
-            }
+        let resting = cscoreboard_resting_of(processor.slot)
+        // Without memory to register again the next look is after the next wake-up.
+        switch (isAtQueue, resting == CSCOREBOARD_RESTS_FROM_ALL) {
+        case (true, true):
+            _ = cepoll_remove(epoll.rawValue, settings.queue.descriptor)
+            isAtQueue = false
+        case (false, false):
+            isAtQueue = (try? watch(settings.queue.descriptor, .queue, exclusive: true)) != nil
+        case (true, false), (false, true): break
         }
-        let isToListen = rests == CSCOREBOARD_LISTENS.rawValue
+        let isToListen = resting == CSCOREBOARD_LISTENS
         guard isToListen != isListening else { return }
         guard isToListen else { return leaveListener() }
         guard !leavesListener else { return }
@@ -187,7 +186,7 @@ extension Worker {
         guard !leavesListener else { return }
         let isOtherSleeping = (0..<min(board.slotCount, 256)).contains { slot in
             slot != own && board.stage(slot) == .accepting
-                && cscoreboard_rests(board.slot(slot)) == CSCOREBOARD_LISTENS.rawValue
+                && cscoreboard_resting_of(board.slot(slot)) == CSCOREBOARD_LISTENS
         }
         guard isOtherSleeping else { return }
         let descriptor = cepoll_accept(settings.listener, nil)

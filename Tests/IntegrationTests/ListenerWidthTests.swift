@@ -12,6 +12,11 @@ struct ListenerWidthTests {
         return try Daemon.startPool("pm = static\npm.max_children = 4\n\(lines)", options)
     }
 
+    private static func load(_ daemon: Daemon, _ script: String, _ text: String, clients: Int) throws -> Load
+    {
+        Load(daemon.makeRequest(script), to: try daemon.endpoint(), expecting: text, clients: clients)
+    }
+
     /// The same, under load until one alone takes connections.
     private static func narrow(
         _ script: String = "/hello.php",
@@ -22,12 +27,7 @@ struct ListenerWidthTests {
     {
         let daemon = try start()
         #expect(try listening(daemon).count == 4)
-        let load = Load(
-            daemon.makeRequest(script),
-            to: try daemon.endpoint(),
-            expecting: text,
-            clients: clients
-        )
+        let load = try load(daemon, script, text, clients: clients)
         try wait(for: "surplus workers to rest", within: .seconds(60)) { try listening(daemon).count == 1 }
         return (daemon, load)
     }
@@ -87,12 +87,7 @@ struct ListenerWidthTests {
     /// The depth of the queue is to be known at once.
     @Test func limitedQueueIsNotNarrowed() throws {
         let daemon = try Self.start("pm.max_queue = 100")
-        let load = Load(
-            daemon.makeRequest("/hello.php"),
-            to: try daemon.endpoint(),
-            expecting: "hello, world",
-            clients: 8
-        )
+        let load = try Self.load(daemon, "/hello.php", "hello, world", clients: 8)
         for _ in 1...5 {
             try load.waitForGood(300)
             #expect(try Self.listening(daemon).count == 4)
@@ -115,12 +110,7 @@ struct ListenerWidthTests {
     /// Where the master is to answer at once, pages do not wait for each other in the kernel.
     @Test func pagesBesideAPing() throws {
         let daemon = try Self.start("ping.path = /ping")
-        let load = Load(
-            daemon.makeRequest("/compute.php"),
-            to: try daemon.endpoint(),
-            expecting: "computed\n",
-            clients: 4
-        )
+        let load = try Self.load(daemon, "/compute.php", "computed\n", clients: 4)
         for _ in 1...20 {
             try load.waitForGood(20)
             #expect(try daemon.get("/ping").text == "pong")

@@ -260,7 +260,7 @@ import Testing
         )
     }
 
-    /// A worker that waits in one look of sixteen loses less than the others' caches would; in one of ten it does not.
+    /// A worker that waits in one look of twenty loses less than the others' caches would; in one of ten it does not.
     @Test(arguments: [(20, false), (10, true)] as [(Int, Bool)])
     func computingAndWaiting(_ every: Int, _ isMistake: Bool) {
         var bench = Self.computing()

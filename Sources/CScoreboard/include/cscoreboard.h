@@ -119,7 +119,7 @@ typedef struct cscoreboard_slot {
     uint16_t pending_request_id;
     bool pending_begun;
     uint64_t kept_ns;               /* the master: begin of the request whose connection it has a duplicate of, or 0 */
-    uint32_t rests;                 /* the master: cscoreboard_rest_of */
+    uint32_t rests;                 /* the master: cscoreboard_resting */
     uint32_t shared_taken;          /* the master sets it when it has taken shared connections, the worker takes it away */
     uint32_t shared[CSCOREBOARD_PLACES];    /* see cscoreboard_sharing */
     uint32_t held;                  /* idle connections in the worker's hands */
@@ -237,17 +237,17 @@ typedef enum {
     CSCOREBOARD_LISTENS,            /* waits at the listener and the pool's queue */
     CSCOREBOARD_RESTS,              /* waits at the queue only */
     CSCOREBOARD_RESTS_FROM_ALL,     /* waits at neither */
-} cscoreboard_rest_of;
+} cscoreboard_resting;
 
 /* The master has a worker rest, or listen. The worker looks after it has shown that it accepts, the master looks at that
    after it has written: either it sees a worker that has to be woken, or the worker sees what was written. */
-static inline void cscoreboard_rest(cscoreboard_slot *slot, cscoreboard_rest_of what) {
+static inline void cscoreboard_rest(cscoreboard_slot *slot, cscoreboard_resting what) {
     __atomic_store_n(&slot->rests, (uint32_t)what, __ATOMIC_SEQ_CST);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
-static inline uint32_t cscoreboard_rests(const cscoreboard_slot *slot) {
+static inline cscoreboard_resting cscoreboard_resting_of(const cscoreboard_slot *slot) {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return __atomic_load_n(&slot->rests, __ATOMIC_RELAXED);
+    return (cscoreboard_resting)__atomic_load_n(&slot->rests, __ATOMIC_RELAXED);
 }
 
 static inline void cscoreboard_connection_taken(cscoreboard_pool *pool) { __atomic_add_fetch(&pool->taken, 1, __ATOMIC_RELAXED); }
