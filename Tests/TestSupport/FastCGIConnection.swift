@@ -124,6 +124,21 @@ package final class FastCGIConnection {
         }
     }
 
+    /// Reads until `text` has come, or the connection ends.
+    ///
+    /// - Returns: All bytes so far.
+    package func read(until text: String, within limit: Duration = patience) throws -> [UInt8] {
+        let deadline = Deadline(in: limit)
+        let wanted = Array(text.utf8)
+        var all: [UInt8] = []
+        while all.firstRange(of: wanted) == nil {
+            let left = Duration.milliseconds(Int64(deadline.millisecondsLeft))
+            guard case .bytes(let bytes) = try read(within: left) else { break }
+            all += bytes
+        }
+        return all
+    }
+
     /// Whether something to read, or the end, comes within `limit`.
     package func isReadable(within limit: Duration) -> Bool {
         var item = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
