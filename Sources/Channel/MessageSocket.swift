@@ -4,7 +4,7 @@ public import SystemPackage
 
 /// What a message on one of the channels is about.
 ///
-/// One vocabulary for all three channels; each end accepts only the kinds that make sense there and takes
+/// One vocabulary for all channels; each end accepts only the kinds that make sense there and takes
 /// anything else as a broken peer.
 public enum MessageKind: UInt8 {
     // Master to zygote.
@@ -70,11 +70,11 @@ public struct Message: Equatable {
     public var kind: MessageKind
     /// Kind-specific bits.
     public var flags: Flags
-    /// Slot of the worker concerned.
+    /// Slot of the worker concerned, or the place of a shared connection in its page.
     public var slot: UInt32
-    /// Which spawn request a zygote answers.
+    /// Which spawn request a zygote answers, which opcache call a worker does, or the number of a sharing.
     public var serial: Int64
-    /// Kind-specific: a pid, an errno, or the monotonic nanoseconds when a connection was accepted.
+    /// Kind-specific: a pid, an errno, a signal, an offset, or the monotonic nanoseconds when a connection was accepted.
     public var value: UInt64
 
     /// Kind-specific bits.

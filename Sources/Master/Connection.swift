@@ -17,6 +17,14 @@ final class Connection {
         self.isLocal = isLocal
     }
 
+    /// Owns what somebody says is a client's connection; nil, and the descriptor remains the caller's, if it is no connected
+    /// stream socket.
+    convenience init?(checking rawValue: CInt) {
+        let stream = cepoll_stream(rawValue)
+        guard stream != CEPOLL_NO_STREAM else { return nil }
+        self.init(adopting: rawValue, isLocal: stream == CEPOLL_LOCAL_STREAM)
+    }
+
     deinit { if isLocal { cepoll_close_bounded(rawValue) } else { cepoll_close_connection(rawValue) } }
 
     /// `recv(2)` without blocking.

@@ -21,8 +21,11 @@ internal import SystemPackage
 /// for the worker's own request. Needs to be allowed to trace the worker (pidfd_getfd(2)): where that is denied, nothing
 /// is kept.
 ///
-/// A worker whose latest requests were long, or that was idle before this one, leaves the connection where the master
+/// A worker whose latest requests were long, or that was idle before this one, usually leaves the connection where the master
 /// finds it (`Deposit`): those are not looked after. So what is left is long requests that come in a run of short ones.
+///
+/// Where connections are shared, each look also has them taken from workers that are busy for long
+/// (``SharedConnections``).
 final class ConnectionKeeper {
     /// Requests that are over before nobody looks after.
     private static let youngest = Duration.milliseconds(8)
@@ -30,9 +33,6 @@ final class ConnectionKeeper {
     /// The same while each look finds requests that are younger.
     private static let idlePeriod = Duration.milliseconds(32)
     private static let idleLooks = 4
-    /// A worker that is busy for so long is not to keep others than the one it serves waiting: the shorter time if it waits
-    /// for anything but a processor.
-    private static let sharedPatience = (short: Duration.milliseconds(4), long: Duration.milliseconds(15))
     private static let sharedPeriod = Duration.milliseconds(4)
     private static let idleSharedPeriod = Duration.milliseconds(16)
     /// So many looks in a row that find nobody busy, while requests begin, before it sleeps: the message that wakes it costs
@@ -133,43 +133,48 @@ final class ConnectionKeeper {
 
     private func look() {
         let now = MonotonicTime.now
-        var isYoung = false
-        var hasBusy = false
+        var seen = (busy: false, young: false)
         // To be closed together.
         var released: [Connection] = []
         for worker in pool.workers.values {
-            if hasShared { takeShared(from: worker, now) }
-            guard isBusy(worker), let process = worker.namedProcess else {
-                if let connection = release(worker) { released.append(connection) }
-                continue
-            }
-            hasBusy = true
+            if hasShared { pool.shared.takeFromBusy(worker, now) }
+            if let connection = releaseIfOver(worker) { released.append(connection) }
+            guard isBusy(worker), let process = worker.namedProcess else { continue }
+            seen.busy = true
             let slot = pool.scoreboard.slot(worker.slot)
             let begin = cscoreboard_load_time(&slot.pointee.accepted_ns)
-            if let known = kept[worker.serial], known.begin != begin || cscoreboard_pending(slot).begun,
-                let connection = release(worker)
-            {
-                released.append(connection)
-            }
             guard kept[worker.serial] == nil, !cscoreboard_pending(slot).begun, !isDenied else { continue }
             if now - MonotonicTime(nanoseconds: begin) < Self.youngest {
-                isYoung = true
+                seen.young = true
             } else if now >= pausesUntil {
                 take(worker, process, begin)
             }
         }
         if !released.isEmpty { withBoundedWaiting { released.removeAll() } }
+        scheduleNext(seen)
+    }
+
+    /// The duplicate that is kept for a request that is over, or whose answer has begun.
+    private func releaseIfOver(_ worker: WorkerRecord) -> Connection? {
+        guard let known = kept[worker.serial] else { return nil }
+        let slot = pool.scoreboard.slot(worker.slot)
+        let isOver = !isBusy(worker) || cscoreboard_load_time(&slot.pointee.accepted_ns) != known.begin
+        return isOver || cscoreboard_pending(slot).begun ? release(worker) : nil
+    }
+
+    /// The next look, or sleep.
+    private func scheduleNext(_ seen: (busy: Bool, young: Bool)) {
         vainLooks = kept.isEmpty ? min(vainLooks + 1, Self.idleLooks) : 0
-        emptyLooks = hasBusy ? 0 : emptyLooks + 1
+        emptyLooks = seen.busy ? 0 : emptyLooks + 1
         let before = begun
         begun = pool.scoreboard.acceptedRequests()
-        if hasBusy, hasShared {
+        if seen.busy, hasShared {
             schedule(Self.sharedPeriod)
         } else if isDenied {
             sleep()
-        } else if isYoung || (hasBusy && kept.isEmpty) {
+        } else if seen.young || (seen.busy && kept.isEmpty) {
             schedule(nextPeriod)
-        } else if hasBusy || !kept.isEmpty {
+        } else if seen.busy || !kept.isEmpty {
             schedule(Self.restfulPeriod)
         } else if begun != before, emptyLooks < Self.restlessLooks {
             schedule(nextPeriod)
@@ -177,18 +182,6 @@ final class ConnectionKeeper {
             emptyLooks = 0
             sleep()
         }
-    }
-
-    /// What a worker holds beside the request that it has been busy with for long is served by others.
-    private func takeShared(from worker: WorkerRecord, _ now: MonotonicTime) {
-        let stage = pool.scoreboard.stage(worker.slot)
-        guard stage == .reading || isRunning(stage), let process = worker.namedProcess else { return }
-        let begin = cscoreboard_load_time(&pool.scoreboard.slot(worker.slot).pointee.accepted_ns)
-        let age = now - MonotonicTime(nanoseconds: begin)
-        guard age >= Self.sharedPatience.short,
-            age >= Self.sharedPatience.long || cepoll_process_sleeps(process.rawValue)
-        else { return }
-        pool.shared.takeIdle(from: worker)
     }
 
     private func take(_ worker: WorkerRecord, _ process: ProcessID, _ begin: UInt64) {
@@ -213,14 +206,12 @@ final class ConnectionKeeper {
             }
             return
         }
-        let stream = cepoll_stream(descriptor)
-        guard stream != CEPOLL_NO_STREAM else {
+        guard let connection = Connection(checking: descriptor) else {
             cscoreboard_keep(slot, 0)
             let now = MonotonicTime.now
             if !mistakes.take(at: now) { pausesUntil = now + .seconds(2) }
             return pool.owner.closeElsewhere(descriptor)
         }
-        let connection = Connection(adopting: descriptor, isLocal: stream == CEPOLL_LOCAL_STREAM)
         // Few descriptors are left: they are for connections that nobody else has.
         guard descriptor < pool.owner.descriptorCeiling else { return cscoreboard_keep(slot, 0) }
         let after = cscoreboard_pending(slot)
@@ -252,7 +243,8 @@ final class ConnectionKeeper {
         let begin = cscoreboard_load_time(&slot.pointee.accepted_ns)
         let kept = kept.removeValue(forKey: worker.serial)
         let shared = pool.takeBusyConnection(of: worker)
-        let left = openDeposit(of: worker)
+        let left = worker.deposit?.open { pool.owner.closeElsewhere($0) }
+        worker.deposit = nil
         guard !pending.begun, pending.descriptor >= 0 else { return }
         let isKept = kept.map { $0.begin == begin && $0.requestID == pending.request_id } ?? false
         guard let connection = isKept ? kept?.connection : shared ?? left else { return }
@@ -261,61 +253,10 @@ final class ConnectionKeeper {
         _ = bytes.withUnsafeBytes { try? Syscalls.send(connection.rawValue, $0) }
     }
 
-    /// What a dead worker has left.
-    ///
-    /// Its word, like the descriptor's number; usually nothing.
-    private func openDeposit(of worker: WorkerRecord) -> Connection? {
-        let (connection, rest) = open(worker.deposit)
-        // Not the last to close it, if there is more in it.
-        worker.deposit = nil
-        if rest >= 0 { pool.owner.closeElsewhere(rest) }
-        return connection
-    }
-
-    /// The first that is in a deposit, and a duplicate of that if there is more, or -1: each of those might make closing it wait.
-    private func open(_ deposit: MessageSocket?) -> (Connection?, rest: CInt) {
-        guard let deposit else { return (nil, -1) }
-        return withUnsafeTemporaryAllocation(byteCount: Message.length, alignment: 8) { buffer in
-            var first: Connection?
-            switch try? deposit.receive(into: buffer) {
-            case .message(let message, _, let descriptors, _): first = connection(in: message, descriptors)
-            case .malformed(let descriptors), .descriptorsLost(let descriptors):
-                for descriptor in descriptors { pool.owner.closeElsewhere(descriptor) }
-            case .wouldBlock, .closed, nil: break
-            }
-            guard case .bytes? = try? Syscalls.receive(deposit.descriptor, into: buffer, peek: true) else {
-                return (first, -1)
-            }
-            return (first, cepoll_duplicate(deposit.descriptor))
-        }
-    }
-
-    private func connection(in message: Message, _ descriptors: [CInt]) -> Connection? {
-        if message.kind == .deposited, descriptors.count == 1 {
-            switch cepoll_stream(descriptors[0]) {
-            case CEPOLL_NO_STREAM: break
-            case let kind: return Connection(adopting: descriptors[0], isLocal: kind == CEPOLL_LOCAL_STREAM)
-            }
-        }
-        for descriptor in descriptors { pool.owner.closeElsewhere(descriptor) }
-        return nil
-    }
-
     /// The workers are those of the image before this one, which has let go of all duplicates.
     func beginAfterTakeover() {
         for worker in pool.workers.values { cscoreboard_keep(pool.scoreboard.slot(worker.slot), 0) }
         schedule(Self.period)
-    }
-}
-
-/// The answer to a request whose worker is dead.
-enum LostRequest {
-    /// The records of a 500, or of a 504 for a request that took too long.
-    static func response(requestID: UInt16, tookTooLong: Bool) -> [UInt8] {
-        let status = tookTooLong ? "504 Gateway Timeout" : "500 Internal Server Error"
-        let text = tookTooLong ? "The script took too long." : "The script ended unexpectedly."
-        let page = "Status: \(status)\r\nContent-type: text/html; charset=UTF-8\r\n\r\n\(text)\n"
-        return framedResponse(Array(page.utf8), requestID: requestID)
     }
 }
 

@@ -149,10 +149,7 @@ extension Pool {
             channel: channel,
             output: output
         )
-        if former.deposit >= 0 {
-            worker.deposit = MessageSocket(adopting: CInt(former.deposit))
-            worker.deposit?.isBounded = true
-        }
+        if former.deposit >= 0 { worker.deposit = WorkerDeposit(inherited: CInt(former.deposit)) }
         let process = ProcessID(Int32(former.process))
         let role = ChildRole.worker(self, slot: slot, serial: worker.serial)
         switch former.stage {

@@ -163,12 +163,10 @@ extension Pool {
 
     /// Takes the end of the pair in which the worker leaves connections; false if it is anything else.
     private func takeDeposit(_ descriptor: CInt, _ worker: WorkerRecord) -> Bool {
-        guard worker.deposit == nil, cepoll_is_local_socket(descriptor) else {
+        guard worker.deposit == nil, let deposit = WorkerDeposit(given: descriptor) else {
             refuse([descriptor], worker, "gave something that is not a place for connections")
             return false
         }
-        let deposit = MessageSocket(adopting: descriptor)
-        deposit.isBounded = true
         // The last descriptors are for connections that nobody else has.
         if descriptor < owner.descriptorCeiling { worker.deposit = deposit }
         return true

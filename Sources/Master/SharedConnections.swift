@@ -19,6 +19,10 @@ final class SharedConnections {
         let connection: Connection
     }
 
+    /// A worker that is busy for so long is not to keep others than the one it serves waiting: the shorter time if it waits
+    /// for anything but a processor.
+    private static let patience = (short: Duration.milliseconds(4), long: Duration.milliseconds(15))
+
     private unowned let pool: Pool
     /// By serial number of the worker, and place.
     private var shared: [Int64: [UInt32: Shared]] = [:]
@@ -82,6 +86,21 @@ final class SharedConnections {
             return
         }
         remove(message.slot, of: worker)
+    }
+
+    /// Takes what a worker holds beside the request that it has been busy with for long: others serve that.
+    func takeFromBusy(_ worker: WorkerRecord, _ now: MonotonicTime) {
+        guard shared[worker.serial] != nil, let process = worker.namedProcess else { return }
+        switch pool.scoreboard.stage(worker.slot) {
+        case .free, .accepting: return
+        case .reading, .info, .executing, .ending, .finished: break
+        }
+        let begin = cscoreboard_load_time(&pool.scoreboard.slot(worker.slot).pointee.accepted_ns)
+        let age = now - MonotonicTime(nanoseconds: begin)
+        guard age >= Self.patience.short,
+            age >= Self.patience.long || cepoll_process_sleeps(process.rawValue)
+        else { return }
+        takeIdle(from: worker)
     }
 
     /// Takes what the worker has not begun to serve.

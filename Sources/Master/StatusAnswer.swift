@@ -19,7 +19,8 @@ public struct PageFacts {
     }
 }
 
-/// The answers on a pool's `pm.status_listen`: the status page of the pool, its ping, and 404 for anything else.
+/// The pages of a pool that the master answers: on `pm.status_listen` status, ping, and 404 for anything else; on the pool's
+/// own address status and ping while all workers are busy.
 final class StatusAnswer {
     private let settings: PoolSettings
     private let scoreboard: Scoreboard

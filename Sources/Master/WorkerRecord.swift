@@ -24,8 +24,8 @@ final class WorkerRecord {
     let channel: MessageSocket
     /// What it writes, if that is caught.
     let output: WorkerOutput?
-    /// Where it leaves the connection of a request that may last; nothing is received from there before its death.
-    var deposit: MessageSocket?
+    /// Where it leaves the connection of a request that may last.
+    var deposit: WorkerDeposit?
     var state = State.requested
     var startTime = MonotonicTime.now
     var registration: Reactor.Registration?
@@ -33,7 +33,7 @@ final class WorkerRecord {
     var isRetiring = false
     /// Another one was started in its place: its end is no reason for a further one.
     var isReplaced = false
-    /// SIGQUIT has been sent once because the worker was surplus; the next time it is SIGKILL.
+    /// It has been told to leave for good, and nobody takes its place; if it is surplus still, SIGKILL is next.
     var wasAskedToLeave = false
     /// SIGTERM has been sent because of `request_terminate_timeout`.
     var ranOutOfTime = false

@@ -1,8 +1,8 @@
 /// Whether a worker's requests are short.
 ///
 /// A worker that holds several connections makes all of them wait for the request it serves; so it does that only while its
-/// requests take next to no time, on average: some take longer as others had the processor. A long one, and many short ones
-/// must come before it is tried; and when one has held others up, twice as many after each such mistake.
+/// requests take next to no time, on average: some take longer as others had the processor. After a long one many short ones
+/// must come before it is tried again; and when one has held others up, twice as many after each such mistake.
 ///
 /// Pure.
 public struct Brevity: Equatable, Sendable {

@@ -110,7 +110,7 @@ public struct ListeningWidth: Sendable {
     ///   - pace: What its workers have begun; at most some milliseconds after the look before, if the pool is narrow.
     ///   - oldest: Nanoseconds for which the oldest request of a worker that listens has been running; 0: none has.
     ///   - waiting: How many workers that listen and have a request wait for anything but a processor, of
-    ///     ``mostAsked`` at most; asked seldom.
+    ///     ``mostAsked`` at most; asked at each look where requests are not short, else seldom.
     ///   - work: What its workers have done; asked once in a window.
     ///   - workers: Those that take connections.
     ///   - processors: Those that the pool may use.
@@ -133,7 +133,7 @@ public struct ListeningWidth: Sendable {
         return isMistaken(pace, oldest, waiting, work, processors, longest) ? mistaken(pace) : .stay
     }
 
-    /// Whether its requests are not short.
+    /// Whether it is narrow, and its requests are not short.
     public var isOfLongRequests: Bool { isNarrow && average > Self.shortRequest }
 
     /// Whether a wide pool may be about to become narrow: what waits is no sign that all workers are needed.

@@ -5,7 +5,7 @@ internal import Syscalls
 /// What a slow client has not taken yet of a response: kept in an anonymous file, which the master can take over.
 ///
 ///     empty ── append ──► holding ── all sent ──► empty
-///                            └── takeFile ──► empty: the file is sealed, and the master's
+///                            └── sealed, clear ──► empty: the file is the master's
 final class ResponseSpill {
     /// Result of sending without waiting.
     enum Progress { case done, blocked, broken }

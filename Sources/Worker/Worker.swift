@@ -17,8 +17,8 @@ internal import SystemPackage
 ///
 ///     idle ── connection ──► serving ── response sent ──► idle
 ///      │ ▲                      │ kept alive
-///      │ └─ next request ── holding ── other work, or long idle ──► parked with the master
-///      └── SIGQUIT, max_requests, master gone ──► exit 0
+///      │ └─ next request ── holding ── other work, or nothing sent for 500 ms ──► shared, or parked with the master
+///      └── told to leave, SIGQUIT, max_requests, master gone ──► exit 0
 public final class Worker {
     enum Source: UInt64 { case control = 1, channel, queue, listener, client, rest }
     /// In the epoll set a connection's descriptor is counted from here.

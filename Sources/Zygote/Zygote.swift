@@ -13,8 +13,8 @@ internal import Worker
 /// It is exec'ed by the master, so that PHP never runs in a privileged process and every reload picks up a new
 /// php.ini, extension or PHP build. Its workers are the master's children (CLONE_PARENT): the master reaps them.
 ///
-/// Order at start: limits and priority (need root), identity (only the effective one if a chroot is still to come),
-/// PHP, PHP settings, chroot and the final identity, environment, then `zygoteReady`.
+/// Order at start: limits and priority (need root), identity (CAP_SYS_CHROOT is kept if a chroot is still to come), PHP,
+/// environment, PHP settings, chroot and no capability any more, then `zygoteReady`.
 public enum Zygote {
     /// Runs the zygote on the descriptors of ``ZygoteDescriptor``.
     ///

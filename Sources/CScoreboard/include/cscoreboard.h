@@ -1,8 +1,8 @@
 /*
  * CScoreboard - the layout of the shared pages of one pool, and the atomics to read and write them.
  *
- * One page for the pool, then one page per slot. The pool page is written by the master except for the two
- * counters marked "workers"; a slot is written by the worker that owns it, but for what is marked "the master" and
+ * One page for the pool, then one page per slot. The pool page is written by the master except for the
+ * fields marked "workers"; a slot is written by the worker that owns it, but for what is marked "the master" and
  * the places for shared connections, which both change; the master zeroes it before it is given away. A worker may
  * write anything it likes here: readers clamp, and the master takes no pointer, index, length or pid from these pages.
  *
@@ -83,7 +83,7 @@ typedef struct cscoreboard_pool {
     int64_t queue_rejected;         /* answered 503 because of pm.max_queue */
     int64_t queue_expired;          /* answered 503 because of pm.queue_timeout */
     int64_t queue_abandoned;        /* dropped because the client had gone */
-    int64_t queue_wait_us;          /* sum over all of them of the time they waited */
+    int64_t queue_wait_us;          /* sum over those that passed of the time they waited */
     int64_t saturations;            /* how often all workers have been busy while requests waited */
     uint64_t saturated_since_ns;    /* monotonic; 0: not now */
     /* The master: responses that it sends to slow readers. */
