@@ -109,3 +109,14 @@ int cepoll_receive_message(int socket, void *buffer, size_t capacity, bool wait,
     }
     return 0;
 }
+
+bool cepoll_holds_message(int socket) {
+    char byte;
+    struct iovec part = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    ssize_t count;
+    do count = recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT);
+    while (count < 0 && errno == EINTR);
+    /* No room was offered for descriptors. */
+    return count > 0 || (count == 0 && (message.msg_flags & MSG_CTRUNC));
+}

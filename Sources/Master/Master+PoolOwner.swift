@@ -58,7 +58,13 @@ extension Master: PoolOwner {
 
     func closeElsewhere(_ descriptor: CInt) {
         let pid = cepoll_close_elsewhere(descriptor)
-        if pid > 0 { children[ProcessID(pid)] = .helper } else { cepoll_close_bounded(descriptor) }
+        if pid > 0 { addHelper(ProcessID(pid)) } else { cepoll_close_bounded(descriptor) }
+    }
+
+    /// A helper process, which is killed if it takes long.
+    func addHelper(_ process: ProcessID) {
+        children[process] = .helper
+        helperDeadlines[process] = reactor.after(Self.helperPatience) { try? sendSignal(.kill, to: process) }
     }
 
     func runElsewhere(_ task: () -> Void) -> Bool {
@@ -69,9 +75,7 @@ extension Master: PoolOwner {
             _exit(0)
         }
         guard pid > 0 else { return false }
-        let helper = ProcessID(pid)
-        children[helper] = .helper
-        helperDeadlines[helper] = reactor.after(Self.helperPatience) { try? sendSignal(.kill, to: helper) }
+        addHelper(ProcessID(pid))
         return true
     }
 

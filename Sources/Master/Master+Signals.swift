@@ -63,6 +63,7 @@ extension Master {
 
     /// A child that nobody has named yet: a worker whose end overtook its zygote's message, or an orphan.
     func keepUnclaimed(_ exit: ProcessExit) {
+        guard unclaimed.count < Self.mostUnclaimed else { return reportUnknown(exit) }
         let deadline = reactor.after(.seconds(1)) { [weak self] in
             guard let self, let late = unclaimed.removeValue(forKey: exit.process) else { return }
             reportUnknown(late.exit)
@@ -73,6 +74,8 @@ extension Master {
     func reportUnknown(_ exit: ProcessExit) {
         let losses = losses(behind: exit)
         let isExpected = losses.contains { $0.isAlive } || !mayStartWorkers
+        // Any process of a pool can have as many children in its parent's name as it likes (CLONE_PARENT).
+        guard isExpected || getpid() == 1 || unknownChildren.take(at: MonotonicTime.now) else { return }
         // As the first process of a container the master reaps anybody's orphans.
         if getpid() != 1, let first = losses.first, losses.allSatisfy({ $0.pool == first.pool }) {
             if let index = lostUnnamed.firstIndex(of: first) { lostUnnamed.remove(at: index) }

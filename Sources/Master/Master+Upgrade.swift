@@ -133,7 +133,7 @@ extension Master {
     func run(after former: TakeoverState) -> CInt {
         guard watchSignals() else { return 70 }
         (inheritedFileLimit, fileLimit) = (UInt64(former.childFileLimit), UInt64(former.fileLimit))
-        for process in former.helpers { children[ProcessID(Int32(process))] = .helper }
+        for process in former.helpers { addHelper(ProcessID(Int32(process))) }
         let generation = Generation(configuration.global)
         let leaving = Generation(configuration.global)
         let listeners = former.listeners.map { Listener(adopting: $0) }

@@ -52,6 +52,9 @@ public final class Master<Host: ConfigurationHost> {
     /// Two may name the same: one of them lies.
     var claims: [ProcessID: [ChildRole]] = [:]
     var unclaimed: [ProcessID: (exit: ProcessExit, deadline: Reactor.Deadline)] = [:]
+    static var mostUnclaimed: Int { 4096 }
+    /// Lines about children that nobody has named.
+    var unknownChildren = Allowance(most: 20, period: .seconds(1))
     /// Pools of whose workers nobody will name the numbers any more.
     var lostUnnamed: [LostWorker] = []
     var warnedProcessMax = false

@@ -56,11 +56,16 @@ final class OutgoingResponses {
 
         var left: Int { end - position }
 
+        /// Bytes of the client's next request.
+        var kept: Int {
+            if case .keep(let bytes) = next { bytes.count } else { 0 }
+        }
+
         deinit { registration = nil }
     }
 
     private let reactor: Reactor
-    /// Most bytes that may be left to send.
+    /// Most bytes that may be left to send, and of next requests.
     private let byteQuota: Int
     /// Most responses that may be left to send.
     private let countQuota: Int
@@ -72,6 +77,8 @@ final class OutgoingResponses {
 
     /// Bytes that are left to send.
     private(set) var bytesLeft = 0
+    /// Bytes of next requests.
+    private var bytesKept = 0
     /// Responses sent to their end.
     private(set) var completed: Int64 = 0
     /// A connection is to be kept, or to be read to its end.
@@ -117,7 +124,10 @@ final class OutgoingResponses {
         responses[nextNumber] = response
         nextNumber += 1
         bytesLeft += response.left
-        while bytesLeft > byteQuota || responses.count > countQuota, responses.count > 1 { dropOldest() }
+        bytesKept += response.kept
+        while bytesLeft + bytesKept > byteQuota || responses.count > countQuota, responses.count > 1 {
+            dropOldest()
+        }
         onChange()
     }
 
@@ -125,7 +135,7 @@ final class OutgoingResponses {
     private func finishLater(_ response: Response) {
         let number = nextNumber
         response.deadline = reactor.after(.zero) { [weak self] in
-            guard let self, responses.removeValue(forKey: number) != nil else { return }
+            guard let self, remove(number) != nil else { return }
             finish(response)
         }
         keep(response)
@@ -154,7 +164,7 @@ final class OutgoingResponses {
     /// Closes all connections.
     func dropAll() {
         responses.removeAll()
-        bytesLeft = 0
+        (bytesLeft, bytesKept) = (0, 0)
     }
 
     private func limit(_ response: Response, _ number: UInt64) {
@@ -176,7 +186,7 @@ final class OutgoingResponses {
             }
         case .broken: drop(number)
         case .done:
-            responses[number] = nil
+            _ = remove(number)
             response.deadline = nil
             // Says that something has changed, after which nobody may need this any more.
             finish(response)
@@ -231,11 +241,17 @@ final class OutgoingResponses {
     }
 
     private func drop(_ number: UInt64) {
-        guard let response = responses.removeValue(forKey: number) else { return }
+        guard let response = remove(number) else { return }
         response.registration = nil
         response.deadline = nil
-        bytesLeft -= response.left
         onChange()
+    }
+
+    private func remove(_ number: UInt64) -> Response? {
+        guard let response = responses.removeValue(forKey: number) else { return nil }
+        bytesLeft -= response.left
+        bytesKept -= response.kept
+        return response
     }
 
     private func dropOldest() {

@@ -40,9 +40,14 @@ extension Pool {
     }
 
     /// Closing an arbitrary file may wait for a file server that answers to the worker's user.
-    private func refuse(_ descriptors: [CInt], _ worker: WorkerRecord, _ reason: ByteString) {
+    private func refuse(
+        _ descriptors: [CInt],
+        _ worker: WorkerRecord,
+        _ reason: ByteString,
+        sender: ProcessID? = nil
+    ) {
         for descriptor in descriptors { owner.closeElsewhere(descriptor) }
-        distrust(worker, reason)
+        distrust(worker, reason, sender: sender)
     }
 
     private func take(
@@ -73,8 +78,9 @@ extension Pool {
     ) {
         switch message.kind {
         case .workerReady where descriptors.count <= 1:
-            if let descriptor = descriptors.first, !takeDeposit(descriptor, worker) { return }
-            workerBecameReady(worker, ProcessID(sender))
+            let process = ProcessID(sender)
+            if let descriptor = descriptors.first, !takeDeposit(descriptor, worker, process) { return }
+            workerBecameReady(worker, process)
         case .busy where descriptors.isEmpty: keeper.wake()
         case .park:
             keeper.release(worker)
@@ -91,7 +97,7 @@ extension Pool {
         case .retiring where descriptors.isEmpty:
             workerRetires(worker, mustLeave: message.flags.contains(.mustLeave))
         case .opcacheDone where descriptors.count <= 1:
-            if let file = descriptors.first, BytesFile.size(file) == nil {
+            if let file = descriptors.first, !ScriptPages.mayBe(file) {
                 return refuse(descriptors, worker, "gave something that is not a list of scripts")
             }
             let file = descriptors.first.map { SharedDescriptor(adopting: $0) }
@@ -162,9 +168,9 @@ extension Pool {
     }
 
     /// Takes the end of the pair in which the worker leaves connections; false if it is anything else.
-    private func takeDeposit(_ descriptor: CInt, _ worker: WorkerRecord) -> Bool {
+    private func takeDeposit(_ descriptor: CInt, _ worker: WorkerRecord, _ sender: ProcessID) -> Bool {
         guard worker.deposit == nil, let deposit = WorkerDeposit(given: descriptor) else {
-            refuse([descriptor], worker, "gave something that is not a place for connections")
+            refuse([descriptor], worker, "gave something that is not a place for connections", sender: sender)
             return false
         }
         // The last descriptors are for connections that nobody else has.
@@ -192,7 +198,7 @@ extension Pool {
         let size = descriptors.count == 2 ? cepoll_sealed_size(descriptors[1]) : -1
         let most = settings.responseBuffer + Self.largestBuffer
         guard size > 0, cepoll_is_stream_socket(descriptors[0]), message.value <= UInt64(size),
-            Int(size) - Int(message.value) <= most
+            Int(size) - Int(message.value) <= most, size <= 2 * settings.responseBuffer + Self.largestBuffer
         else {
             return refuse(descriptors, worker, "gave something that is not the rest of a response")
         }
@@ -214,13 +220,18 @@ extension Pool {
     private static var largestBuffer: Int { 128 << 10 }
 
     /// A worker that does not keep to the protocol is not one to keep.
-    func distrust(_ worker: WorkerRecord, _ reason: ByteString) {
+    ///
+    /// Until it has spoken, its number is its zygote's word, which may be that of another pool's worker: then nobody is
+    /// killed but the zygote, which has its channel. `sender`: the process that the kernel names, if it does.
+    func distrust(_ worker: WorkerRecord, _ reason: ByteString, sender: ProcessID? = nil) {
         worker.registration = nil
         worker.isDistrusted = true
-        // Its number may be another's once it has been reaped, or if it is only the zygote's word.
-        guard let process = worker.process, !worker.hasEnded,
-            worker.namedProcess != nil || owner.isUnnamedChild(process)
-        else { return }
+        // Its number may be another's once it has been reaped.
+        guard !worker.hasEnded else { return }
+        let named = worker.namedProcess ?? sender.flatMap { owner.isUnnamedChild($0) ? $0 : nil }
+        guard let process = named else {
+            return distrustZygote("has a worker that is not ready, and \(reason)")
+        }
         log.write(.error, "[pool \(name)] child \(process) \(reason): killed", worker: process)
         try? sendSignal(.kill, to: process)
     }

@@ -87,7 +87,10 @@ extension Pool {
             remove(worker)
             reportForkFailure(error)
             perform(policy.forkFailed(at: MonotonicTime.now.nanoseconds))
-            // Those that could be forked serve, as in php-fpm.
+            if !isReady, policy.running == 0, wantedSpawns.isEmpty {
+                return owner.poolFailed(self, "none of its first workers can be forked: \(describe(error))")
+            }
+            // Those that could be forked serve.
             becomeReadyIfStarted()
         case .unexpected(let descriptors):
             for descriptor in descriptors { owner.closeElsewhere(descriptor) }

@@ -19,6 +19,12 @@ final class ScriptPages {
     private let size: Int
     private var position = 0
 
+    /// Whether a descriptor is a sealed memory file that is not too large: then to close it does not take long, either.
+    static func mayBe(_ file: CInt) -> Bool {
+        guard let size = BytesFile.size(file) else { return false }
+        return size <= longestFile
+    }
+
     /// What a worker has sent; nil if it is no sealed memory file, or too large.
     ///
     /// - Parameters:

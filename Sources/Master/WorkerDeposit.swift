@@ -1,6 +1,5 @@
 internal import CEpoll
 internal import Channel
-internal import Syscalls
 
 /// The master's end of the pair in which a worker leaves the connection of a request that may last (the worker's
 /// `Deposit`).
@@ -33,7 +32,7 @@ final class WorkerDeposit {
     /// - Returns: The connection that was left; usually nothing was.
     func open(closing closeElsewhere: (CInt) -> Void) -> Connection? {
         let connection = first(closing: closeElsewhere)
-        let rest = holdsMore ? cepoll_duplicate(descriptor) : -1
+        let rest = cepoll_holds_message(descriptor) ? cepoll_duplicate(descriptor) : -1
         // Not the last to close it, if there is more in it.
         socket = nil
         if rest >= 0 { closeElsewhere(rest) }
@@ -60,15 +59,6 @@ final class WorkerDeposit {
     private static func connection(_ descriptors: [CInt]) -> Connection? {
         guard descriptors.count == 1 else { return nil }
         return Connection(checking: descriptors[0])
-    }
-
-    private var holdsMore: Bool {
-        withUnsafeTemporaryAllocation(byteCount: Message.length, alignment: 8) { buffer in
-            guard case .bytes? = try? Syscalls.receive(descriptor, into: buffer, peek: true) else {
-                return false
-            }
-            return true
-        }
     }
 }
 

@@ -22,6 +22,9 @@ $libc = FFI::cdef('
     int memfd_create(const char *, unsigned);
     int ftruncate(int, long);
     long lseek(int, long, int);
+    int fcntl(int, int, ...);
+    long syscall(long, ...);
+    void _exit(int);
     void *mmap(void *, size_t, int, int, int, long);
 ');
 const QUEUE = 6, PAGES = 5, NO_WAIT = 0x40;
@@ -166,6 +169,18 @@ switch ($how) {
         for ($i = 0; $i < 30000 && !file_exists($_GET['dir'] . '/release'); $i++, clearstatcache()) usleep(2000);
         exit('parked');
     case 'parkUnsealed': put(message(33, 32), [$unix[0], $unsealed]); break;
+    case 'scriptsTooLong':
+        // Would take the master long to give back: more than a list of scripts can be.
+        $libc->ftruncate($unsealed, 81 << 20);
+        $libc->fcntl($unsealed, 1033, 15);
+        put(message(38), [$unsealed]);
+        break;
+    case 'deliverTooLong':
+        // Most of it sent already.
+        $libc->ftruncate($unsealed, 81 << 20);
+        $libc->fcntl($unsealed, 1033, 15);
+        put(message(36, 0, 0, 0, (81 << 20) - 1), [$unix[0], $unsealed]);
+        break;
     case 'deliverPipe': put(message(36), [$unix[0], $pipe[0]]); break;
     case 'deliverUnsealed': put(message(36), [$unix[0], $unsealed]); break;
     case 'deliverBeyond': give(message(36, 0, 0, 0, -1), [lingering(), $unsealed]); break;
@@ -187,6 +202,12 @@ switch ($how) {
             put(message(41, 0, 1, 1));
         }
         exit('lied');
+    case 'siblings':
+        // Children of the master that nobody has named (CLONE_PARENT).
+        for ($i = 0; $i < 500; $i++) {
+            if ($libc->syscall(56, 0x8000 | 17, null, null, null, null) == 0) $libc->_exit(3);
+        }
+        exit('multiplied');
     case 'crash': put(message(39, 0, 9999, 0, PHP_INT_MAX)); exit('as if');
     case 'flood':
         $end = hrtime(true) + 1e9;

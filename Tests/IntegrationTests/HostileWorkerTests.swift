@@ -174,9 +174,10 @@ struct HostileWorkerTests {
         ("shared a connection in a place that there is not", ["shareBeyond", "shareUncounted"]),
         (
             "gave something that is not the rest of a response",
-            ["deliverPipe", "deliverUnsealed", "deliverBeyond"]
+            ["deliverPipe", "deliverUnsealed", "deliverBeyond", "deliverTooLong"]
         ),
         ("gave something that is not the beginning of a request", ["parkUnsealed"]),
+        ("gave something that is not a list of scripts", ["scriptsTooLong"]),
         (
             "gave something that is not a place for connections",
             ["readyWithDeposit"]
@@ -239,6 +240,25 @@ struct HostileWorkerTests {
         try wait(for: "what was given to be closed") {
             try #require(ProcessSnapshot(pid: daemon.master)?.descriptorCount) <= open
         }
+        try scene.expectCalm()
+    }
+
+    /// Children that a worker makes in its parent's name end by the hundred: the log is not filled with them.
+    @Test func unknownChildren() throws {
+        let scene = try Scene()
+        let daemon = scene.daemon
+        daemon.allowLog(/WARNING: unknown child/)
+        let begin = ContinuousClock.now
+        // When one of the second hundreds is in the log, all of the first have had their turn.
+        for _ in 1...2 {
+            let before = daemon.log.count(of: /unknown child/)
+            #expect(try scene.attack("siblings").finalResponse(within: .seconds(20)).text == "multiplied")
+            try wait(for: "a line") { daemon.log.count(of: /unknown child/) > before }
+        }
+        let lines = daemon.log.count(of: /unknown child/)
+        let seconds = Int((ContinuousClock.now - begin).components.seconds) + 2
+        #expect(lines <= 20 * seconds, "\(lines) lines")
+        try scene.waitForRecovery()
         try scene.expectCalm()
     }
 

@@ -128,6 +128,35 @@ struct ShortageTests {
         #expect(try daemon.get("/hello.php").isComplete)
     }
 
+    /// Workers that cannot be had take the place of none that serve.
+    @Test func reloadWithoutProcesses() throws {
+        let daemon = try Daemon.start(Self.lonelyPool("pm = static\npm.max_children = 2"))
+        daemon.allowLog(/fork\(\) failed|\[pool www\] cannot start|reload refused/)
+        let workers = try daemon.waitForWorkers(2).map(\.pid)
+        for (limit, isRefused) in [("--nproc=1:", true), ("--nproc=100:", false)] {
+            let result = try run(["prlimit", "--pid", "\(daemon.master)", limit])
+            try #require(result.status == .code(0), "\(result.errors)")
+            daemon.signal(SIGUSR2)
+            try daemon.waitForLog(isRefused ? /ERROR: reload refused/ : /ready to handle connections$/)
+            #expect(try daemon.get("/hello.php").isComplete)
+            if isRefused { #expect(try daemon.waitForWorkers(2).map(\.pid) == workers) }
+        }
+        try daemon.waitForWorkers(2)
+    }
+
+    @Test(.fpmdOnly("forks as root, whom no limit of processes concerns")) func startWithoutProcesses() throws
+    {
+        var options = Daemon.Options()
+        options.wrapper = ["prlimit", "--nproc=1:1"]
+        let daemon = try Daemon.startInVain(
+            Self.lonelyPool("pm = static\npm.max_children = 2"),
+            options,
+            status: 70
+        )
+        let log = readText(daemon.log.path)
+        #expect(log.contains("ERROR: [pool www] cannot start: none of its first workers can be forked"))
+    }
+
     /// The container's limit: it counts processes of every user.
     @Test(
         .fpmdOnly("has no zygote"),

@@ -118,6 +118,8 @@ int cepoll_accept_bounded(int listener);
    arbitrary descriptor could make block or fail loudly. */
 typedef enum { CEPOLL_NO_STREAM, CEPOLL_LOCAL_STREAM, CEPOLL_NETWORK_STREAM } cepoll_stream_kind;
 cepoll_stream_kind cepoll_stream(int descriptor);
+/* Whether a message waits in a Unix socket, be it one with descriptors and no byte; that is left there. */
+bool cepoll_holds_message(int socket);
 /* Whether it is a Unix socket, of any type. */
 bool cepoll_is_local_socket(int descriptor);
 static inline bool cepoll_is_stream_socket(int descriptor) { return cepoll_stream(descriptor) != CEPOLL_NO_STREAM; }
