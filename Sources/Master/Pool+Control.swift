@@ -21,17 +21,11 @@ extension Pool {
     func replace(_ worker: WorkerRecord) {
         guard let process = worker.namedProcess, worker.isReady, !worker.isReplaced else { return }
         worker.isRetiring = true
-        guard settings.processManager != .ondemand, !isHeld, policy.surplus == 0, generation.allowance > 0,
-            policy.heldBack(at: MonotonicTime.now.nanoseconds) == nil, freeSlots.count > wantedSpawns.count
-        else {
+        guard settings.processManager != .ondemand, !isHeld, policy.surplus == 0, mayStartSuccessor else {
             tellToLeave(worker, process)
             return
         }
-        worker.isReplaced = true
-        retiring.append(worker)
-        policy.spawnRequested(1)
-        wantedSpawns.append(true)
-        pumpSpawns()
+        startSuccessor(of: worker)
     }
 
     // MARK: - Scaling

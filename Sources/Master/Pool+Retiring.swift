@@ -18,12 +18,21 @@ extension Pool {
         guard worker.isReady, !worker.isRetiring, state == .serving, owner.mayStartWorkers else { return }
         worker.isRetiring = true
         retiring.removeAll { !$0.isReady }
-        guard isWorthReplacing, retiring.count < settings.replacementOverlap, generation.allowance > 0,
-            policy.heldBack(at: MonotonicTime.now.nanoseconds) == nil, freeSlots.count > wantedSpawns.count
-        else {
+        guard isWorthReplacing, retiring.count < settings.replacementOverlap, mayStartSuccessor else {
             if mustLeave { askToLeave(worker) }
             return
         }
+        startSuccessor(of: worker)
+    }
+
+    /// Whether one worker more than there are now could be started at once.
+    var mayStartSuccessor: Bool {
+        generation.allowance > 0 && policy.heldBack(at: MonotonicTime.now.nanoseconds) == nil
+            && freeSlots.count > wantedSpawns.count
+    }
+
+    /// Starts another worker in the place of this one, which is told to leave when that is ready.
+    func startSuccessor(of worker: WorkerRecord) {
         worker.isReplaced = true
         retiring.append(worker)
         policy.spawnRequested(1)
