@@ -112,7 +112,10 @@ extension ZygotePlan {
     /// Bytes of responses that the master keeps for the pool's slow readers at most.
     ///
     /// Workers stop giving it more at this number, and the master drops the oldest at twice it.
-    public var responseQuota: Int { max(256 << 20, 64 * responseBuffer) }
+    public var responseQuota: Int { Self.responseQuota(responseBuffer: responseBuffer) }
+
+    /// ``responseQuota`` of a pool with this `response_buffer`.
+    public static func responseQuota(responseBuffer: Int) -> Int { max(256 << 20, 64 * responseBuffer) }
 
     /// The bytes that ``init(decoding:)`` reads back.
     public func encoded() -> [UInt8] {

@@ -33,7 +33,7 @@ final class ConnectionListener<Served: ListenerConnection> {
     private var connections: [CInt: Served] = [:]
     /// The oldest first.
     private var order: [CInt] = []
-    private var lastAcceptReport: MonotonicTime?
+    private var failedAccepts = RepeatedEvent(saidEvery: .seconds(60))
     /// Itself, while it is retired and has connections.
     private var itself: ConnectionListener?
 
@@ -113,11 +113,8 @@ final class ConnectionListener<Served: ListenerConnection> {
         }
     }
 
-    /// Said at most once a minute.
     private func reportAcceptFailure(_ error: Errno) {
-        let now = MonotonicTime.now
-        if let lastAcceptReport, now - lastAcceptReport < .seconds(60) { return }
-        lastAcceptReport = now
+        guard failedAccepts.happened(at: MonotonicTime.now) != nil else { return }
         complain("accept() failed: \(describe(error))")
     }
 

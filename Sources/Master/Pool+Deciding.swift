@@ -1,4 +1,3 @@
-internal import CEpoll
 internal import CScoreboard
 internal import Configuration
 internal import Logging
@@ -6,7 +5,6 @@ internal import PoolPolicy
 internal import Reactor
 internal import Scoreboard
 internal import Syscalls
-internal import SystemPackage
 
 /// What the pool's policy decides, turned into system calls; and which workers are idle.
 extension Pool {
@@ -17,12 +15,7 @@ extension Pool {
             case .spawn(let count, let isRespawn): spawn(count, isRespawn: isRespawn)
             case .retireIdle(let count): retireIdle(count)
             case .limitReached: reportLimit()
-            case .seemsBusy(let count):
-                let counts = scoreboard.counts()
-                log.write(
-                    .warning,
-                    "[pool \(name)] seems busy (you may need to increase pm.start_servers, or pm.min/max_spare_servers), spawning \(count) children, there are \(counts.idle) idle, and \(counts.total) total children"
-                )
+            case .seemsBusy(let count): reportBusy(spawning: count)
             case .backOff(let failures, _) where failures > 0 && !isReady:
                 return owner.poolFailed(self, "\(failures) workers in a row died before their first request")
             case .backOff(let failures, let delay):
@@ -39,42 +32,6 @@ extension Pool {
                 }
             }
         }
-    }
-
-    /// Has the call stack of a worker written to the slow log.
-    func trace(_ process: ProcessID, script: ByteString, request: ByteString) {
-        slowRequestCount += 1
-        cscoreboard_store(&scoreboard.pool.pointee.slow_requests, slowRequestCount)
-        guard let path = settings.slowLog, let layout = traceLayout else { return }
-        log.write(.notice, "about to trace \(process)", worker: process)
-        let slowLog = SlowLog(path: path, pool: name, log: log)
-        // Taken while the worker cannot have been reaped yet: its number is its own.
-        let handle = cepoll_pidfd(process.rawValue)
-        defer { if handle >= 0 { closeDescriptor(handle) } }
-        let trace = WorkerTrace(
-            process: process,
-            handle: handle,
-            layout: layout,
-            depth: settings.requestSlowLogTraceDepth
-        )
-        if handle < 0 || !owner.runElsewhere({ slowLog.record(trace, script: script, request: request) }) {
-            log.write(
-                .error,
-                "failed to trace child \(process): \(describe(currentErrno))",
-                worker: process
-            )
-        }
-    }
-
-    func reportLimit() {
-        // Counted here and only shown there: the page can be written by workers.
-        limitReachedCount += 1
-        cscoreboard_store(&scoreboard.pool.pointee.max_children_reached, limitReachedCount)
-        let directive = settings.processManager == .ondemand ? "max_children" : "pm.max_children"
-        log.write(
-            .warning,
-            "[pool \(name)] server reached \(directive) setting (\(policy.limits.maxChildren)), consider raising it"
-        )
     }
 
     /// Connections wait and nobody sleeps: more workers, if the limits allow.

@@ -2,7 +2,6 @@ internal import Configuration
 internal import Logging
 internal import PoolPolicy
 internal import Syscalls
-internal import SystemPackage
 
 /// Workers that are asked for and do not come: their zygote is stopped, or stuck in something that PHP's start left.
 ///
@@ -59,39 +58,5 @@ extension Pool {
             return
         }
         claimWasFalse(worker, process)
-    }
-
-    func reportForkFailure(_ error: Errno) {
-        guard let count = failedForks.happened(at: MonotonicTime.now) else { return }
-        let times: ByteString = count > 1 ? ", \(count) times" : ""
-        log.write(.error, "[pool \(name)] fork() failed: \(describe(error))\(times)")
-    }
-
-    func reportUnstartableWorker(_ error: Errno) {
-        guard let count = unstartableWorkers.happened(at: MonotonicTime.now) else { return }
-        let times: ByteString = count > 1 ? " (\(count) times)" : ""
-        log.write(
-            .error,
-            "[pool \(name)] cannot start a worker: \(describe(error))\(times); tried again later"
-        )
-    }
-
-    /// Both ends of the queue are ours as well: only a worker that is hostile can have done that.
-    func reportShutQueue() {
-        guard !hasShutQueue else { return }
-        hasShutQueue = true
-        log.write(
-            .error,
-            "[pool \(name)] a worker has shut the queue of the pool: requests wait in it until the pool is reloaded"
-        )
-    }
-
-    /// The master has no descriptor for what a worker gave back.
-    func reportLostConnection() {
-        guard let count = lostConnections.happened(at: MonotonicTime.now) else { return }
-        log.write(
-            .error,
-            "[pool \(name)] connections were lost, as the master has no more file descriptors: \(count); consider raising rlimit_files"
-        )
     }
 }

@@ -7,9 +7,36 @@ internal import Scoreboard
 internal import Syscalls
 internal import SystemPackage
 
-/// Call stacks of workers in the log: of those that are told to end, and of those that die.
+/// Call stacks of workers in the logs.
+///
+/// Those with slow requests are in the slow log; those that are told to end, and those that die, in the log.
 extension Pool {
     private static var loggedFrames: Int { 20 }
+
+    /// Has the call stack of a worker written to the slow log.
+    func trace(_ process: ProcessID, script: ByteString, request: ByteString) {
+        slowRequestCount += 1
+        cscoreboard_store(&scoreboard.pool.pointee.slow_requests, slowRequestCount)
+        guard let path = settings.slowLog, let layout = traceLayout else { return }
+        log.write(.notice, "about to trace \(process)", worker: process)
+        let slowLog = SlowLog(path: path, pool: name, log: log)
+        // Taken while the worker cannot have been reaped yet: its number is its own.
+        let handle = cepoll_pidfd(process.rawValue)
+        defer { if handle >= 0 { closeDescriptor(handle) } }
+        let trace = WorkerTrace(
+            process: process,
+            handle: handle,
+            layout: layout,
+            depth: settings.requestSlowLogTraceDepth
+        )
+        if handle < 0 || !owner.runElsewhere({ slowLog.record(trace, script: script, request: request) }) {
+            log.write(
+                .error,
+                "failed to trace child \(process): \(describe(currentErrno))",
+                worker: process
+            )
+        }
+    }
 
     /// Has the call stack of a worker written to the log; false when there is no way to.
     ///

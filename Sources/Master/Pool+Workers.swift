@@ -359,24 +359,4 @@ extension Pool {
         freeSlots.put(worker.slot)
         if workers.isEmpty { keepIdleZygote() }
     }
-
-    func logExit(_ exit: ProcessExit, _ lifetime: Duration, wasRetired: Bool, isClean: Bool) {
-        let micros = lifetime.nanoseconds / 1000
-        let fraction = String(micros % 1_000_000)
-        let time = "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction
-        if wasRetired {
-            return log.write(
-                .debug,
-                "[pool \(name)] child \(exit.process) has been killed by the process management after \(time) seconds from start",
-                worker: exit.process
-            )
-        }
-        let level: LogLevel =
-            !owner.mayStartWorkers || state != .serving ? .debug : isClean ? .notice : .warning
-        log.write(
-            level,
-            "[pool \(name)] child \(exit.process) exited \(describeExit(exit)) after \(time) seconds from start",
-            worker: exit.process
-        )
-    }
 }

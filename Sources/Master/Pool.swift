@@ -48,7 +48,7 @@ final class Pool {
     /// Nil until a worker has shared one.
     private(set) var madeShared: SharedConnections?
     /// Nobody takes the pool's kept connections over; see ``closeKept()``.
-    private var closesKept = false
+    var closesKept = false
     private(set) var madeResponses: OutgoingResponses?
     var policy: PoolPolicy {
         didSet { generation.add(policy.running - oldValue.running) }
@@ -60,8 +60,8 @@ final class Pool {
     var slowRequestCount: Int64 = 0
     /// Where the workers' call frames are, as the latest zygote said.
     var traceLayout: TraceLayout?
-    var lastOverflowReport = MonotonicTime(nanoseconds: 0)
-    var lastAcceptReport = MonotonicTime(nanoseconds: 0)
+    var overflows = RepeatedEvent(saidEvery: .seconds(60))
+    var failedAccepts = RepeatedEvent(saidEvery: .seconds(60))
     var failedForks = RepeatedEvent(saidEvery: .seconds(30))
     var unstartableWorkers = RepeatedEvent(saidEvery: .seconds(30))
     var lostConnections = RepeatedEvent(saidEvery: .seconds(30))
@@ -227,7 +227,8 @@ final class Pool {
         if let madeResponses { return madeResponses }
         let made = OutgoingResponses(
             reactor: owner.reactor,
-            byteQuota: responseQuota,
+            // Workers keep to half of that.
+            byteQuota: 2 * ZygotePlan.responseQuota(responseBuffer: settings.responseBuffer),
             // Each has a connection and a file.
             countQuota: max(16, owner.parkingQuota / 2)
         )
@@ -247,31 +248,6 @@ final class Pool {
         made.onChange = { [weak self] in self?.publishResponses() }
         madeResponses = made
         return made
-    }
-
-    /// Bytes of unsent responses that the master keeps; the workers keep to half of that.
-    private var responseQuota: Int {
-        var plan = ZygotePlan()
-        plan.responseBuffer = settings.responseBuffer
-        return 2 * plan.responseQuota
-    }
-
-    /// Said at most once a minute: it is the line that explains why nobody is served.
-    func reportAcceptFailure(_ error: Errno) {
-        let now = MonotonicTime.now
-        guard now - lastAcceptReport > .seconds(60) else { return }
-        lastAcceptReport = now
-        log.write(.error, "[pool \(name)] accept() failed: \(describe(error))")
-    }
-
-    func reportOverflow() {
-        let now = MonotonicTime.now
-        guard now - lastOverflowReport > .seconds(60) else { return }
-        lastOverflowReport = now
-        log.write(
-            .warning,
-            "[pool \(name)] \(connections.quota) idle connections are all that the file limit allows this pool: the oldest are closed"
-        )
     }
 
     /// All listeners of the pool.
@@ -315,91 +291,12 @@ final class Pool {
         owner.poolBecameReady(self)
     }
 
-    /// Stops taking connections; workers finish what they have.
-    ///
-    /// Connections that wait stay in `connections`.
-    ///
-    /// - Parameters:
-    ///   - servesWaiting: Workers are to serve what waits before they leave (a graceful stop); otherwise a successor
-    ///     takes it over.
-    ///   - acceptsWaiting: Also what has not been accepted; otherwise it is the next process's.
-    func drain(servesWaiting: Bool = false, acceptsWaiting: Bool = true) {
-        guard state != .draining else { return }
-        state = .draining
-        watch.stop()
-        if !servesWaiting {
-            madeQueue?.takeBack()
-        } else if acceptsWaiting {
-            watch.acceptAll()
-        } else {
-            cscoreboard_store_word(&scoreboard.pool.pointee.leaves_listener, 1)
-        }
-        if listener.pool === self { listener.pool = nil }
-        backoffDeadline = nil
-        zygoteRetry = nil
-        wantedSpawns = []
-        if zygote == nil { loseUnnamedWorkers() }
-        closeZygote()
-    }
-
-    /// Nobody takes the pool's kept connections over: they are closed as soon as they are idle.
-    func closeKept() {
-        closesKept = true
-        cscoreboard_store_word(&scoreboard.pool.pointee.closes_kept, 1)
-        madeConnections?.closesIdle = true
-    }
-
     /// Takes over the connections of the generation before.
     func takeOver(from predecessor: Pool) {
         listener.pool = self
         watch.start()
         guard predecessor.madeConnections != nil || predecessor.madeQueue != nil else { return }
         predecessor.connections.move(to: connections)
-    }
-
-    /// Tells the processes of a draining pool to end: `first` now, harsher signals when `patience` is over.
-    ///
-    /// A second call replaces the first (a stop while a reload drains).
-    func end(_ first: Signal, patience: Duration) {
-        escalation = Escalation(first: first, patience: patience, reactor: owner.reactor) { [weak self] in
-            self?.signalAll($0)
-        }
-        escalation?.start()
-    }
-
-    func closeZygote() {
-        zygoteDeadline = nil
-        if let link = zygote { try? sendSignal(.terminate, to: link.process) }
-    }
-
-    func signalAll(_ signal: Signal) {
-        // Slow readers have had their time.
-        if signal != .quit { madeResponses?.dropAll() }
-        for worker in workers.values {
-            guard let process = worker.process else { continue }
-            // Until a worker has spoken its number is only claimed; it is told to leave as soon as it does.
-            if case .starting = worker.state {
-                guard signal == .kill else { continue }
-                guard owner.isUnnamedChild(process) else {
-                    claimWasFalse(worker, process)
-                    continue
-                }
-            }
-            if signal == .quit, owner.mayStartWorkers {
-                log.write(.debug, "[pool \(name)] child \(process) is told to leave", worker: process)
-                tellToLeave(worker, process)
-                continue
-            }
-            log.write(
-                .debug,
-                "[pool \(name)] sending signal \(signal.rawValue) \(signal.name) to child \(process)",
-                worker: process
-            )
-            try? sendSignal(signal, to: process)
-            if signal == .quit { worker.state = .leaving(process) }
-        }
-        if signal == .kill, let link = zygote { try? sendSignal(.kill, to: link.process) }
-        if !hasWork { owner.poolMayBeGone(self) }
     }
 
     /// Opens the access log anew and gives it to the zygote and the workers, who hold the old file.
@@ -415,20 +312,6 @@ final class Pool {
         }
         return .success(true)
     }
-}
-
-/// `with code 0`, `on signal 9 (SIGKILL)`, `on signal 11 (SIGSEGV - core dumped)`.
-func describeExit(_ exit: ProcessExit) -> String {
-    switch exit.reason {
-    case .code(let code): "with code \(code)"
-    case .signal(let signal, let dumped):
-        "on signal \(signal.rawValue) (\(signal.name)\(dumped ? " - core dumped" : ""))"
-    }
-}
-
-extension ByteString.StringInterpolation {
-    /// A process number in a message.
-    mutating func appendInterpolation(_ process: ProcessID) { appendInterpolation(process.description) }
 }
 
 @available(*, unavailable)

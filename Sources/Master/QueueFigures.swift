@@ -9,8 +9,6 @@ internal import Syscalls
 struct QueueFigures {
     /// A saturation that has lasted for so long is worth a line.
     private static let worthALine = Duration.seconds(1)
-    /// The time between two such lines.
-    private static let pause = Duration.seconds(60)
     /// Most workers that are named.
     private static let mostNamed = 8
 
@@ -28,8 +26,8 @@ struct QueueFigures {
     var most = 0
     private var longest = Duration.zero
     private var isReported = false
-    private var lastReport: MonotonicTime?
-    private var lastRefusalReport: MonotonicTime?
+    private var saturationReports = RepeatedEvent(saidEvery: .seconds(60))
+    private var refusalReports = RepeatedEvent(saidEvery: .seconds(60))
     private var refusalsReported: Int64 = 0
 
     mutating func saturationBegan() {
@@ -63,9 +61,8 @@ struct QueueFigures {
     mutating func report(pool: Pool) {
         let now = MonotonicTime.now
         guard let since, !isReported, now - since >= Self.worthALine, pool.queue.total > 0 else { return }
-        if let lastReport, now - lastReport < Self.pause { return }
+        guard saturationReports.happened(at: now) != nil else { return }
         isReported = true
-        lastReport = now
         let oldest = MonotonicTime(nanoseconds: pool.queue.oldestArrival)
         pool.owner.log.notice(
             "[pool \(pool.name)] saturated: \(pool.watch.width.workerCount) workers are busy, \(pool.queue.total) requests wait, the first for \(tenthsText(now - oldest))",
@@ -102,9 +99,7 @@ struct QueueFigures {
 
     /// Says that requests are refused, not more often than once a minute.
     mutating func reportRefusals(pool: Pool) {
-        let now = MonotonicTime.now
-        if let lastRefusalReport, now - lastRefusalReport < Self.pause { return }
-        lastRefusalReport = now
+        guard refusalReports.happened(at: MonotonicTime.now) != nil else { return }
         let fresh = rejected + expired - refusalsReported
         refusalsReported = rejected + expired
         pool.owner.log.warning(

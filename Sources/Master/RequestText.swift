@@ -41,16 +41,3 @@ func printable(_ text: UnsafePointer<CChar>) -> ByteString {
     }
     return ByteString(bytes)
 }
-
-/// `12.345678`.
-func secondsText(_ duration: Duration) -> ByteString {
-    let micros = duration.nanoseconds / 1000
-    let fraction = String(micros % 1_000_000)
-    return ByteString("\(micros / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction)
-}
-
-/// `12.3 s`.
-func tenthsText(_ duration: Duration) -> String {
-    let tenths = duration.nanoseconds / 100_000_000
-    return "\(tenths / 10).\(tenths % 10) s"
-}
