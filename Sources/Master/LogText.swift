@@ -1,6 +1,11 @@
 internal import Configuration
 internal import Syscalls
 
+/// `1 request waits`, `2 requests wait`, `0 requests wait`: a number with the words for it.
+func counted(_ count: Int, _ one: String, _ others: String) -> String {
+    "\(count) \(count == 1 ? one : others)"
+}
+
 /// `12.345678`.
 func secondsText(_ duration: Duration) -> ByteString {
     let micros = duration.nanoseconds / 1000

@@ -52,7 +52,7 @@ struct QueueFigures {
         self.since = nil
         guard isReported else { return }
         pool.owner.log.notice(
-            "[pool \(pool.name)] no longer saturated after \(tenthsText(MonotonicTime.now - since)): at most \(most) requests waited, those served for up to \(tenthsText(longest))",
+            "[pool \(pool.name)] no longer saturated after \(tenthsText(MonotonicTime.now - since)): at most \(counted(most, "request", "requests")) waited, those served for up to \(tenthsText(longest))",
             .pool(pool.name)
         )
     }
@@ -64,8 +64,10 @@ struct QueueFigures {
         guard saturationReports.happened(at: now) != nil else { return }
         isReported = true
         let oldest = MonotonicTime(nanoseconds: pool.queue.oldestArrival)
+        let busy = counted(pool.watch.width.workerCount, "worker is busy", "workers are busy")
+        let waiting = counted(pool.queue.total, "request waits", "requests wait")
         pool.owner.log.notice(
-            "[pool \(pool.name)] saturated: \(pool.watch.width.workerCount) workers are busy, \(pool.queue.total) requests wait, the first for \(tenthsText(now - oldest))",
+            "[pool \(pool.name)] saturated: \(busy), \(waiting), the first for \(tenthsText(now - oldest))",
             .pool(pool.name)
         )
         describeWorkers(of: pool, now)
@@ -91,8 +93,9 @@ struct QueueFigures {
             }
         }
         guard busy.count > Self.mostNamed else { return }
+        let others = counted(busy.count - Self.mostNamed, "more worker is busy", "more workers are busy")
         pool.owner.log.notice(
-            "[pool \(pool.name)] saturated: \(busy.count - Self.mostNamed) more workers are busy, for less time",
+            "[pool \(pool.name)] saturated: \(others), for less time",
             .pool(pool.name)
         )
     }

@@ -123,7 +123,7 @@ struct ListenerWidthTests {
     @Test func morePagesThanWorkers() throws {
         let (daemon, load) = try Self.narrow("/compute.php", "computed\n", clients: 32)
         daemon.allowLog(/saturated/)
-        try daemon.waitForLog(/saturated: 1 workers are busy, \d\d requests wait/)
+        try daemon.waitForLog(/saturated: 1 worker is busy, \d\d requests wait/)
         let held = try daemon.startHolding("a")
         try load.waitForGood(100)
         try daemon.releaseHeld()
