@@ -160,6 +160,13 @@ extension Master: PoolOwner {
         finishStopping()
     }
 
+    /// A service starts with it, as php-fpm does, and is reloaded as long as it is the same one; but what serves with all
+    /// of its settings is not replaced by something without them.
+    func refuses(syntaxError: ByteString) -> Bool {
+        guard case .reloading = state else { return false }
+        return !pools.contains { $0.syntaxError == syntaxError || $0.wasAdopted }
+    }
+
     func workerCrashed() {
         guard emergency?.workerCrashed(at: MonotonicTime.now) == true, let emergency else { return }
         log.warning(

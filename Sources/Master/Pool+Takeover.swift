@@ -118,6 +118,7 @@ extension Pool {
             for worker in workers.values { worker.isUnnamed = true }
         }
         isReady = true
+        wasAdopted = true
         state = .serving
         if settings.processManager != .ondemand || hasProcesses { owner.poolIsActive(self) }
         if !workers.isEmpty {

@@ -58,6 +58,10 @@ extension Pool {
         case .ready:
             zygoteDeadline = nil
             heed(zygote?.report)
+            if let error = zygote?.syntaxError {
+                if !isReady, owner.refuses(syntaxError: error) { return owner.poolFailed(self, error) }
+                syntaxError = error
+            }
             zygoteBackoff.succeeded()
             let wasTried = triesEngine
             triesEngine = false

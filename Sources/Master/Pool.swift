@@ -27,6 +27,10 @@ final class Pool {
     let scoreboard: Scoreboard
     var state = State.created
     var isReady = false
+    /// What PHP found wrong in php.ini when the pool's zygote started.
+    var syntaxError: ByteString?
+    /// The image of the program before this one has started it: nobody knows what PHP has said then.
+    var wasAdopted = false
     /// Answers on `pm.status_listen`, if the pool has one.
     var statusListener: StatusListener?
     /// The pool is ready only when its zygote has shown that PHP starts with the pool's settings.

@@ -19,6 +19,8 @@ protocol PoolOwner: AnyObject {
     func closeElsewhere(_ descriptor: CInt)
     /// Runs `task` in a process of its own, which is killed if it takes long; false if there can be none.
     func runElsewhere(_ task: () -> Void) -> Bool
+    /// Whether a php.ini that PHP cannot read to its end is a reason to give the reload up.
+    func refuses(syntaxError: ByteString) -> Bool
     /// What a pool's zygote must know.
     func plan(for pool: Pool) -> ZygotePlan
     /// Most parked connections a pool may have.

@@ -139,6 +139,7 @@ final class ZygoteLink {
             case .zygoteReady where state == .starting:
                 state = .ready
                 if isGentle { _ = cepoll_share_priority(process.rawValue) }
+                output.takeRest()
                 report = ZygoteReport(decoding: UnsafeRawBufferPointer(rebasing: buffer[0..<payload]))
                 handler(.ready)
             case .spawned:
@@ -169,6 +170,9 @@ final class ZygoteLink {
             }
         }
     }
+
+    /// What PHP found wrong in php.ini, if it could not read all of it.
+    var syntaxError: ByteString? { output.syntaxError }
 
     /// Asks for a worker; false when the zygote does not take the request.
     func spawn(slot: Int, serial: Int64, channel end: MessageSocket, output: CInt, errors: CInt) -> Bool {
@@ -240,6 +244,8 @@ final class ZygoteOutput {
     private var assembler: OutputAssembler
     private(set) var descriptor: SharedDescriptor?
     private var registration: Reactor.Registration?
+    /// The first line in which PHP says that php.ini cannot be read to its end (`ini_error` in its parser).
+    private(set) var syntaxError: ByteString?
 
     init(pool: ByteString, log: Log) {
         self.pool = pool
@@ -255,8 +261,11 @@ final class ZygoteOutput {
         }
     }
 
+    /// Takes what has been written so far.
+    func takeRest() { receive(.rest) }
+
     func finish() {
-        receive(.rest)
+        takeRest()
         registration = nil
         descriptor = nil
         if let rest = assembler.flush() { emit(rest.text) }
@@ -286,7 +295,9 @@ final class ZygoteOutput {
                 return log.write(level, named(ByteString(text.dropFirst(label.count))), .pool(pool))
             }
         }
-        log.writeOutput(.notice, named(ByteString(text)), .pool(pool))
+        let isSyntaxError = text.starts(with: "PHP:  syntax error".utf8)
+        if isSyntaxError, syntaxError == nil { syntaxError = ByteString(text) }
+        log.writeOutput(isSyntaxError ? .error : .notice, named(ByteString(text)), .pool(pool))
     }
 
     private func named(_ text: ByteString) -> ByteString {

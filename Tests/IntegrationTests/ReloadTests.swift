@@ -83,6 +83,40 @@ struct ReloadTests {
         #expect(try daemon.get("/hello.php").isComplete)
     }
 
+    /// What PHP cannot read to its end would take settings away, such as those behind the error.
+    @Test(arguments: ["pm = static\npm.max_children = 2", "pm = ondemand\npm.max_children = 2"])
+    func brokenPHPIniIsRefused(pool: String) throws {
+        let daemon = try Daemon.startPool(pool)
+        daemon.allowLog(/ERROR: .*(syntax error|reload refused)/)
+        let ini = daemon.directory + "/ini/php.ini"
+        try (Daemon.neutralIni + "[broken\nmemory_limit = 64M\n").write(
+            toFile: ini,
+            atomically: true,
+            encoding: .utf8
+        )
+        #expect(try daemon.get("/hello.php").isComplete)
+        let before = daemon.workers().map(\.pid)
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(
+            /ERROR: \[pool www\] cannot start: PHP: +syntax error.* in .*php\.ini on line \d+/
+        )
+        try daemon.waitForLog(/ERROR: reload refused: pool www cannot start/)
+        #expect(try daemon.get("/hello.php").isComplete)
+        #expect(daemon.workers().map(\.pid) == before)
+        try Daemon.neutralIni.write(toFile: ini, atomically: true, encoding: .utf8)
+        try reload(daemon)
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
+    /// As in php-fpm, a service starts with such a file; what it had from the start is no reason to refuse a reload.
+    @Test func brokenPHPIniFromTheStart() throws {
+        let daemon = try Daemon.startPool(Self.pool, Daemon.Options(ini: .neutral("[broken")))
+        daemon.allowLog(/ERROR: \[pool www\] PHP: +syntax error/)
+        #expect(daemon.log.count(of: /ERROR: \[pool www\] PHP: +syntax error/) == 1)
+        try reload(daemon)
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
     @Test func pidFileAndErrorLogMove() throws {
         var options = Daemon.Options()
         options.mode = ["-F", "-R"]
