@@ -39,6 +39,17 @@ public enum BytesFile {
         return size >= 0 ? Int(size) : nil
     }
 
+    /// What is in a file; nil if it is no sealed memory file, or has more bytes than `most`.
+    public static func contents(of file: CInt, atMost most: Int) -> [UInt8]? {
+        guard let size = size(file), size <= most else { return nil }
+        var isComplete = false
+        let bytes = [UInt8](unsafeUninitializedCapacity: size) { target, count in
+            isComplete = read(file, into: UnsafeMutableRawBufferPointer(target))
+            count = isComplete ? size : 0
+        }
+        return isComplete ? bytes : nil
+    }
+
     /// Copies a file's bytes from `start` to the end of `target`; false if there are fewer.
     public static func read(
         _ file: CInt,

@@ -34,7 +34,7 @@ extension Pool {
 
     func saturationBegan() {
         queueFigures.saturationBegan()
-        queue.ahead = Saturation.ahead(workers: policy.running)
+        queue.socket.ahead = Saturation.ahead(workers: policy.running)
         queue.meter(true)
         publishQueue()
     }

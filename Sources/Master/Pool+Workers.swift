@@ -125,7 +125,7 @@ extension Pool {
         if message.flags.contains(.bytesInFile), descriptors.count == 2, let file = connections.popLast() {
             // No more than the worker may receive, and some for its buffer.
             let most = max(settings.requestBuffer, 1 << 20) * 2
-            guard let received = RequestQueue.bytes(of: file, atMost: most) else {
+            guard let received = BytesFile.contents(of: file, atMost: most) else {
                 return refuse(descriptors, worker, "gave something that is not the beginning of a request")
             }
             closeDescriptor(file)

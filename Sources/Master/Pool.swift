@@ -188,7 +188,7 @@ final class Pool {
     func prepareForProcesses() throws(Errno) -> MessageSocket {
         try scoreboard.share()
         if let queueReader { return queueReader }
-        let (writer, reader) = try MessageSocket.pair(bufferBytes: RequestQueue.sendBuffer)
+        let (writer, reader) = try MessageSocket.pair(bufferBytes: WorkersSocket.sendBuffer)
         writer.isBounded = true
         reader.isBounded = true
         queueReader = reader
@@ -214,14 +214,14 @@ final class Pool {
             memory: owner.requestMemory
         )
         // A limit is held against the exact number.
-        made.tellsEach = settings.limitsQueue
-        made.taken = { [scoreboard] in cscoreboard_load(&scoreboard.pool.pointee.taken) }
-        made.onShut = { [weak self] in self?.reportShutQueue() }
+        made.socket.tellsEach = settings.limitsQueue
+        made.socket.taken = { [scoreboard] in cscoreboard_load(&scoreboard.pool.pointee.taken) }
+        made.socket.onShut = { [weak self] in self?.reportShutQueue() }
         made.isForWorkers = { [weak self] in self?.answersItself($0) != true }
         made.onExpired = { [weak self] in self?.expired($0) }
         made.onAbandoned = { [weak self] in self?.queueFigures.abandoned += 1 }
         made.onPassed = { [weak self] in self?.queueFigures.passed(after: $0) }
-        made.onTaken = { [weak self] in self?.watch.saturation.workerTook() }
+        made.socket.onTaken = { [weak self] in self?.watch.saturation.workerTook() }
         madeQueue = made
         return made
     }

@@ -1,22 +1,11 @@
-internal import CEpoll
 internal import Channel
 internal import Configuration
 internal import DequeModule
 internal import Reactor
 internal import Syscalls
 
-/// A request that waits for a worker.
-struct WaitingRequest {
-    let connection: Connection
-    var flags: Message.Flags
-    /// Monotonic nanoseconds: when the connection was accepted, or the request was complete.
-    let arrival: UInt64
-    /// What has been received of it.
-    let bytes: [UInt8]
-}
-
-/// The requests of one pool that wait for a worker, in the order of their arrival; the first of them are in the pool's
-/// socket, from which the workers take them.
+/// The requests of one pool that wait for a worker, in the order of their arrival; the first of them are in the
+/// ``WorkersSocket``, from which the workers take them.
 ///
 ///     append ──► kept here ── room in the socket ──► socket ── a worker takes it ──► gone
 ///                  │  ▲                                │
@@ -24,14 +13,12 @@ struct WaitingRequest {
 ///                  └── its client has gone, it has waited too long ──► dropped, handed to `onExpired`
 ///
 /// While the pool moves, everything goes straight into the socket. While the pool is saturated the queue is
-/// *metered*: only ``ahead`` requests are in the socket, as many as workers can take before the master has woken up,
+/// *metered*: only a few requests are in the socket, as many as workers can take before the master has woken up,
 /// and for the others the master knows the exact number and age, and whether the client is still there.
 ///
-/// The master is then woken when half of those in the socket have been taken. The kernel says so if the socket's send
-/// buffer is no larger than what is in it (cepoll_send_buffer); to send, it is made large again.
+/// It owns the requests that are kept here, with the watches of their clients, and the socket. All that is in the socket
+/// came before what is kept here.
 final class RequestQueue {
-    /// Bytes of requests kept here, beyond which nothing more is to be read into memory.
-    static let memoryLimit = 32 << 20
     private final class Entry {
         let request: WaitingRequest
         var registration: Reactor.Registration?
@@ -43,9 +30,8 @@ final class RequestQueue {
     }
 
     private let reactor: Reactor
-    /// The master's end of the pool's socket, and the end that the workers share; nil before the first zygote.
-    private var socket: MessageSocket?
-    private var reader: MessageSocket?
+    /// What the workers receive from.
+    let socket: WorkersSocket
     private let isTCP: Bool
     /// A request that has waited for so long is not served any more; zero: no limit.
     private let timeout: Duration
@@ -65,29 +51,10 @@ final class RequestQueue {
     /// Bytes of the requests kept here.
     private(set) var byteCount = 0 { didSet { memory.add(byteCount - oldValue) } }
     private let memory: RequestMemory
-    private var sent: Int64 = 0
-    /// How many are in the socket, while metered: as many or fewer, until the next look.
-    private var lastInSocket = 0
-    /// When those in the socket arrived, while metered.
-    private var sentArrivals = Deque<UInt64>()
-    private var socketWatch: Reactor.Registration?
     private var expiry: Reactor.Deadline?
-    /// The next attempt, when a request could not be sent for want of memory.
-    private var retry: Reactor.Deadline?
-    private(set) var isMetered = false
-    /// The socket's send buffer has the size of what was in it.
-    private var isTight = false
     /// Nothing is sent for a moment.
     private var isSorting = false
-    /// What the send buffer is otherwise, in bytes.
-    static let sendBuffer = 1 << 20
 
-    /// Whether each taking is told of while the queue is metered, not only when half has been taken.
-    var tellsEach = false
-    /// How many of them may be in the socket while the queue is metered.
-    var ahead = 2
-    /// How many requests workers have taken from the socket, by their own count.
-    var taken: () -> Int64 = { 0 }
     /// A request has waited too long, and is the receiver's.
     var onExpired: (WaitingRequest) -> Void = { _ in }
     /// Whether a request that the workers have not taken is still for them, now that the queue is metered; if not, it has been
@@ -97,10 +64,6 @@ final class RequestQueue {
     var onAbandoned: () -> Void = {}
     /// A request went to the workers while the queue was metered, after this time.
     var onPassed: (Duration) -> Void = { _ in }
-    /// A worker has shut the socket for all of them: nothing goes through it any more.
-    var onShut: () -> Void = {}
-    /// Workers have taken something while the queue was metered.
-    var onTaken: () -> Void = {}
 
     init(
         reactor: Reactor,
@@ -114,48 +77,32 @@ final class RequestQueue {
         self.reactor = reactor
         self.isTCP = isTCP
         self.timeout = timeout
+        socket = WorkersSocket(reactor: reactor)
+        socket.onRoom = { [weak self] in withBoundedWaiting { self?.flush(looking: true) } }
     }
 
     deinit { memory.add(-byteCount) }
 
-    /// There will be workers, who take requests from `socket`, whose other end is `reader`.
-    func attach(_ socket: MessageSocket, reader: MessageSocket) {
-        self.socket = socket
-        self.reader = reader
-        // The image of the program before this one may have left it tight.
-        isTight = true
-        loosen()
-        if isMetered { watchTaking() }
+    /// There will be workers, who take requests from `writer`, whose other end is `reader`.
+    func attach(_ writer: MessageSocket, reader: MessageSocket) {
+        socket.attach(writer, reader: reader)
         flush()
     }
 
-    /// How many are in the socket; while metered as of the last look, which follows each taking.
-    private var inSocket: Int { isMetered ? lastInSocket : countInSocket() }
-
-    /// The kernel says whether the socket is empty; how many are in it is the workers' count, and held against that.
-    private func countInSocket() -> Int {
-        guard let socket, cepoll_unsent(socket.descriptor) > 0 else {
-            sent = taken()
-            sentArrivals.removeAll(keepingCapacity: true)
-            return 0
-        }
-        let number = Int(clamping: min(4096, max(1, sent &- taken())))
-        if sentArrivals.count > number { sentArrivals.removeFirst(sentArrivals.count - number) }
-        return number
-    }
+    private var isMetered: Bool { socket.isMetered }
 
     /// All that wait, here and in the socket.
-    var total: Int { count + inSocket }
+    var total: Int { count + socket.count }
 
     /// The same, by a look at the socket.
     func exactTotal() -> Int {
-        if isMetered { lastInSocket = countInSocket() }
+        socket.look()
         return total
     }
 
     /// When the one that has waited longest arrived; 0 if none waits.
     var oldestArrival: UInt64 {
-        sentArrivals.first ?? firstEntry()?.request.arrival ?? 0
+        socket.oldestArrival ?? firstEntry()?.request.arrival ?? 0
     }
 
     // MARK: - In
@@ -165,8 +112,7 @@ final class RequestQueue {
         let number = firstNumber + entries.count
         let entry = Entry(request)
         entries.append(entry)
-        count += 1
-        byteCount += request.bytes.count
+        add(entry)
         flush()
         if isMetered, clientPatience == .zero, number >= firstNumber { watchClient(of: entry, number) }
         scheduleExpiry()
@@ -181,19 +127,15 @@ final class RequestQueue {
     /// Whether only a few requests are in the socket at a time; begins by taking back what is there.
     func meter(_ isOn: Bool) {
         guard isOn != isMetered else { return }
-        isMetered = isOn
-        socketWatch = nil
         expiry = nil
         if isOn {
-            takeBack()
+            putInFront(socket.beginMetering())
             dropOthers()
             watchClients()
-            watchTaking()
         } else {
-            loosen()
+            socket.endMetering()
             for case let entry? in entries { entry.registration = nil }
             firstUnwatched = firstNumber
-            sentArrivals.removeAll()
         }
         flush()
         scheduleExpiry()
@@ -213,20 +155,7 @@ final class RequestQueue {
     }
 
     /// Both ends of the socket, the master's first.
-    var socketEnds: (CInt, CInt)? {
-        guard let socket, let reader else { return nil }
-        return (socket.descriptor, reader.descriptor)
-    }
-
-    /// Edge-triggered: each request that a worker takes wakes the master.
-    private func watchTaking() {
-        guard let socket else { return }
-        socketWatch = try? reactor.watch(socket.descriptor, for: [.writable, .edgeTriggered]) {
-            [weak self] readiness in
-            self?.hasRoom(readiness)
-            self?.onTaken()
-        }
-    }
+    var socketEnds: (CInt, CInt)? { socket.ends }
 
     // MARK: - Out
 
@@ -234,84 +163,25 @@ final class RequestQueue {
     ///
     /// - Parameter looking: Workers may have taken something.
     func flush(looking: Bool = false) {
-        guard let socket, !isSorting else { return }
-        sendWaiting(to: socket, looking: looking)
-        tighten()
+        guard socket.isAttached, !isSorting else { return }
+        if looking { socket.look() } else { socket.lookBeforeSending(count) }
+        sendWaiting()
+        socket.tighten()
     }
 
-    /// From now on the master is woken when half of what is in the socket has been taken.
-    private func tighten() {
-        guard isMetered, !isTight, !tellsEach, let socket, socketWatch != nil else { return }
-        let unsent = cepoll_unsent(socket.descriptor)
-        guard unsent > 0 else { return }
-        isTight = true
-        // The kernel counts up to two bytes more than there are.
-        cepoll_send_buffer(socket.descriptor, unsent + 8)
-    }
-
-    /// There is room for more.
-    private func loosen() {
-        guard isTight, let socket else { return }
-        isTight = false
-        cepoll_send_buffer(socket.descriptor, CInt(Self.sendBuffer))
-    }
-
-    private func sendWaiting(to socket: MessageSocket, looking: Bool) {
-        // While it is tight and more wait here, that something has been taken will be told.
-        if isMetered, looking || (lastInSocket >= ahead && !(isTight && count > 1)) {
-            lastInSocket = countInSocket()
-        }
+    private func sendWaiting() {
         while let next = firstEntry() {
-            if isMetered, lastInSocket >= ahead { return }
-            loosen()
-            let request = next.request
-            var flags = request.flags
-            if isMetered { flags.insert(.queued) }
-            switch send(request, flags, to: socket) {
-            case .bytes: break
-            case .wouldBlock: return awaitRoom()
-            case .endOfStream: return isShut()
-            case nil:
-                // There is no memory for it.
-                guard request.bytes.count > MessageSocket.maximumPayload else { return tryLater() }
+            if socket.isFull { return }
+            switch socket.send(next.request) {
+            case .sent:
                 removeFirst()
-                continue
+                guard isMetered else { continue }
+                onPassed(MonotonicTime.now - MonotonicTime(nanoseconds: next.request.arrival))
+            case .tooLarge: removeFirst()
+            case .notNow: return
             }
-            removeFirst()
-            sent &+= 1
-            guard isMetered else { continue }
-            lastInSocket += 1
-            sentArrivals.append(request.arrival)
-            onPassed(MonotonicTime.now - MonotonicTime(nanoseconds: request.arrival))
         }
-        if !isMetered { socketWatch = nil }
-    }
-
-    private func hasRoom(_ readiness: Reactor.Readiness) {
-        guard readiness.isDisjoint(with: .hangup) else { return isShut() }
-        withBoundedWaiting { flush(looking: true) }
-    }
-
-    /// The kernel would report it all the time.
-    private func isShut() {
-        socketWatch = nil
-        onShut()
-    }
-
-    /// That there is room is reported all the time.
-    private func tryLater() {
-        if !isMetered { socketWatch = nil }
-        retry = reactor.after(.milliseconds(100)) { [weak self] in
-            guard let self else { return }
-            retry = nil
-            withBoundedWaiting { self.flush(looking: true) }
-        }
-    }
-
-    private func awaitRoom() {
-        guard !isMetered, socketWatch == nil, let socket else { return }
-        socketWatch = try? reactor.watch(socket.descriptor, for: .writable) { [weak self] in self?.hasRoom($0)
-        }
+        socket.endWaitingForRoom()
     }
 
     private func firstEntry() -> Entry? {
@@ -332,6 +202,12 @@ final class RequestQueue {
         return entry.request
     }
 
+    /// Counts one that is in ``entries`` from now on.
+    private func add(_ entry: Entry) {
+        count += 1
+        byteCount += entry.request.bytes.count
+    }
+
     private func forget(_ entry: Entry) {
         entry.registration = nil
         count -= 1
@@ -339,32 +215,16 @@ final class RequestQueue {
     }
 
     /// Takes back what is in the socket, to the front of the queue.
-    func takeBack() {
-        guard let reader else { return }
-        let capacity = Message.length + MessageSocket.maximumPayload
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 16)
-        defer { buffer.deallocate() }
-        var back: [Entry] = []
-        receiving: while let arrival = try? reader.receive(into: buffer) {
-            switch arrival {
-            case .wouldBlock, .closed: break receiving
-            case .malformed(let descriptors), .descriptorsLost(let descriptors):
-                for descriptor in descriptors { closeDescriptor(descriptor) }
-                sent &-= 1
-            case .message(let message, let payload, let descriptors, _):
-                sent &-= 1
-                let payload = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[0..<payload])
-                guard let request = request(in: message, payload, descriptors) else { continue }
-                back.append(Entry(request))
-                count += 1
-                byteCount += request.bytes.count
-            }
+    func takeBack() { putInFront(socket.takeBack()) }
+
+    private func putInFront(_ requests: [WaitingRequest]) {
+        for request in requests.reversed() {
+            let entry = Entry(request)
+            entries.prepend(entry)
+            firstNumber -= 1
+            add(entry)
         }
-        entries.prepend(contentsOf: back)
-        firstNumber -= back.count
         firstUnwatched = firstNumber
-        lastInSocket = 0
-        sentArrivals.removeAll()
     }
 
     /// An answer may bring the connection's next request here: the one that is answered has gone before, and the others stay
@@ -376,8 +236,7 @@ final class RequestQueue {
             guard let entry = entry(number), drop(number), isForWorkers(entry.request) else { continue }
             // Nothing has happened meanwhile.
             entries[number - firstNumber] = entry
-            count += 1
-            byteCount += entry.request.bytes.count
+            add(entry)
         }
     }
 
@@ -398,7 +257,7 @@ final class RequestQueue {
     /// Gives everything that waits here to another queue, behind what it has.
     func move(to successor: RequestQueue) {
         meter(false)
-        socketWatch = nil
+        socket.stopWatching()
         while let request = removeFirst() { successor.append(request) }
     }
 
@@ -441,7 +300,7 @@ final class RequestQueue {
         expiry = nil
         let now = MonotonicTime.now
         func isDue(_ arrival: UInt64) -> Bool { MonotonicTime(nanoseconds: arrival) + timeout <= now }
-        if let first = sentArrivals.first, isDue(first) {
+        if let first = socket.oldestArrival, isDue(first) {
             takeBack()
             watchClients()
         }

@@ -122,7 +122,7 @@ final class Saturation {
         let verdict = now.verdict(since: pace, workers: pool.policy.running)
         if verdict != .tooEarly { pace = now }
         width.look(now)
-        pool.queue.ahead = Self.ahead(workers: pool.policy.running)
+        pool.queue.socket.ahead = Self.ahead(workers: pool.policy.running)
         withBoundedWaiting { pool.queue.review() }
         let waiting = pool.queue.total
         // Where they move, a look that finds nothing may be between two requests; after a second one nobody needs the master.

@@ -17,6 +17,9 @@ internal import SystemPackage
 /// Bounded for each pool, so that one pool's clients cost the others nothing: a number of connections (its quota), a
 /// number of bytes; beyond either the pool's own oldest connection is closed.
 final class WaitingConnections {
+    /// Bytes of requests that a pool may have here and in its queue, unless `request_buffer` is large: beyond that nothing
+    /// more is read into memory.
+    static let ordinaryMemory = 32 << 20
     /// What any request may have here; more is kept only of those whose parameters are complete, and while there is
     /// memory.
     private static let ordinarySize = 128 << 10
@@ -80,8 +83,8 @@ final class WaitingConnections {
     private let requestBuffer: Int
     /// Of all pools.
     private let memory: RequestMemory
-    /// Bytes of requests that arrive slowly, over all connections of the pool.
-    private var memoryLimit: Int { max(RequestQueue.memoryLimit, 8 * requestBuffer) }
+    /// Bytes of requests, over all connections of the pool, here and in its queue.
+    private var memoryLimit: Int { max(Self.ordinaryMemory, 8 * requestBuffer) }
     private var table = ParameterTable()
     /// Called when something waits for a worker that did not before.
     var onDispatch: () -> Void = {}

@@ -18,6 +18,8 @@ import Testing
         #expect(read(file.rawValue, bytes.count) == bytes)
         #expect(read(file.rawValue, 10) == Array(bytes.prefix(10)))
         #expect(read(file.rawValue, bytes.count + 1) == nil)
+        #expect(BytesFile.contents(of: file.rawValue, atMost: bytes.count) == bytes)
+        #expect(BytesFile.contents(of: file.rawValue, atMost: bytes.count - 1) == nil)
     }
 
     /// Whoever made the file cannot change it any more; what could be changed is not taken.

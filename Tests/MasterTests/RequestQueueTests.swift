@@ -30,7 +30,7 @@ import Testing
         queue = RequestQueue(reactor: reactor, isTCP: false, timeout: timeout)
         queue.attach(writer, reader: reader)
         let count = count
-        queue.taken = { count.taken }
+        queue.socket.taken = { count.taken }
         queue.onAbandoned = { count.abandoned += 1 }
         queue.onExpired = { count.expired.append($0.arrival) }
     }
@@ -61,9 +61,9 @@ import Testing
     /// While it is metered, the master is woken when half of what is in the socket has been taken; or by each.
     @Test(arguments: [false, true]) func tellsOfTakings(each: Bool) throws {
         let said = Counter()
-        queue.tellsEach = each
-        queue.ahead = 8
-        queue.onTaken = { said.taken += 1 }
+        queue.socket.tellsEach = each
+        queue.socket.ahead = 8
+        queue.socket.onTaken = { said.taken += 1 }
         queue.meter(true)
         try reactor.turnBriefly()
         var peers: [Peers] = []
@@ -108,7 +108,7 @@ import Testing
         let start = MonotonicTime.now.nanoseconds
         var peers = try (1...6).map { _ in try Peers() }
         for number in 1...6 { append(start + UInt64(number), peers[number - 1]) }
-        queue.ahead = 3
+        queue.socket.ahead = 3
         let next = try Peers()
         peers.append(next)
         var answered: [UInt64] = []
@@ -136,7 +136,7 @@ import Testing
     /// The reader's half alone: what is in the socket is still taken.
     @Test func halfShutSocket() throws {
         let said = Counter()
-        queue.onShut = { said.abandoned += 1 }
+        queue.socket.onShut = { said.abandoned += 1 }
         var peers: [Peers] = []
         while queue.count == 0 {
             let fresh = try Peers()
@@ -153,7 +153,7 @@ import Testing
     /// A hostile worker shuts the socket of all: the master learns it once, and is not kept busy by it.
     @Test(arguments: [false, true]) func shutSocket(isMetered: Bool) throws {
         let said = Counter()
-        queue.onShut = { said.abandoned += 1 }
+        queue.socket.onShut = { said.abandoned += 1 }
         queue.meter(isMetered)
         var peers: [Peers] = []
         // Until it waits for room in the socket.
@@ -199,8 +199,8 @@ import Testing
             return
         }
         #expect(message.flags == [.peerChecked, .bytesInFile])
-        #expect(descriptors.last.flatMap { RequestQueue.bytes(of: $0, atMost: 1 << 20) } == bytes)
-        #expect(descriptors.last.flatMap { RequestQueue.bytes(of: $0, atMost: 1 << 10) } == nil)
+        #expect(descriptors.last.flatMap { BytesFile.contents(of: $0, atMost: 1 << 20) } == bytes)
+        #expect(descriptors.last.flatMap { BytesFile.contents(of: $0, atMost: 1 << 10) } == nil)
         for descriptor in descriptors { closeDescriptor(descriptor) }
         withExtendedLifetime(peers) {}
     }

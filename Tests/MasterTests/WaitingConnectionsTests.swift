@@ -174,10 +174,10 @@ import Testing
         let queue = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero, memory: memory)
         let bounded = WaitingConnections(reactor: reactor, queue: queue, quota: 10_000, memory: memory)
         var clients = try giveBack(200, beginning(120_000), to: bounded)
-        #expect(memory.used <= RequestQueue.memoryLimit)
+        #expect(memory.used <= WaitingConnections.ordinaryMemory)
         for bytes in [nonsense(1 << 20), beginning(120_000)] {
             clients += try giveBack(200, bytes, to: bounded)
-            #expect(memory.used <= 3 * RequestQueue.memoryLimit)
+            #expect(memory.used <= 3 * WaitingConnections.ordinaryMemory)
         }
         withExtendedLifetime(clients) {}
     }
@@ -187,10 +187,10 @@ import Testing
         let queue = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero)
         let bounded = WaitingConnections(reactor: reactor, queue: queue, quota: 10)
         let idle = try #require(try giveBack(1, [], to: bounded).first)
-        let full = try giveBack(1, nonsense(RequestQueue.memoryLimit), to: bounded)
+        let full = try giveBack(1, nonsense(WaitingConnections.ordinaryMemory), to: bounded)
         #expect(send(idle.client.rawValue, nonsense(8), 8, 0) == 8)
         try withExtendedLifetime(full) { try reactor.turn(until: { queue.count == 2 }) }
-        #expect(queue.handedOver.map(\.bytes.count) == [RequestQueue.memoryLimit, 0])
+        #expect(queue.handedOver.map(\.bytes.count) == [WaitingConnections.ordinaryMemory, 0])
     }
 
     /// A socket whose error queue nobody reads is reported all the time.
