@@ -16,6 +16,9 @@ internal import SystemPackage
 ///
 /// Bounded for each pool, so that one pool's clients cost the others nothing: a number of connections (its quota), a
 /// number of bytes; beyond either the pool's own oldest connection is closed.
+///
+/// It owns the connections with their watches and deadlines; each is in ``parked`` under its descriptor's number until it
+/// is released, and then goes on to its next owner or closes.
 final class WaitingConnections {
     /// Bytes of requests that a pool may have here and in its queue, unless `request_buffer` is large: beyond that nothing
     /// more is read into memory.
@@ -41,14 +44,7 @@ final class WaitingConnections {
         var purpose: Purpose
         let flags: Message.Flags
         let acceptedTime: UInt64
-        var bytes: [UInt8]
-        /// How far `bytes` have been looked through.
-        var decoder = RequestDecoder()
-        var scanned = 0
-        /// What is to come of the body, once that is known.
-        var bodyLeft: Int?
-        /// With so many bytes its time begins anew.
-        var milestone = 0
+        var assembly: RequestAssembly
         var registration: Reactor.Registration?
         var deadline: Reactor.Deadline?
         /// Its place in the order; numbers of descriptors are used again and again.
@@ -65,8 +61,10 @@ final class WaitingConnections {
             self.purpose = purpose
             self.flags = flags
             self.acceptedTime = acceptedTime
-            self.bytes = bytes
+            assembly = RequestAssembly(bytes)
         }
+
+        var bytes: [UInt8] { assembly.bytes }
 
         // The watch ends before the descriptor is closed: another process may keep the open file alive.
         deinit { registration = nil }
@@ -96,7 +94,7 @@ final class WaitingConnections {
     var closesIdle = false {
         didSet {
             guard closesIdle else { return }
-            for (number, connection) in parked where connection.purpose == .idle { drop(number) }
+            for (number, connection) in parked where connection.purpose == .idle { release(number) }
         }
     }
     /// Most connections under watch.
@@ -140,10 +138,8 @@ final class WaitingConnections {
             acceptedTime: acceptedTime,
             bytes: bytes
         )
-        guard purpose == .assembling, isComplete(connection) else { return watch(connection) }
-        dispatch(
-            WaitingRequest(connection: descriptor, flags: flags, arrival: acceptedTime, bytes: bytes)
-        )
+        guard purpose == .assembling, isForWorkers(connection) else { return watch(connection) }
+        dispatch(connection, arrival: acceptedTime)
     }
 
     /// Takes a new connection that the master has accepted: straight to the workers, who check its address.
@@ -169,16 +165,7 @@ final class WaitingConnections {
             acceptedTime: MonotonicTime.now.nanoseconds,
             bytes: []
         )
-        guard hasMemory else {
-            return dispatch(
-                WaitingRequest(
-                    connection: descriptor,
-                    flags: .peerChecked,
-                    arrival: connection.acceptedTime,
-                    bytes: []
-                )
-            )
-        }
+        guard hasMemory else { return dispatch(connection, arrival: connection.acceptedTime) }
         switch receive(into: connection) {
         case .closed: return
         case .nothing: watch(connection)
@@ -241,7 +228,7 @@ final class WaitingConnections {
         case .assembling: patience = Self.assemblyPatience
         case .lingering: patience = Self.lingerPatience
         }
-        connection.deadline = reactor.after(patience) { [weak self] in self?.drop(number) }
+        connection.deadline = reactor.after(patience) { [weak self] in self?.release(number) }
     }
 
     // MARK: - Readable
@@ -254,7 +241,7 @@ final class WaitingConnections {
             case .silent, .idle, .assembling: receive(connection)
             }
         // What is in a socket's error queue is never read, and reported all the time.
-        if !hasCome, !state.isDisjoint(with: .hangup) { drop(number) }
+        if !hasCome, !state.isDisjoint(with: .hangup) { release(number) }
     }
 
     /// False: nothing has come.
@@ -264,7 +251,7 @@ final class WaitingConnections {
             case .bytes: return true
             case .wouldBlock: return false
             case .endOfStream, nil:
-                drop(connection.descriptor.rawValue)
+                release(connection.descriptor.rawValue)
                 return true
             }
         }
@@ -285,25 +272,18 @@ final class WaitingConnections {
         let progress = receive(into: connection)
         assembledBytes += connection.bytes.count - before
         switch progress {
-        case .closed: drop(number)
+        case .closed: release(number)
         case .nothing: return false
         case .complete:
             release(number)
             dispatch(connection, arrival: MonotonicTime.now.nanoseconds)
         case .incomplete:
-            if connection.purpose != .assembling || hasReachedMilestone(connection) {
+            if connection.purpose != .assembling || connection.assembly.reachesMilestone(Self.paced) {
                 connection.purpose = .assembling
                 setDeadline(of: connection)
             }
             limitBytes()
         }
-        return true
-    }
-
-    private func hasReachedMilestone(_ connection: Parked) -> Bool {
-        let count = connection.bytes.count
-        guard connection.bodyLeft != nil, count >= connection.milestone else { return false }
-        connection.milestone = count + Self.paced
         return true
     }
 
@@ -315,81 +295,34 @@ final class WaitingConnections {
             case .endOfStream, nil: return .closed
             case .wouldBlock: return .nothing
             case .bytes(let count):
-                connection.bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: buffer[0..<count]))
-                return isComplete(connection) ? .complete : .incomplete
+                connection.assembly.append(UnsafeRawBufferPointer(rebasing: buffer[0..<count]))
+                return isForWorkers(connection) ? .complete : .incomplete
             }
         }
     }
 
-    /// Whether a worker can make something of the bytes: all that PHP will read, an error, or as much as is
-    /// kept here.
-    ///
-    /// Each byte is looked at once, however small the pieces are in which they come.
-    private func isComplete(_ connection: Parked) -> Bool {
+    /// Whether a request is to wait here no longer: a worker can make something of it, or it is as much as is kept here.
+    private func isForWorkers(_ connection: Parked) -> Bool {
         guard connection.bytes.count < requestBuffer else { return true }
-        while true {
-            if let left = connection.bodyLeft, left <= 0 { return true }
-            guard
-                let step = try? connection.decoder.next(
-                    connection.bytes.span.extracting(connection.scanned...)
-                )
-            else {
-                return true
-            }
-            switch step.event {
-            case .endOfBody, .abort, .getValues: return true
-            case .endOfParameters:
-                guard let announced = announcedBody(connection.bytes) else { return true }
-                connection.bodyLeft = announced
-            case .body(let range): connection.bodyLeft = (connection.bodyLeft ?? 0) - range.count
-            case .needMore, .begin, .parameters, .skipped: break
-            }
-            connection.scanned += step.consumed
-            if step.event == .needMore { return !mayGrow(connection) }
-        }
+        return connection.assembly.isComplete(&table) || !mayGrow(connection)
     }
 
     /// Whether more of an incomplete request is to be received here.
     private func mayGrow(_ connection: Parked) -> Bool {
         if connection.bytes.count < Self.ordinarySize { return true }
-        return connection.bodyLeft != nil && memory.hasRoom(for: Self.piece)
+        return connection.assembly.hasHead && memory.hasRoom(for: Self.piece)
             && queue.byteCount + assembledBytes + Self.piece < memoryLimit
-    }
-
-    /// CONTENT_LENGTH of a request whose parameters are complete; nil if they are malformed.
-    private func announcedBody(_ bytes: [UInt8]) -> Int? {
-        var decoder = RequestDecoder()
-        var position = 0
-        table.reset()
-        while let step = try? decoder.next(bytes.span.extracting(position...)) {
-            switch step.event {
-            case .parameters(let range):
-                let piece = bytes.span.extracting(position...).extracting(range)
-                guard (try? table.append(piece)) != nil else { return nil }
-            case .endOfParameters:
-                return (try? table.finish()) == nil ? nil : table.number(of: "CONTENT_LENGTH")
-            case .needMore: return nil
-            default: break
-            }
-            position += step.consumed
-        }
-        return nil
     }
 
     // MARK: - Going out
 
     private func dispatch(_ connection: Parked, arrival: UInt64) {
-        dispatch(
-            WaitingRequest(
-                connection: connection.descriptor,
-                flags: connection.flags,
-                arrival: arrival,
-                bytes: connection.bytes
-            )
+        let request = WaitingRequest(
+            connection: connection.descriptor,
+            flags: connection.flags,
+            arrival: arrival,
+            bytes: connection.bytes
         )
-    }
-
-    private func dispatch(_ request: WaitingRequest) {
         guard admits(request) else { return }
         guard makeRoom() else { return onOverflow() }
         // What was being assembled when the queue had its bytes is not lost for that: as much may follow again.
@@ -425,14 +358,13 @@ final class WaitingConnections {
 
     // MARK: - Closing
 
+    /// The connection is not parked any more: it closes, unless somebody has it.
     private func release(_ number: CInt) {
         guard let connection = parked.removeValue(forKey: number) else { return }
         assembledBytes -= connection.bytes.count
         connection.registration = nil
         connection.deadline = nil
     }
-
-    private func drop(_ number: CInt) { release(number) }
 
     /// Closes the connection that has been parked longest.
     private func closeOldest() {
