@@ -333,6 +333,8 @@ public final class RequestProcessor {
         _ = stream.finish()
         deliverUnsent()
         if client?.isClosed == true {
+            // When the master closes it, its client is to see that, however long the script goes on.
+            takeBackDeposit()
             setStage(.finished)
         } else if !keepsConnection {
             setStage(.finished)

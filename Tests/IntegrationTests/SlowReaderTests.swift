@@ -135,6 +135,24 @@ struct SlowReaderTests {
         }
     }
 
+    /// Its client sees the end of a connection that the master has got while the script goes on, although the
+    /// worker was idle before.
+    @Test func endOfAFinishedRequestIsSeenAtOnce() throws {
+        let daemon = try Self.start()
+        try Self.expectFreeWorker(daemon)
+        // From then on it leaves a duplicate of the connection, in case that it is killed.
+        let served = ContinuousClock.now
+        try wait(for: "the worker to have been idle") { ContinuousClock.now - served > .milliseconds(5) }
+        let slow = try daemon.begin("/finish-large.php", query: "dir=\(daemon.scratch)")
+        try daemon.waitUntilStarted(["finish"])
+        #expect(try slow.readToEnd(within: .seconds(10)).count > 17 * 40_000)
+        #expect(!FileManager.default.fileExists(atPath: daemon.scratch + "/ended.finish"))
+        try daemon.releaseHeld()
+        try wait(for: "the script to end") {
+            FileManager.default.fileExists(atPath: daemon.scratch + "/ended.finish")
+        }
+    }
+
     /// A master that does not answer for a while: the worker goes on sending itself, or waits for it.
     @Test func stoppedMaster() throws {
         let daemon = try Self.start()
