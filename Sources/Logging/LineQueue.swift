@@ -56,9 +56,6 @@ struct LineQueue {
         lost += before - lines.count
     }
 
-    /// A line that is not in the queue is lost.
-    mutating func countLost() { lost += 1 }
-
     /// How many lines were lost; counts from 0 again.
     mutating func takeLost() -> Int {
         defer { lost = 0 }

@@ -53,7 +53,7 @@ extension Master {
             let pool = pools[aheadIndex]
             aheadIndex += 1
             guard pool.settings.processManager == .ondemand, !pool.hasProcesses else { continue }
-            return pool.startZygoteAhead()
+            return pool.startZygote()
         }
     }
 }

@@ -141,9 +141,6 @@ extension Pool {
         zygote.end()
     }
 
-    /// Starts the zygote though no worker is wanted.
-    func startZygoteAhead() { startZygote() }
-
     func distrustZygote(_ reason: ByteString) {
         guard let link = zygote, !link.hasEnded else { return }
         log.write(.error, "[pool \(name)] zygote \(link.process) \(reason): killed")

@@ -22,7 +22,6 @@ public final class Scoreboard {
         self.slotCount = slotCount
         pool = .allocate(capacity: 1)
         pool.initialize(to: cscoreboard_pool())
-        pool.pointee.slot_count = UInt32(slotCount)
     }
 
     /// Creates zeroed pages.

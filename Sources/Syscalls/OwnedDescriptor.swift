@@ -1,4 +1,3 @@
-internal import CEpoll
 internal import Glibc
 public import SystemPackage
 
@@ -14,18 +13,6 @@ public struct OwnedDescriptor: ~Copyable {
     }
 
     deinit { closeDescriptor(rawValue) }
-
-    /// Gives the descriptor up without closing it, for an API that takes ownership.
-    public consuming func relinquish() -> CInt {
-        let value = rawValue
-        discard self
-        return value
-    }
-
-    /// `F_DUPFD_CLOEXEC`: a second descriptor of the same open file.
-    public func duplicate() throws(Errno) -> OwnedDescriptor {
-        OwnedDescriptor(adopting: try retryingOnInterrupt { cepoll_duplicate(rawValue) })
-    }
 }
 
 /// An owned descriptor that several places may hold: closed when the last one lets go.

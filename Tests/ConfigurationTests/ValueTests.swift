@@ -81,10 +81,4 @@ import Testing
         let text: ByteString = "$pool/a$poolb/$poo$pool$"
         #expect(try text.replacingPoolName(with: "www") == "www/awwwb/$poowww$")
     }
-
-    @Test(arguments: [("E_ALL", "32767"), ("E_USER_DEPRECATED", "16384"), ("PHP_OS", "Linux")])
-    func knowsConstants(_ name: String, _ value: String) {
-        #expect(PHPConstants.value(of: ByteString(name)) == ByteString(value))
-        #expect(PHPConstants.value(of: ByteString("\(name)_X")) == nil)
-    }
 }

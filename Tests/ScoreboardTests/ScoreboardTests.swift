@@ -16,7 +16,6 @@ import Testing
         let board = try Scoreboard(slotCount: 5)
         #expect(try #require(board.memory).size == 24576)
         #expect(board.slotCount == 5)
-        #expect(board.pool.pointee.slot_count == 5)
         let base = UnsafeRawPointer(try #require(board.memory).base)
         #expect(UnsafeRawPointer(board.pool) == base)
         for index in 0..<5 { #expect(UnsafeRawPointer(board.slot(index)) == base + 4096 * (index + 1)) }
@@ -29,7 +28,6 @@ import Testing
         long.withUnsafeBufferPointer { buffer in
             let text = cscoreboard_bytes(text: buffer.baseAddress, length: buffer.count)
             cscoreboard_publish(board.slot(0), text, text, text, text, text)
-            cscoreboard_set_pool(board.pool, text, text)
         }
         let slot = UnsafePointer(board.slot(0))
         #expect(strlen(cscoreboard_method(slot)) == 15)
@@ -37,9 +35,6 @@ import Testing
         #expect(strlen(cscoreboard_query(slot)) == 511)
         #expect(strlen(cscoreboard_user(slot)) == 31)
         #expect(strlen(cscoreboard_script(slot)) == 255)
-        #expect(strlen(cscoreboard_name(board.pool)) == 255)
-        #expect(strlen(cscoreboard_manager(board.pool)) == 15)
-        #expect(board.pool.pointee.slot_count == 1, "nothing beside the fields was touched")
         #expect(slot.pointee.sequence == 2)
     }
 

@@ -35,32 +35,6 @@ import Testing
         }
     }
 
-    @Test func relinquishedDescriptorStaysOpen() throws {
-        let (readEnd, number) = try openPipe()
-        let owner = OwnedDescriptor(adopting: number)
-        let given = owner.relinquish()
-        #expect(given == number)
-        #expect(!isAtEnd(readEnd))
-        closeDescriptor(given)
-        #expect(reachesEnd(readEnd))
-    }
-
-    @Test func duplicateIsAnotherDescriptorOfTheSameFile() throws {
-        let (readEnd, number) = try openPipe()
-        var copyNumber: CInt = -1
-        do {
-            let owner = OwnedDescriptor(adopting: number)
-            let copy = try owner.duplicate()
-            copyNumber = copy.rawValue
-            #expect(fcntl(copyNumber, F_GETFD) & FD_CLOEXEC != 0)
-            closeDescriptor(owner.relinquish())
-            #expect(!isAtEnd(readEnd))
-        }
-        #expect(copyNumber >= 3)
-        #expect(copyNumber != number)
-        #expect(reachesEnd(readEnd))
-    }
-
     @Test func sharedDescriptorIsClosedByTheLastHolder() throws {
         let (readEnd, number) = try openPipe()
         var first: SharedDescriptor? = SharedDescriptor(adopting: number)

@@ -63,19 +63,11 @@ package struct ProcessSnapshot: Sendable, Hashable {
     /// Resident memory that no file backs, in kibibytes; nil once the process has ended.
     package var anonymousKiB: Int? { statusNumber("RssAnon") }
 
-    /// Resident memory in kibibytes; nil once the process has ended.
-    package var residentKiB: Int? { statusNumber("VmRSS") }
-
     /// The real user id.
     package var user: Int? { statusNumber("Uid") }
 
     /// The real group id.
     package var group: Int? { statusNumber("Gid") }
-
-    /// The supplementary groups, ascending.
-    package var supplementaryGroups: [Int] {
-        statusField("Groups")?.split(separator: " ").compactMap { Int($0) }.sorted() ?? []
-    }
 
     /// First number of a line of `/proc/PID/status`.
     private func statusNumber(_ name: String) -> Int? {

@@ -1,10 +1,11 @@
 /*
  * CScoreboard - the layout of the shared pages of one pool, and the atomics to read and write them.
  *
- * One page for the pool, then one page per slot. The pool page is written by the master except for the
- * fields marked "workers"; a slot is written by the worker that owns it, but for what is marked "the master" and
- * the places for shared connections, which both change; the master zeroes it before it is given away. A worker may
- * write anything it likes here: readers clamp, and the master takes no pointer, index, length or pid from these pages.
+ * One page for the pool, then one page per slot. The pool page is written by the master except for the counters
+ * marked "workers" and `keeper_asleep`, which both change; a slot is written by the worker that owns it, but for what
+ * is marked "the master" and the places for shared connections, which both change; the master zeroes it before it is
+ * given away. A worker may write anything it likes here: readers clamp, and the master takes no pointer, index, length
+ * or pid from these pages.
  *
  * Text is guarded by a sequence number (odd while being written); a reader that does not get a stable copy
  * after a few tries shows what it has. All other fields are single atomic words.
@@ -63,13 +64,11 @@ typedef enum cscoreboard_sharing {
 enum { CSCOREBOARD_EXIT_CAUSES = 16 };
 
 typedef struct cscoreboard_pool {
-    char name[256];
-    char process_manager[16];
     int64_t start_epoch;
-    uint32_t slot_count;
     uint32_t leaves_listener;       /* the service stops, and whoever comes next gets the listener */
     uint32_t max_children;          /* pm.max_children; there may be more slots */
     uint32_t closes_kept;           /* nobody comes next who would take kept connections */
+    uint32_t keeper_asleep;         /* the master sets it, the worker that wakes it takes it away */
     int64_t retired_requests;       /* master: requests of slots that were zeroed */
     int64_t listen_queue, max_listen_queue, listen_queue_len;
     int64_t max_children_reached, slow_requests;
@@ -93,8 +92,6 @@ typedef struct cscoreboard_pool {
     cscoreboard_histogram queue_wait;       /* of requests that waited in the queue */
     cscoreboard_histogram retired_service;  /* of slots that were zeroed */
     int64_t exits[CSCOREBOARD_EXIT_CAUSES]; /* ends of workers, by cause */
-    uint32_t keeper_asleep;         /* the master sets it, the worker that wakes it takes it away */
-    uint32_t reserved_word;
 } cscoreboard_pool;
 
 typedef struct cscoreboard_slot {
@@ -133,7 +130,7 @@ typedef struct cscoreboard_slot {
 } cscoreboard_slot;
 
 _Static_assert(sizeof(cscoreboard_pool) <= CSCOREBOARD_PAGE && sizeof(cscoreboard_slot) <= CSCOREBOARD_PAGE, "a page each");
-_Static_assert(offsetof(cscoreboard_slot, pid) == 8 && offsetof(cscoreboard_pool, start_epoch) == 272, "no padding");
+_Static_assert(offsetof(cscoreboard_slot, pid) == 8 && offsetof(cscoreboard_pool, retired_requests) == 24, "no padding");
 
 static inline int64_t cscoreboard_load(const int64_t *field) { return __atomic_load_n(field, __ATOMIC_RELAXED); }
 static inline void cscoreboard_store(int64_t *field, int64_t value) { __atomic_store_n(field, value, __ATOMIC_RELAXED); }
@@ -297,12 +294,6 @@ static inline const char *cscoreboard_uri(const cscoreboard_slot *slot) { return
 static inline const char *cscoreboard_query(const cscoreboard_slot *slot) { return slot->query; }
 static inline const char *cscoreboard_user(const cscoreboard_slot *slot) { return slot->user; }
 static inline const char *cscoreboard_script(const cscoreboard_slot *slot) { return slot->script; }
-static inline const char *cscoreboard_name(const cscoreboard_pool *pool) { return pool->name; }
-static inline const char *cscoreboard_manager(const cscoreboard_pool *pool) { return pool->process_manager; }
-static inline void cscoreboard_set_pool(cscoreboard_pool *pool, cscoreboard_bytes name, cscoreboard_bytes manager) {
-    cscoreboard_set_text(pool->name, sizeof pool->name, name.text, name.length);
-    cscoreboard_set_text(pool->process_manager, sizeof pool->process_manager, manager.text, manager.length);
-}
 
 /* Copies a slot; false if its text kept changing (the copy is then usable but may mix two requests). Every
    text of the copy is terminated, whatever the owner wrote. */

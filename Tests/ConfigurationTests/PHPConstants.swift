@@ -1,7 +1,9 @@
+import Configuration
+
 /// Constants of PHP 8.2 whose values depend on nothing but Linux, for a host without PHP at hand.
-public enum PHPConstants {
+enum PHPConstants {
     /// The text PHP's INI parser puts in the place of `name`; nil for a name that is not in the table.
-    public static func value(of name: ByteString) -> ByteString? { values[name] }
+    static func value(of name: ByteString) -> ByteString? { values[name] }
 
     private static let values: [ByteString: ByteString] = [
         "E_ERROR": "1", "E_WARNING": "2", "E_PARSE": "4", "E_NOTICE": "8", "E_CORE_ERROR": "16",
