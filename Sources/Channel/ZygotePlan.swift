@@ -70,8 +70,11 @@ public struct ZygotePlan: Equatable {
     public var maxRequests = 0
     /// `pm.max_memory`.
     public var maxMemory = 0
-    /// Scripts are told how long their request has waited, also if it has not.
-    public var tellsQueueTime = false
+    /// Whether there is `pm.max_queue` or `pm.queue_timeout`.
+    ///
+    /// Waiting requests are the master's to count then, and scripts are told how long theirs has waited,
+    /// also if it has not.
+    public var limitsQueue = false
     /// `request_buffer`.
     public var requestBuffer = 0
     /// `response_buffer`.
@@ -156,7 +159,7 @@ extension ZygotePlan {
         writer.put(slotCount)
         writer.put(maxRequests)
         writer.put(maxMemory)
-        writer.put(tellsQueueTime)
+        writer.put(limitsQueue)
         writer.put(requestBuffer)
         writer.put(responseBuffer)
         writer.put(pingPath)
@@ -207,7 +210,7 @@ extension ZygotePlan {
         slotCount = reader.number()
         maxRequests = reader.number()
         maxMemory = reader.number()
-        tellsQueueTime = reader.flag()
+        limitsQueue = reader.flag()
         requestBuffer = reader.number()
         responseBuffer = reader.number()
         pingPath = reader.optionalText()

@@ -120,15 +120,8 @@ final class ConnectionKeeper {
 
     /// Whether it has a request whose connection is to be kept for it.
     private func isBusy(_ worker: WorkerRecord) -> Bool {
-        worker.namedProcess != nil && isRunning(pool.scoreboard.stage(worker.slot))
+        worker.namedProcess != nil && pool.scoreboard.stage(worker.slot).isRunning
             && cscoreboard_load_word(&pool.scoreboard.slot(worker.slot).pointee.deposited) == 0
-    }
-
-    private func isRunning(_ stage: Scoreboard.Stage) -> Bool {
-        switch stage {
-        case .free, .accepting, .reading: false
-        case .info, .executing, .ending, .finished: true
-        }
     }
 
     private func look() {

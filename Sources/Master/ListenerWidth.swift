@@ -149,10 +149,7 @@ final class ListenerWidth {
     }
 
     private func age(of worker: WorkerRecord, at time: UInt64) -> UInt64 {
-        switch pool.scoreboard.stage(worker.slot) {
-        case .free, .accepting: return 0
-        case .reading, .info, .executing, .ending, .finished: break
-        }
+        guard pool.scoreboard.stage(worker.slot).isServing else { return 0 }
         let begin = cscoreboard_load_time(&pool.scoreboard.slot(worker.slot).pointee.accepted_ns)
         return time > begin ? time - begin : 0
     }

@@ -41,7 +41,7 @@ enum PlanBuilder {
         plan.slotCount = pool.slotCount
         plan.maxRequests = pool.maxRequests
         plan.maxMemory = pool.maxMemory
-        plan.tellsQueueTime = pool.limitsQueue
+        plan.limitsQueue = pool.limitsQueue
         plan.requestBuffer = pool.requestBuffer
         plan.responseBuffer = pool.responseBuffer
         plan.pingPath = pool.pingPath

@@ -84,16 +84,9 @@ extension Pool {
         worker.hasCrashed = true
         let slot = scoreboard.slot(worker.slot)
         let isTraced =
-            isInRequest(worker) && crashTraces.take(at: MonotonicTime.now)
+            scoreboard.stage(worker.slot).isRunning && crashTraces.take(at: MonotonicTime.now)
             && reportCrash(process, slot, signal)
         if !isTraced { cepoll_let_die(cscoreboard_dying(slot)) }
-    }
-
-    private func isInRequest(_ worker: WorkerRecord) -> Bool {
-        switch scoreboard.stage(worker.slot) {
-        case .free, .accepting, .reading: false
-        case .info, .executing, .ending, .finished: true
-        }
     }
 
     private func reportCrash(

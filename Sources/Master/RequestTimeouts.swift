@@ -114,7 +114,7 @@ final class RequestTimeouts {
             report(process, slot, "execution timed out (\(secondsText(elapsed)) sec), ending the script")
             _ = cepoll_end_script(process.rawValue, begin.nanoseconds)
         }
-        guard isRunning(stage, of: worker, begin.nanoseconds),
+        guard isLimited(stage, of: worker, begin.nanoseconds),
             isOver(pool.settings.requestTerminateTimeout, elapsed)
         else {
             told[worker.serial] = nil
@@ -144,7 +144,7 @@ final class RequestTimeouts {
             let slot = pool.scoreboard.slot(worker.slot)
             guard pool.workers[worker.slot] === worker, worker.process == process,
                 cscoreboard_load_time(&slot.pointee.accepted_ns) == begin,
-                isRunning(pool.scoreboard.stage(worker.slot), of: worker, begin)
+                isLimited(pool.scoreboard.stage(worker.slot), of: worker, begin)
             else { return }
             _ = cepoll_terminate_late(process.rawValue)
         }
@@ -156,7 +156,7 @@ final class RequestTimeouts {
     }
 
     /// Whether the timeout holds: also for the shutdown functions of a script that was told to end.
-    private func isRunning(_ stage: Scoreboard.Stage, of worker: WorkerRecord, _ begin: UInt64) -> Bool {
+    private func isLimited(_ stage: Scoreboard.Stage, of worker: WorkerRecord, _ begin: UInt64) -> Bool {
         switch stage {
         case .free, .accepting: false
         case .reading, .info, .executing: true

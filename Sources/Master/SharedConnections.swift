@@ -90,11 +90,9 @@ final class SharedConnections {
 
     /// Takes what a worker holds beside the request that it has been busy with for long: others serve that.
     func takeFromBusy(_ worker: WorkerRecord, _ now: MonotonicTime) {
-        guard shared[worker.serial] != nil, let process = worker.namedProcess else { return }
-        switch pool.scoreboard.stage(worker.slot) {
-        case .free, .accepting: return
-        case .reading, .info, .executing, .ending, .finished: break
-        }
+        guard shared[worker.serial] != nil, pool.scoreboard.stage(worker.slot).isServing,
+            let process = worker.namedProcess
+        else { return }
         let begin = cscoreboard_load_time(&pool.scoreboard.slot(worker.slot).pointee.accepted_ns)
         let age = now - MonotonicTime(nanoseconds: begin)
         guard age >= Self.patience.short,

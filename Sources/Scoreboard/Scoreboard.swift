@@ -79,7 +79,7 @@ public final class Scoreboard {
         let page = slot(index)
         cscoreboard_store(&pool.pointee.retired_requests, retiredRequests.adding(requests(of: index)))
         retireService(of: index)
-        if isServing(stage(index)) { cscoreboard_request_ends(pool) }
+        if stage(index).isServing { cscoreboard_request_ends(pool) }
         page.pointee = cscoreboard_slot()
     }
 
@@ -88,10 +88,11 @@ public final class Scoreboard {
         var counts = Counts()
         guard memory != nil else { return counts }
         for index in 0..<slotCount {
-            switch stage(index) {
-            case .free: break
-            case .accepting: counts.idle += 1
-            case .reading, .info, .executing, .ending, .finished: counts.active += 1
+            let stage = stage(index)
+            if stage.isServing {
+                counts.active += 1
+            } else if stage == .accepting {
+                counts.idle += 1
             }
         }
         return counts
@@ -109,13 +110,6 @@ public final class Scoreboard {
 
     /// A count that a worker may have written, within 0 … 2^53: sums of such do not overflow.
     func plausible(_ count: Int64) -> Int64 { min(max(0, count), 1 << 53) }
-
-    private func isServing(_ stage: Stage) -> Bool {
-        switch stage {
-        case .free, .accepting: false
-        case .reading, .info, .executing, .ending, .finished: true
-        }
-    }
 
     /// Workers by what they do now.
     public struct Counts: Equatable {
@@ -143,6 +137,17 @@ public final class Scoreboard {
         case ending = 5
         /// The script returned; shutdown functions run.
         case finished = 6
+
+        /// Whether the worker has a request, be it only a part of one.
+        public var isServing: Bool {
+            switch self {
+            case .free, .accepting: false
+            case .reading, .info, .executing, .ending, .finished: true
+            }
+        }
+
+        /// Whether the worker has a request whose parameters are known.
+        public var isRunning: Bool { isServing && self != .reading }
 
         /// The name on status pages.
         public var name: StaticString {

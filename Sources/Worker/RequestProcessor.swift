@@ -196,7 +196,7 @@ public final class RequestProcessor {
 
     /// `FPM_QUEUE_TIME`: seconds since the request came, if it has waited in the queue, or the pool limits that.
     private func tellQueueTime(_ client: Client) {
-        guard client.wasQueued || settings.plan.tellsQueueTime else { return }
+        guard client.wasQueued || settings.plan.limitsQueue else { return }
         let arrival = client.wasQueued ? MonotonicTime(nanoseconds: client.acceptedTime) : begin
         // The connection's next request has not waited.
         client.wasQueued = false

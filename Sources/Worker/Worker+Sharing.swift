@@ -33,7 +33,7 @@ extension Worker {
     private func share(_ client: Client) -> Bool {
         // With limits on the queue a request that has come is to be in the master's hands, counted.
         guard client.isKeptAlive, client.isWatched, brevity.isProven, !isDraining,
-            !settings.plan.tellsQueueTime, let index = freePlace()
+            !settings.plan.limitsQueue, let index = freePlace()
         else { return false }
         latestSharing = (latestSharing + 1) & UInt32(CSCOREBOARD_LAST_SHARING)
         let place = Client.Place(index: UInt32(index), sharing: latestSharing)
@@ -131,7 +131,7 @@ extension Worker {
     ///
     /// - Returns: Whether all connections were given away.
     private func gather() -> Bool {
-        guard brevity.isProven, !settings.plan.tellsQueueTime else { return false }
+        guard brevity.isProven, !settings.plan.limitsQueue else { return false }
         let now = MonotonicTime.now
         guard now - lastGathering >= Self.slice else { return false }
         lastGathering = now

@@ -42,7 +42,7 @@ import Testing
         plan.slotCount = 50
         plan.maxRequests = 1000
         plan.maxMemory = 1 << 30
-        plan.tellsQueueTime = true
+        plan.limitsQueue = true
         plan.requestBuffer = 256 << 10
         plan.responseBuffer = 1 << 20
         plan.pingPath = "/ping"

@@ -98,6 +98,12 @@ import Testing
         )
     }
 
+    @Test func stagesTellWhoHasARequest() {
+        let stages = (0...6).compactMap { Scoreboard.Stage(rawValue: $0) }
+        #expect(stages.filter(\.isServing) == [.reading, .info, .executing, .ending, .finished])
+        #expect(stages.filter(\.isRunning) == [.info, .executing, .ending, .finished])
+    }
+
     @Test func requestsKeepActiveAndItsMaximum() throws {
         let board = try Scoreboard(slotCount: 1)
         for _ in 0..<3 { cscoreboard_request_begins(board.pool) }
