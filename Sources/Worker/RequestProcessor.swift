@@ -5,7 +5,6 @@ internal import Channel
 internal import Configuration
 internal import FastCGI
 internal import Glibc
-internal import PoolPolicy
 internal import Scoreboard
 internal import StatusPage
 internal import Syscalls
@@ -36,13 +35,8 @@ public final class RequestProcessor {
     private var bodyLeft = 0
     private(set) var begin = MonotonicTime(nanoseconds: 0)
     private var beginEpoch: Int64 = 0
-    @exclusivity(unchecked) private var cpuRead = cepoll_cpu()
-    private var cpuReadTime = MonotonicTime(nanoseconds: 0)
-    private var cpuUsed = cepoll_cpu()
+    @exclusivity(unchecked) private var meter = RequestMeter()
     private var wasLogged = false
-    /// Nanoseconds of processor time at the last reading, and of short requests since then.
-    private var workRead: UInt64 = 0
-    private var workSince: UInt64 = 0
     /// Tells the master, which sleeps, that a request has begun.
     var wakeKeeper: () -> Void = {}
     /// Where a request's connection is left; nil before the fork.
@@ -77,8 +71,7 @@ public final class RequestProcessor {
         slotIndex = index
         slot = settings.scoreboard.slot(index)
         stream.share(slot)
-        cepoll_cpu_ticks(&cpuRead)
-        workRead = cepoll_processor_time(0)
+        meter.start()
     }
 
     // MARK: - Stages
@@ -278,43 +271,15 @@ public final class RequestProcessor {
         wasLogged = true
         let now = MonotonicTime.now
         let elapsed = now - begin
-        readCPU(now)
+        meter.readCPU(now)
         let micros = Int64(elapsed.nanoseconds / 1000)
         cscoreboard_store(&slot.pointee.duration_us, micros)
         cscoreboard_record(&slot.pointee.service, micros)
-        let work = Int64(clamping: workOfRequest(elapsed.nanoseconds) / 1000)
+        let work = Int64(clamping: meter.workOfRequest(elapsed.nanoseconds) / 1000)
         cscoreboard_store(&slot.pointee.work_squares, slot.pointee.work_squares &+ work &* work)
-        cscoreboard_store(&slot.pointee.cpu_ticks, cpuUsed.user + cpuUsed.system)
+        cscoreboard_store(&slot.pointee.cpu_ticks, meter.cpuUsed.user + meter.cpuUsed.system)
         cscoreboard_store(&slot.pointee.memory_peak, Int64(memoryPeak))
         setStage(.finished)
-    }
-
-    /// Nanoseconds of processor time that the request has used.
-    ///
-    /// A short one's are not asked for: they are no more than it took.
-    private func workOfRequest(_ elapsed: UInt64) -> UInt64 {
-        guard elapsed > ListeningWidth.shortRequest else {
-            workSince &+= elapsed
-            return elapsed
-        }
-        let now = cepoll_processor_time(0)
-        let used = now - min(now, workRead &+ workSince)
-        (workRead, workSince) = (now, 0)
-        return min(used, elapsed)
-    }
-
-    /// What the request has used since the former reading.
-    ///
-    /// The kernel counts ticks of 10 ms: to ask after each of many short requests would be a system call for nothing.
-    private func readCPU(_ now: MonotonicTime) {
-        guard now - cpuReadTime >= .milliseconds(1) else {
-            cpuUsed = cepoll_cpu()
-            return
-        }
-        var cpu = cepoll_cpu()
-        cepoll_cpu_ticks(&cpu)
-        cpuUsed = cepoll_cpu(user: cpu.user - cpuRead.user, system: cpu.system - cpuRead.system)
-        (cpuRead, cpuReadTime) = (cpu, now)
     }
 
     // MARK: - What PHP asks (leaves: they never call PHP)
@@ -388,8 +353,8 @@ public final class RequestProcessor {
                 memoryPeak: memoryPeak,
                 begin: begin,
                 beginEpoch: beginEpoch,
-                cpuUser: Double(cpuUsed.user) / ticksPerSecond,
-                cpuSystem: Double(cpuUsed.system) / ticksPerSecond,
+                cpuUser: Double(meter.cpuUsed.user) / ticksPerSecond,
+                cpuSystem: Double(meter.cpuUsed.system) / ticksPerSecond,
                 slot: slot,
                 peer: client.flatMap { peer(of: $0) }
             ),

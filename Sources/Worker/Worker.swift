@@ -59,10 +59,10 @@ public final class Worker {
     @exclusivity(unchecked) var readable: [CInt] = []
     var heldSince = MonotonicTime(nanoseconds: 0)
     private var servedHeldLast = false
-    @exclusivity(unchecked) private var lifetime: WorkerLifetime
+    @exclusivity(unchecked) var lifetime: WorkerLifetime
     private let memory: PrivateMemory?
-    private var hasAnnounced = false
-    private var isMasterGone = false
+    var hasAnnounced = false
+    var isMasterGone = false
     /// How many connections may be taken before the worker asks again what is ready.
     var takesAtOnce = 0
     @exclusivity(unchecked) var takingAtOnce = AdaptiveAttempt()
@@ -203,26 +203,26 @@ public final class Worker {
     }
 
     /// What is ready, one bit for each source.
-    private struct Set: OptionSet {
+    private struct Sources: OptionSet {
         var rawValue: UInt64
-        static let control = Set(rawValue: 1 << Source.control.rawValue)
-        static let channel = Set(rawValue: 1 << Source.channel.rawValue)
-        static let queue = Set(rawValue: 1 << Source.queue.rawValue)
-        static let listener = Set(rawValue: 1 << Source.listener.rawValue)
-        static let client = Set(rawValue: 1 << Source.client.rawValue)
-        static let rest = Set(rawValue: 1 << Source.rest.rawValue)
+        static let control = Sources(rawValue: 1 << Source.control.rawValue)
+        static let channel = Sources(rawValue: 1 << Source.channel.rawValue)
+        static let queue = Sources(rawValue: 1 << Source.queue.rawValue)
+        static let listener = Sources(rawValue: 1 << Source.listener.rawValue)
+        static let client = Sources(rawValue: 1 << Source.client.rawValue)
+        static let rest = Sources(rawValue: 1 << Source.rest.rawValue)
     }
 
     /// Tells sources apart; those of the connections go into ``readable``.
-    private func sort(_ ready: UnsafeBufferPointer<cepoll_ready>) -> Set {
-        var sources: Set = []
+    private func sort(_ ready: UnsafeBufferPointer<cepoll_ready>) -> Sources {
+        var sources: Sources = []
         readable.removeAll(keepingCapacity: true)
         for one in ready {
             if one.data >= Self.firstClient {
                 readable.append(CInt(truncatingIfNeeded: one.data - Self.firstClient))
                 sources.insert(.client)
             } else {
-                sources.insert(Set(rawValue: 1 << one.data))
+                sources.insert(Sources(rawValue: 1 << one.data))
             }
         }
         return sources
@@ -231,7 +231,7 @@ public final class Worker {
     /// Serves what one of the sources has, so that none of them starves another.
     ///
     /// False: the worker is lost.
-    private func handle(_ ready: Set) -> Bool {
+    private func handle(_ ready: Sources) -> Bool {
         if ready.contains(.control) || cepoll_drain_requested() {
             isDraining = true
             return true
@@ -339,104 +339,54 @@ public final class Worker {
             forget(client)
             becomeIdle()
         case .request(let head):
-            // Others that it holds would be taken from it by a master that looks.
-            processor.leavesDeposit =
-                sharedCount == 0
-                && (brevity.mayBeLong || idleTime(until: processor.begin) >= Self.leisure)
-            let outcome = processor.process(
-                head,
-                of: client,
-                mayKeep: !isMasterGone && !closesKept
-            )
-            switch outcome {
-            case .kept:
-                client.isKeptAlive = true
-                becomeIdle()
-                hold(client)
-            case .close:
-                forget(client)
-                becomeIdle()
-            case .linger:
-                linger(client)
-                becomeIdle()
-            case .workerLost:
-                forget(client)
-                return false
-            }
-            if processor.mustRetire {
-                isDraining = true
-                processor.leaves(CSCOREBOARD_LEAVES_SPOILT)
-            }
-            processor.reader.buffer.shrink()
-            brevity.served(microseconds: processor.slot.pointee.duration_us)
-            switch lifetime.requestServed() {
-            case .goOn: break
-            case .announce: announceEnd()
-            case .leave:
-                isDraining = true
-                processor.leaves(CSCOREBOARD_LEAVES_MAX_REQUESTS)
-            }
-            if !hasAnnounced, let memory, memory.isExceeded() { announceEnd(flags: .mustLeave) }
+            guard serve(head, of: client) else { return false }
+            afterRequest()
         }
         return true
     }
 
-    /// Has the master start another worker, which takes this one's place.
-    private func announceEnd(flags: Message.Flags = []) {
-        guard !hasAnnounced, !isDraining else { return }
-        hasAnnounced = true
-        processor.leaves(
-            flags.contains(.mustLeave) ? CSCOREBOARD_LEAVES_MAX_MEMORY : CSCOREBOARD_LEAVES_MAX_REQUESTS
-        )
-        // A master that takes no message now is told by the worker's end.
-        if case .bytes? = try? channel.send(Message(.retiring, flags: flags)) { return }
-        if flags.contains(.mustLeave) { isDraining = true }
-    }
-
-    // MARK: - The end
-
-    /// Gives the held connection back, serves what is left for this worker, and leaves.
+    /// Runs a request, and does with its connection what is left to do.
     ///
-    /// The kernel wakes one sleeping worker for a new connection. If that one left instead of taking it, nobody else
-    /// would be told; so it takes one, for the master to hand on, or to serve if the master is gone (unless the service
-    /// stops and another one gets the listener). The queue is served to its end: the master may have
-    /// filled it for that.
-    private func drain() -> CInt {
-        let leavesListener = leavesListener
-        if leavesListener { serveHeld() }
-        parkHeld()
-        parkShared()
-        if isListening, !leavesListener, let client = takeFromListener() {
-            if isMasterGone {
-                guard attend(client) else { return 70 }
-                serveHeld()
-            } else {
-                park(client)
-            }
+    /// False: PHP cannot go on in this process.
+    private func serve(_ head: RequestHead, of client: Client) -> Bool {
+        // Others that it holds would be taken from it by a master that looks.
+        processor.leavesDeposit =
+            sharedCount == 0
+            && (brevity.mayBeLong || idleTime(until: processor.begin) >= Self.leisure)
+        switch processor.process(head, of: client, mayKeep: !isMasterGone && !closesKept) {
+        case .kept:
+            client.isKeptAlive = true
+            becomeIdle()
+            hold(client)
+        case .close:
+            forget(client)
+            becomeIdle()
+        case .linger:
+            linger(client)
+            becomeIdle()
+        case .workerLost:
+            forget(client)
+            return false
         }
-        // A worker that has served its last request takes no other; one that was told to leave empties the queue.
-        var isEmpty = false
-        while cepoll_drain_requested(), !lifetime.isOver, !isEmpty {
-            switch takeFromQueue() {
-            case .nothing: isEmpty = true
-            case .skipped: break
-            case .client(let client):
-                guard attend(client) else { return 70 }
-                if leavesListener { serveHeld() }
-            }
-        }
-        parkHeld()
-        return hasFailed ? 70 : 0
+        return true
     }
 
-    /// The master leaves too, and its successor has only the listener: a connection that has been taken from there and has
-    /// sent nothing yet is served here or never.
-    private func serveHeld() {
-        guard let client = held, !client.isKeptAlive else { return }
-        let left = Int64(((heldSince + Self.silentPatience) - MonotonicTime.now).nanoseconds / 1_000_000)
-        if waitUntilReady(client.descriptor, for: UInt32(CEPOLL_IN), milliseconds: CInt(clamping: left + 1)) {
-            _ = attend(client)
+    /// Decides whether the worker goes on.
+    private func afterRequest() {
+        if processor.mustRetire {
+            isDraining = true
+            processor.leaves(CSCOREBOARD_LEAVES_SPOILT)
         }
+        processor.reader.buffer.shrink()
+        brevity.served(microseconds: processor.slot.pointee.duration_us)
+        switch lifetime.requestServed() {
+        case .goOn: break
+        case .announce: announceEnd()
+        case .leave:
+            isDraining = true
+            processor.leaves(CSCOREBOARD_LEAVES_MAX_REQUESTS)
+        }
+        if !hasAnnounced, let memory, memory.isExceeded() { announceEnd(flags: .mustLeave) }
     }
 }
 
