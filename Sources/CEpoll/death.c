@@ -103,7 +103,7 @@ static void on_death(int number, siginfo_t *info, void *context) {
                    "The script took too long.\n");
         else
             answer("Status: 503 Service Unavailable\r\nContent-type: text/html; charset=UTF-8\r\n\r\n"
-                   "The service is stopping.\n");
+                   "The request was ended. Please try again.\n");
     }
     if (is_owner && number != SIGTERM) announce(number);
     /* The same death as without this handler: by the same signal, with the same core. */

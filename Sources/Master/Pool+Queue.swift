@@ -29,8 +29,11 @@ extension Pool {
 
     /// Whether another connection may be accepted: what waits and what is parked share the pool's descriptors.
     var hasRoomForConnections: Bool {
-        connections.parkedCount + sharedCount + queue.count + (madeResponses?.count ?? 0) < connections.quota
+        connections.parkedCount + queue.count + otherDescriptors < connections.quota
     }
+
+    /// Descriptors of its clients' connections that neither are parked nor wait, and of files beside them.
+    var otherDescriptors: Int { sharedCount + 2 * (madeResponses?.count ?? 0) }
 
     func saturationBegan() {
         queueFigures.saturationBegan()

@@ -147,6 +147,7 @@ final class Pool {
         )
         made.closesIdle = closesKept
         made.onDispatch = { [weak self] in self?.watch.connectionsAreWaiting() }
+        made.otherDescriptors = { [weak self] in self?.otherDescriptors ?? 0 }
         made.onOverflow = { [weak self] in self?.reportOverflow() }
         made.admits = { [weak self] in self?.admits($0) ?? true }
         madeConnections = made
@@ -233,8 +234,8 @@ final class Pool {
             reactor: owner.reactor,
             // Workers keep to half of that.
             byteQuota: 2 * ZygotePlan.responseQuota(responseBuffer: settings.responseBuffer),
-            // Each has a connection and a file.
-            countQuota: max(16, owner.parkingQuota / 2)
+            // Each has a connection and a file: half of the pool's share.
+            countQuota: max(16, owner.parkingQuota / 4)
         )
         made.onKept = { [weak self] connection, bytes in
             guard let self else { return }

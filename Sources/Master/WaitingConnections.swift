@@ -88,6 +88,8 @@ final class WaitingConnections {
     var onDispatch: () -> Void = {}
     /// Called with a complete request; false when it has been dealt with, and is not to wait for a worker.
     var admits: (WaitingRequest) -> Bool = { _ in true }
+    /// How many descriptors of the pool's share others have.
+    var otherDescriptors: () -> Int = { 0 }
     /// Called when a connection was closed because there are too many.
     var onOverflow: () -> Void = {}
     /// Nobody will serve the next request of a kept connection.
@@ -206,7 +208,7 @@ final class WaitingConnections {
     ///
     /// - Returns: Whether there is room for one more.
     private func makeRoom() -> Bool {
-        guard parked.count + queue.count >= quota else { return true }
+        guard parked.count + queue.count + otherDescriptors() >= quota else { return true }
         guard !parked.isEmpty else { return false }
         closeOldest()
         onOverflow()

@@ -53,7 +53,8 @@ final class WorkersSocket {
     func attach(_ writer: MessageSocket, reader: MessageSocket) {
         self.writer = writer
         self.reader = reader
-        // The image of the program before this one may have left it tight.
+        // The image of the program before this one may have left it tight, and workers have counted for that one, too.
+        sent = taken()
         isTight = true
         loosen()
         if isMetered { watchTaking() }
@@ -195,6 +196,8 @@ final class WorkersSocket {
                 if let request = WaitingRequest(message, payload, descriptors) { back.append(request) }
             }
         }
+        // What was in it when it was attached had not been counted.
+        sent = max(sent, taken())
         lastCount = 0
         arrivals.removeAll()
         return back

@@ -95,6 +95,32 @@ import Testing
         #expect(responses.count == 0 && responses.bytesLeft == 0)
     }
 
+    /// What clients have sent ahead takes memory as well.
+    @Test func nextRequestsCount() throws {
+        let peers = try (0..<6).map { _ in try Peers() }
+        for pair in peers {
+            responses.send(
+                .memory(pattern(500_000)),
+                to: Connection(adopting: pair.server),
+                then: .keep(pattern(3 << 20))
+            )
+        }
+        #expect(responses.count == 3)
+        var kept = 0
+        responses.onKept = { _, _ in kept += 1 }
+        try reactor.turn {
+            for pair in peers { _ = pair.read() }
+            return kept == 3
+        }
+        #expect(responses.count == 0)
+        // Their share is free again.
+        let others = try (0..<4).map { _ in try Peers() }
+        for pair in others {
+            responses.send(.memory(pattern(3 << 20)), to: Connection(adopting: pair.server), then: .close)
+        }
+        #expect(responses.count == 3)
+    }
+
     /// Somebody who shares the socket makes it blocking: the master does not wait for its client.
     @Test func blockingSocketDoesNotBlock() throws {
         let peers = try Peers()

@@ -278,6 +278,33 @@ import Testing
         #expect(queue.total == 0 && take() == nil)
     }
 
+    /// Workers go on counting when another image of the program takes the socket over, with requests in it or without.
+    @Test(arguments: [0, 3]) func takenOver(left: Int) throws {
+        let (writer, reader) = try MessageSocket.pair(bufferBytes: 1 << 20)
+        let successor = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero)
+        successor.socket.taken = { 100_000 }
+        successor.socket.ahead = 8
+        let peers = try (0..<60).map { _ in try Peers() }
+        func request(_ number: Int) -> WaitingRequest {
+            WaitingRequest(
+                connection: Connection(adopting: peers[number].server),
+                flags: [],
+                arrival: MonotonicTime.now.nanoseconds,
+                bytes: []
+            )
+        }
+        for number in 0..<left {
+            guard case .bytes = request(number).send(to: writer, isQueued: false) else {
+                Issue.record("not sent")
+                return
+            }
+        }
+        successor.attach(writer, reader: reader)
+        successor.meter(true)
+        for number in left..<60 { successor.append(request(number)) }
+        #expect(successor.total == 60 && successor.socket.count == 8)
+    }
+
     @Test func movesToASuccessorInOrder() throws {
         let (writer, reader) = try MessageSocket.pair(bufferBytes: 1 << 20)
         let successor = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero)

@@ -160,13 +160,14 @@ import Testing
     /// Not a request: for a worker to say.
     private func nonsense(_ count: Int) -> [UInt8] { [UInt8](repeating: 0xff, count: count) }
 
-    /// Workers may give back as many complete requests as they like.
-    @Test func requestsThatAreGivenBackCount() throws {
+    /// Workers may give back as many complete requests as they like; what others have of the share counts, too.
+    @Test(arguments: [0, 2]) func requestsThatAreGivenBackCount(others: Int) throws {
         let queue = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero)
         let bounded = WaitingConnections(reactor: reactor, queue: queue, quota: 3)
+        bounded.otherDescriptors = { others }
         let clients = try giveBack(10, nonsense(8), to: bounded)
-        #expect(queue.count == 3)
-        #expect(clients.map { $0.read() == nil } == (1...10).map { $0 > 3 })
+        #expect(queue.count == 3 - others)
+        #expect(clients.map { $0.read() == nil } == (1...10).map { $0 > 3 - others })
     }
 
     @Test func bytesThatAreGivenBackCount() throws {
