@@ -12,13 +12,14 @@ enum Daemon {
         case child(StartReport)
     }
 
-    /// How long the parent waits for the service.
-    private static let patienceSeconds: CInt = 10
+    /// How long the parent waits until the service runs, and then until it is ready, in seconds: a PHP that does not start
+    /// is given up after as long.
+    private static let patience: (running: CInt, ready: CInt) = (10, 60)
 
     /// Forks.
     ///
-    /// The child says 1 when it runs, and 0 when it will not, after its own words; if it ends without either, the parent
-    /// says so.
+    /// The child says 2 when it runs (the configuration is read, the addresses are bound), 1 when it is ready, and 0 when it
+    /// will not be, after its own words; if it ends without either, the parent says so.
     static func detach(log: Log) -> Role {
         var ends: [CInt] = [-1, -1]
         guard cepoll_blocking_pipe(&ends) == 0 else {
@@ -37,23 +38,48 @@ enum Daemon {
         }
         close(writing)
         defer { close(reading) }
-        var poller = pollfd(fd: reading, events: Int16(POLLIN), revents: 0)
-        let ready = poll(&poller, 1, patienceSeconds * 1000)
-        guard ready > 0 else {
+        switch next(from: reading, within: patience.running) {
+        case .silence:
             log.error("the master process didn't send back its status (via the pipe to the calling process)")
             return .parent(70)
-        }
-        var word: CInt = 0
-        guard read(reading, &word, MemoryLayout<CInt>.size) == MemoryLayout<CInt>.size else {
+        case .end:
             log.error("no data have been read from pipe")
             return .parent(70)
+        case .word(.failed): return .parent(70)
+        case .word(.ready): return .parent(0)
+        case .word(.running): break
         }
-        return .parent(word == 1 ? 0 : 70)
+        switch next(from: reading, within: patience.ready) {
+        // It goes on: whether PHP starts in the end is in the log.
+        case .silence, .word(.ready), .word(.running): return .parent(0)
+        case .end, .word(.failed):
+            Program.complain("ERROR: the service has not become ready; its error_log says why")
+            return .parent(70)
+        }
+    }
+
+    private enum Answer {
+        case word(StartReport.Word)
+        /// The other side has ended, or said what it does not say.
+        case end
+        /// Nothing in that time.
+        case silence
+    }
+
+    private static func next(from pipe: CInt, within seconds: CInt) -> Answer {
+        var poller = pollfd(fd: pipe, events: Int16(POLLIN), revents: 0)
+        guard poll(&poller, 1, seconds * 1000) > 0 else { return .silence }
+        var word: CInt = 0
+        guard read(pipe, &word, MemoryLayout<CInt>.size) == MemoryLayout<CInt>.size else { return .end }
+        return StartReport.Word(rawValue: word).map { .word($0) } ?? .end
     }
 }
 
-/// What became of the start, told once to the process that was started, if that is another one.
+/// What became of the start, told to the process that was started, if that is another one.
 final class StartReport {
+    /// What is said; the last word is `ready` or `failed`.
+    enum Word: CInt { case failed = 0, ready, running }
+
     /// Where the other process waits; nil once it knows, and where there is none.
     private var pipe: CInt?
 
@@ -61,23 +87,29 @@ final class StartReport {
     init(to pipe: CInt?) { self.pipe = pipe }
 
     /// The service runs: the invoker's terminal or pipe is released.
-    func succeeded() {
-        guard tell(1) else { return }
+    func runs() {
+        guard pipe != nil else { return }
         let null = open("/dev/null", O_RDWR)
-        guard null >= 0 else { return }
-        dup2(null, STDOUT_FILENO)
-        if null > STDERR_FILENO { close(null) }
+        if null >= 0 {
+            dup2(null, STDOUT_FILENO)
+            if null > STDERR_FILENO { close(null) }
+        }
+        tell(.running)
     }
 
-    /// The service does not start, and has said why; nothing if it has started.
-    func failed() { _ = tell(0) }
+    /// Connections are served.
+    func succeeded() { tell(.ready) }
 
-    private func tell(_ word: CInt) -> Bool {
-        guard let pipe else { return false }
+    /// The service does not start, and has said why; nothing if it has started.
+    func failed() { tell(.failed) }
+
+    private func tell(_ word: Word) {
+        guard let pipe else { return }
+        var number = word.rawValue
+        // Whoever waited may have gone, which raises no signal: it is ignored.
+        _ = write(pipe, &number, MemoryLayout<CInt>.size)
+        if word == .running { return }
         self.pipe = nil
-        var word = word
-        _ = write(pipe, &word, MemoryLayout<CInt>.size)
         close(pipe)
-        return true
     }
 }

@@ -104,7 +104,7 @@ enum Program {
         }
     }
 
-    private static func complain(_ text: String) {
+    static func complain(_ text: String) {
         let line = text + "\n"
         _ = write(STDERR_FILENO, line, line.utf8.count)
     }
@@ -215,7 +215,8 @@ enum Program {
                 return loadPool(name, of: current, options: options, host: host)
             },
             pageFacts: { pageFacts(SystemHost(engine: engine, log: log, opensLogs: false)) },
-            onRunning: { start.succeeded() }
+            onRunning: { start.runs() },
+            onReady: { start.succeeded() }
         )
         do {
             let master = try Master(

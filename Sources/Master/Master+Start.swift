@@ -141,6 +141,7 @@ extension Master {
     func checkReady() {
         guard state == .starting, unreadyPools <= 0 else { return }
         state = .serving
+        options.onReady()
         announceReady()
         scheduleTick()
         startZygotesAhead()

@@ -25,8 +25,10 @@ public struct MasterOptions {
     public var realUserID: UInt32
     /// What PHP adds to the headers of pages; asked for when the master answers pages itself.
     public var pageFacts: () -> PageFacts
-    /// Called once when the service runs; a daemon's parent waits for it.
+    /// Called once when the service runs: the configuration is read, the addresses are bound.
     public var onRunning: () -> Void
+    /// Called once when connections are served; a daemon's parent waits for it.
+    public var onReady: () -> Void
 
     /// Options with everything the master needs.
     public init(
@@ -40,7 +42,8 @@ public struct MasterOptions {
         reload: @escaping () -> LoadOutcome,
         reloadPool: @escaping (ByteString, ServiceConfiguration) -> LoadOutcome,
         pageFacts: @escaping () -> PageFacts,
-        onRunning: @escaping () -> Void
+        onRunning: @escaping () -> Void,
+        onReady: @escaping () -> Void
     ) {
         self.program = program
         self.arguments = arguments
@@ -53,5 +56,6 @@ public struct MasterOptions {
         self.reloadPool = reloadPool
         self.pageFacts = pageFacts
         self.onRunning = onRunning
+        self.onReady = onReady
     }
 }

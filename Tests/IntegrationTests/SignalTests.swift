@@ -441,6 +441,26 @@ struct SignalTests {
         }
     }
 
+    /// Whoever starts a service in the background learns that PHP does not start, as from php-fpm.
+    @Test(arguments: ["static", "ondemand"]) func daemonizeWithoutPHP(manager: String) throws {
+        var options = Daemon.Options()
+        options.mode = ["-D", "-R"]
+        let daemon = try Daemon.startInVain(
+            Daemon.poolSection(
+                "pm = \(manager)\npm.max_children = 1\nphp_admin_value[opcache.preload] = /nonexistent.php"
+            ),
+            options,
+            status: 70
+        )
+        #expect(
+            readText(daemon.log.path).hasSuffix(
+                "ERROR: the service has not become ready; its error_log says why\n"
+            )
+        )
+        let log = LogFile(path: daemon.directory + "/error.log")
+        #expect(log.lines.contains { $0.contains("[pool www] cannot start: ") })
+    }
+
     @Test func masterIgnoresBrokenPipes() throws {
         let daemon = try Daemon.startPool(Self.pool)
         daemon.signal(SIGPIPE)
