@@ -84,6 +84,25 @@ extension Pool {
         )
     }
 
+    /// Says in which request a worker was killed: by the kernel for want of memory, by somebody, or as a reload waits no longer.
+    ///
+    /// A worker that crashes says so itself, and of one whose request took too long it has been said.
+    func reportCutRequest(of worker: WorkerRecord, _ exit: ProcessExit) {
+        let isKilled = isSignal(exit, .kill) || (state == .draining && isSignal(exit, .terminate))
+        guard isKilled, !worker.isDistrusted, !worker.hasCrashed, owner.mayStartWorkers,
+            scoreboard.stage(worker.slot).isRunning
+        else { return }
+        withUnsafeTemporaryAllocation(of: cscoreboard_slot.self, capacity: 1) { copy in
+            guard let copy = copy.baseAddress else { return }
+            _ = cscoreboard_copy(scoreboard.slot(worker.slot), copy)
+            let text = RequestText(copy)
+            owner.log.warning(
+                "[pool \(name)] child \(exit.process) exited \(describeExit(exit)) in a request, script '\(text.script)' (request: \"\(text.request)\")",
+                text.context(pool: name, worker: exit.process)
+            )
+        }
+    }
+
     /// Says how a worker has ended: loudly where nobody wanted that.
     func logExit(_ exit: ProcessExit, _ lifetime: Duration, wasRetired: Bool, isClean: Bool) {
         let time = secondsText(lifetime)

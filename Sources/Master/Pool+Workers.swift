@@ -298,7 +298,9 @@ extension Pool {
         worker.hasEnded = true
         drainChannel(of: worker)
         workerCalls.isGone(worker)
-        keeper.workerDied(worker, tookTooLong: requestTimeouts?.hasEnded(worker) ?? false)
+        let tookTooLong = requestTimeouts?.hasEnded(worker) ?? false
+        if !tookTooLong { reportCutRequest(of: worker, exit) }
+        keeper.workerDied(worker, tookTooLong: tookTooLong)
         let wasReady = worker.isReady || worker.isLeaving
         let isClean = exit.reason == .code(0) || isSignal(exit, .quit)
         let wasRetired = worker.wasAskedToLeave && (isCode(exit) || isSignal(exit, .quit))

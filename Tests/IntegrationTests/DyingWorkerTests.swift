@@ -71,6 +71,12 @@ struct DyingWorkerTests {
         #expect(answer.status == 500 && answer.isComplete)
         #expect(answer.text == "The script ended unexpectedly.\n")
         #expect(try daemon.get("/hello.php").isComplete)
+        try daemon.waitForLog(
+            try Regex(
+                "WARNING: \\[pool www\\] child \(pid) exited on signal 9 \\(SIGKILL\\) in a request, script '.*/hold\\.php' "
+                    + "\\(request: \"GET /hold\\.php\\?.*\"\\)$"
+            )
+        )
     }
 
     /// When a worker's requests are long, or it has been idle, the next one's client is answered whenever the worker is
