@@ -19,6 +19,9 @@ public protocol ConfigurationHost {
     /// The value of a php.ini setting as configured (php.ini, scan directory, `-d`); nil when not configured.
     func iniSetting(_ name: ByteString) -> ByteString?
 
+    /// What PHP prints if it cannot read php.ini to its end; nil if it can, or there is none to ask.
+    func iniError() -> ByteString?
+
     /// The text of a PHP constant, such as `32767` for `E_ALL`; nil when there is none of that exact name.
     func constant(_ name: ByteString) -> ByteString?
 
@@ -38,6 +41,11 @@ public protocol ConfigurationHost {
     ///
     /// - Throws: ``SystemError`` when the file cannot be opened, which refuses the configuration.
     func openLog(_ path: ByteString, as role: LogRole) throws(SystemError)
+}
+
+extension ConfigurationHost {
+    /// Nothing: there is no PHP to ask.
+    public func iniError() -> ByteString? { nil }
 }
 
 /// A failed system call's errno.

@@ -42,6 +42,11 @@ private func accept(
     let configuration = evaluation.configuration
     guard options.purpose != .start else { return configuration }
     guard testIdentities(of: configuration, host: host, log: &log) else { return nil }
+    // What stands behind the error would not be in force; a reload is refused for that.
+    if let error = host.iniError() {
+        log.reportRaw(error)
+        return nil
+    }
     if options.purpose == .dump {
         for line in configuration.dumpLines { log.report(.notice, line) }
     }

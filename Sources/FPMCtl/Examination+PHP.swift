@@ -20,6 +20,13 @@ extension Examination {
             )
         }
         add(.fine, String(version.output.split(separator: "\n").first ?? ""))
+        for line in version.errors.split(separator: "\n") where line.hasPrefix("PHP:  syntax error") {
+            add(
+                .problem,
+                "PHP cannot read its settings to the end: \(plain(String(line.dropFirst("PHP:  ".count).prefix(300))))",
+                remedy: "mend that line: nothing behind it is in force, and reloads are refused"
+            )
+        }
         for line in version.errors.split(separator: "\n")
         where line.contains("Unable to load") || line.contains("Warning") {
             add(

@@ -20,8 +20,18 @@ struct EngineQuery {
         return ByteString(bytes[1..<(bytes.count - 1)])
     }
 
-    /// What the engine program prints for these arguments; nil when it cannot be started.
-    private func output(_ words: [ByteString]) -> [UInt8]? {
+    /// What PHP prints while it starts if it cannot read php.ini to its end (`ini_error` in its parser).
+    func iniError() -> ByteString? {
+        let question: ByteString = "i:memory_limit"
+        let bytes = output(program.arguments("--resolve", names: [question]), of: STDERR_FILENO) ?? []
+        let line = bytes.split(separator: UInt8(ascii: "\n")).first {
+            $0.starts(with: "PHP:  syntax error".utf8)
+        }
+        return line.map { ByteString(Array($0)) }
+    }
+
+    /// What the engine program prints for these arguments, on stdout or stderr; nil when it cannot be started.
+    private func output(_ words: [ByteString], of stream: CInt = STDOUT_FILENO) -> [UInt8]? {
         var ends: [CInt] = [-1, -1]
         guard cepoll_blocking_pipe(&ends) == 0 else { return nil }
         let null = open("/dev/null", O_RDWR | O_CLOEXEC)
@@ -34,7 +44,9 @@ struct EngineQuery {
             program.executed,
             words,
             host: program.host,
-            descriptors: [null, ends[1], null],
+            descriptors: [
+                null, stream == STDOUT_FILENO ? ends[1] : null, stream == STDERR_FILENO ? ends[1] : null,
+            ],
             userID: user?.pointee.pw_uid ?? 0,
             groupID: user?.pointee.pw_gid ?? 0
         )

@@ -34,6 +34,8 @@ final class SystemHost: LocalHost {
 
     func constant(_ name: ByteString) -> ByteString? { ask("c:" + name) }
 
+    func iniError() -> ByteString? { engine.iniError() }
+
     private func ask(_ question: ByteString) -> ByteString? {
         if let known = answers[question] { return known }
         let answer = engine.resolve(question)

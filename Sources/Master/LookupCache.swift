@@ -38,6 +38,7 @@ final class LookupCache<Host: ConfigurationHost>: ConfigurationHost {
     func environmentVariable(_ name: ByteString) -> ByteString? { host.environmentVariable(name) }
     func iniSetting(_ name: ByteString) -> ByteString? { host.iniSetting(name) }
     func constant(_ name: ByteString) -> ByteString? { host.constant(name) }
+    func iniError() -> ByteString? { host.iniError() }
     func errorText(_ code: Int32) -> ByteString { host.errorText(code) }
     func openLog(_ path: ByteString, as role: LogRole) throws(SystemError) {
         try host.openLog(path, as: role)

@@ -124,6 +124,20 @@ struct CommandLineTests {
         #expect(tested.log.lines.count == 2)
     }
 
+    /// php-fpm says so, too, but not with its status; a reload would be refused.
+    @Test(.fpmdOnly("ends with status 0")) func configurationTestWithABrokenPHPIni() throws {
+        var options = Daemon.Options(ini: .neutral("[broken"))
+        options.mode = ["-t", "-R"]
+        let tested = try Daemon.startInVain(Daemon.poolSection(Self.pool), options, status: 78)
+        let lines = tested.log.lines.filter { !$0.isEmpty }
+        #expect(lines.count == 2, "\(lines)")
+        #expect(
+            lines.first?.contains(/^PHP:  syntax error, .* in .*\/php\.ini on line \d+$/) == true,
+            "\(lines)"
+        )
+        #expect(lines.last?.hasSuffix("ERROR: FPM initialization failed") == true, "\(lines)")
+    }
+
     @Test(arguments: [["-tt"], ["-t", "-t"], ["-t", "--test"]]) func configurationDump(flags: [String]) throws
     {
         let more = """

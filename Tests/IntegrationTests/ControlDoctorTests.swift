@@ -149,6 +149,28 @@ struct ControlDoctorTests {
         #expect(finding("without") == nil)
     }
 
+    @Test func brokenPHPIni() throws {
+        let directory = try TestContext.required().makeDirectory("broken")
+        try "[global]\n[odd]\nuser = nobody\nlisten = \(directory)/s\npm = static\npm.max_children = 2\n"
+            .write(
+                toFile: directory + "/fpm.conf",
+                atomically: true,
+                encoding: .utf8
+            )
+        try "[broken\n".write(toFile: directory + "/php.ini", atomically: true, encoding: .utf8)
+        chmod(directory, 0o755)
+        let said = try run(
+            [Control.program, "doctor", "-y", directory + "/fpm.conf", "--socket", directory + "/none"],
+            environment: baseEnvironment.merging(["PHPRC": directory, "PHP_INI_SCAN_DIR": ""]) { $1 }
+        )
+        #expect(
+            said.output.contains(
+                #/PROBLEM +PHP cannot read its settings to the end: syntax error, .* in .*/php\.ini on line 1/#
+            ),
+            "\(said.output)"
+        )
+    }
+
     /// Where requests are served on and lines are lost, nothing else would tell.
     @Test(.needsRoot) func fullFileSystemOfLogs() throws {
         let directory = try TestContext.required().makeDirectory("full")
