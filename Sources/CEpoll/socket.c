@@ -240,6 +240,11 @@ int cepoll_known_socket_path(const char *path, uint64_t device, uint64_t inode) 
     return close_with_errno(descriptor);
 }
 
+bool cepoll_names_socket(const char *path, uint64_t device, uint64_t inode) {
+    struct stat info;
+    return lstat(path, &info) == 0 && S_ISSOCK(info.st_mode) && info.st_dev == device && info.st_ino == inode;
+}
+
 int cepoll_change_socket(int handle, uid_t uid, gid_t gid, unsigned mode) {
     char path[64];
     if (fchownat(handle, "", uid, gid, AT_EMPTY_PATH) < 0) return -1;

@@ -22,7 +22,8 @@ public final class Listener {
     weak var pool: Pool?
     /// Who may connect, and how many may wait, as it was set last; nil if this process has set nothing.
     var access: SocketAccess?
-    /// Which file the path named when the socket was bound; nil for TCP, and what was inherited.
+    /// Which file the path named when the socket was bound or handed over; nil for TCP, a socket unit's, and what
+    /// was handed over without a socket at its path.
     private(set) var file: (device: UInt64, inode: UInt64)?
 
     /// Whose socket it is.
@@ -65,6 +66,7 @@ public final class Listener {
         name = address
         origin = .own
         if case .host = ListenAddress(address), !address.isAbsolutePath { path = nil } else { path = address }
+        rememberFile()
     }
 
     /// Takes over a socket with all that was known of it.
@@ -89,16 +91,56 @@ public final class Listener {
         var device: UInt64 = 0
         var inode: UInt64 = 0
         guard let path, cepoll_socket_identity(path.cString, &device, &inode) == 0 else { return }
+        // A file of another kind is not what this socket was bound to.
+        guard cepoll_names_socket(path.cString, device, inode) else { return }
         file = (device, inode)
+    }
+
+    /// Whether the path still names the file that was remembered: as long as the socket is open, its inode number is
+    /// no other file's.
+    var hasFile: Bool {
+        guard let path, let file else { return false }
+        return cepoll_names_socket(path.cString, file.device, file.inode)
     }
 
     /// Says that this socket is kept.
     func announce(to log: Log) { log.notice("using inherited socket fd=\(descriptor.rawValue), \"\(name)\"") }
 
-    /// Removes the socket file, if it is this service's.
+    /// What is at the path of a socket that exists.
+    enum Place: Equatable {
+        /// TCP, or handed over without a socket at its path: perhaps it is not for this process to see.
+        case unknown
+        case reachable
+        /// Nothing, or a socket that nobody serves.
+        case gone
+        /// No socket, where a socket unit had put one.
+        case lostToUnit(name: ByteString)
+        /// Something else, in words.
+        case taken(by: ByteString)
+    }
+
+    /// What is at the path now.
+    var place: Place {
+        guard let path else { return .unknown }
+        var info = stat()
+        let isThere = lstat(path.cString, &info) == 0
+        let isSocket = isThere && info.st_mode & S_IFMT == S_IFSOCK
+        switch origin {
+        case .socketUnit(let name): return isSocket ? .unknown : .lostToUnit(name: name)
+        case .own where file == nil: return .unknown
+        case .own, .stored: break
+        }
+        if hasFile { return .reachable }
+        guard isThere else { return errno == ENOENT ? .gone : .taken(by: ByteString(describe(currentErrno))) }
+        guard isSocket else { return .taken(by: "a file that is no socket is there") }
+        let isServed = cepoll_unix_in_use(path.cString, path.count) == 1
+        return isServed ? .taken(by: "another process listens there") : .gone
+    }
+
+    /// Removes the socket file, if the path still names it and it is this service's.
     func unlinkPath() {
         if case .socketUnit = origin { return }
-        if let path { unlink(path.cString) }
+        if let path, hasFile { unlink(path.cString) }
     }
 
     /// Whether this is the socket of a `listen` address.

@@ -7,6 +7,8 @@ struct ListenerSource {
     /// Those of socket units that are named after a pool.
     private let named: [ByteString: Listener]
     private(set) var bound: [Listener] = []
+    /// Existing ones that nobody can reach any more, and the new ones in their place.
+    private(set) var rebound: [(former: Listener, fresh: Listener)] = []
     /// Existing ones that are used again, with what their pool wants of them.
     private(set) var kept: [(listener: Listener, pool: ByteString, access: SocketAccess)] = []
 
@@ -28,14 +30,44 @@ struct ListenerSource {
         users: some ConfigurationHost
     ) throws(Listener.Unavailable) -> Listener {
         warnOfShortQueue(settings, log, users)
-        if !existing.isEmpty, let again = reusable(settings.listen) ?? named[settings.name] {
-            kept.append((again, settings.name, try SocketAccess(settings, log: log, users: users)))
-            return again
+        let former = existing.isEmpty ? nil : reusable(settings.listen) ?? named[settings.name]
+        if let former, !isLost(former, settings.name, log) {
+            kept.append((former, settings.name, try SocketAccess(settings, log: log, users: users)))
+            return former
         }
         let fresh = try Listener.open(settings, log: log, users: users)
         bound.append(fresh)
+        if let former { rebound.append((former, fresh)) }
         return fresh
     }
+
+    /// Whether an existing socket is to be bound anew, as nobody finds it at its path and nothing is in the way there.
+    ///
+    /// What is in the way is said, with a remedy, and left alone: somebody has put it there.
+    private func isLost(_ listener: Listener, _ pool: ByteString, _ log: Log) -> Bool {
+        let place: ByteString = "[pool \(pool)] the socket file '\(listener.path ?? "")'"
+        switch listener.place {
+        case .unknown, .reachable: return false
+        case .gone:
+            log.notice("\(place) was gone: it is bound anew", .pool(pool))
+            return true
+        case .lostToUnit(let unit):
+            log.warning(
+                "\(place) is gone, nobody can connect: restart the socket unit of FileDescriptorName=\(unit)",
+                .pool(pool)
+            )
+            return false
+        case .taken(let what):
+            log.warning(
+                "\(place) is not this service's any more, nobody can connect: \(what); remove it and reload",
+                .pool(pool)
+            )
+            return false
+        }
+    }
+
+    /// Whether this listener has another one in its place from now on.
+    func isReplaced(_ listener: Listener) -> Bool { rebound.contains { $0.former === listener } }
 
     /// listen(2) cuts what is more than `net.core.somaxconn` without a word.
     private func warnOfShortQueue(_ settings: PoolSettings, _ log: Log, _ host: some ConfigurationHost) {

@@ -94,7 +94,7 @@ extension Master {
             newMetrics = listener
             let made = try makePools(settings, in: generation, reusing: former + leaving)
             // All that were there, also those that this generation does not want any more: as in php-fpm.
-            for listener in former { listener.announce(to: log) }
+            for listener in former where !made.source.isReplaced(listener) { listener.announce(to: log) }
             if isPartial, let old = replaced.first, let new = made.pools.first {
                 spareTrial(of: new, for: old)
             }
@@ -159,7 +159,12 @@ extension Master {
     func finishReloadIfReady() {
         guard let done = reload, done.unready <= 0 else { return }
         reload = nil
-        let predecessors = done.pools.map { $0.listener.pool }
+        let predecessors = done.pools.map { pool in
+            // Where the socket was bound anew, nobody else takes what waits at the former one.
+            let former = done.source.rebound.first { $0.fresh === pool.listener }?.former.pool
+            former?.watch.acceptAll()
+            return former ?? pool.listener.pool
+        }
         if done.isPartial {
             replacePool(by: done)
         } else {

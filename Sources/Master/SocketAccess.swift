@@ -138,11 +138,13 @@ extension Listener {
                 .pool(pool)
             )
         }
+        // Who handed the socket over has given the file its owner and mode.
+        if former == nil, origin == .own { return }
         guard let path, let file, SocketAccess.differ(former, wanted) else { return }
         let handle = cepoll_known_socket_path(path.cString, file.device, file.inode)
         guard handle >= 0 else {
             return log.error(
-                "[pool \(pool)] '\(path)' is not this service's socket any more, its owner and mode stay: \(describe(currentErrno)); remove it and restart",
+                "[pool \(pool)] '\(path)' is not this service's socket any more, its owner and mode stay: \(describe(currentErrno)); remove it and reload",
                 .pool(pool)
             )
         }

@@ -41,6 +41,22 @@ import Testing
         #expect(try connection.finalResponse().text == "hello, world\n")
     }
 
+    @Test(.fpmdOnly("removes whatever is there")) func fileInThePlaceOfAnInheritedSocketStays() throws {
+        let directory = try TestContext.required().makeDirectory("inherited")
+        let path = directory + "/s.sock"
+        var options = Daemon.Options()
+        options.wrapper = ["perl", "-e", Self.supervisor, path]
+        let daemon = try Daemon.start(
+            "[www]\nuser = www-data\ngroup = www-data\nlisten = \(path)\n" + Self.pool,
+            options
+        )
+        daemon.allowLog(/is not a listening socket; not used/)
+        #expect(rename(path, path + ".moved") == 0)
+        try "data".write(toFile: path, atomically: false, encoding: .utf8)
+        try daemon.stop()
+        #expect(readText(path) == "data")
+    }
+
     @Test func emergencyRestart() throws {
         var options = Daemon.Options()
         options.global = "emergency_restart_threshold = 3\nemergency_restart_interval = 1m"

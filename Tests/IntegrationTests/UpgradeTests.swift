@@ -71,6 +71,19 @@ struct UpgradeTests {
         #expect(try metrics.page()["fpmd_reloads_total{result=\"done\"}"] == 2)
     }
 
+    @Test func socketFileOfTheImageBeforeIsRemovedOnlyIfItIsStillThere() throws {
+        let (daemon, program) = try startCopy(Daemon.poolSection(Self.pool))
+        let path = try #require(daemon.socketPaths.first)
+        try replace(program)
+        daemon.signal(SIGUSR2)
+        try waitForUpgrade(daemon)
+        #expect(rename(path, path + ".moved") == 0)
+        try "data".write(toFile: path, atomically: false, encoding: .utf8)
+        #expect(try daemon.stop() == .code(0))
+        #expect(readText(path) == "data")
+        unlink(path)
+    }
+
     @Test func newProgramGoesOnUnderTheSameNumber() throws {
         let (daemon, path) = try startCopy(Daemon.poolSection(Self.pool))
         let before = try daemon.waitForWorkers(2)

@@ -160,6 +160,8 @@ void cepoll_give_memory_back(void);
 int cepoll_socket_identity(const char *path, uint64_t *device, uint64_t *inode);
 /* A descriptor (O_PATH) for the socket file of that identity; ESTALE if the path names something else now. */
 int cepoll_known_socket_path(const char *path, uint64_t device, uint64_t inode);
+/* Whether the path, links not followed, names the socket file of that identity. */
+bool cepoll_names_socket(const char *path, uint64_t device, uint64_t inode);
 /* Owner and mode of the socket file behind such a descriptor. */
 int cepoll_change_socket(int handle, uid_t uid, gid_t gid, unsigned mode);
 /* The same check; a descriptor (O_PATH) through which /proc/self/fd names the socket itself. */
