@@ -16,11 +16,7 @@ extension Master {
         log.format = global.logsAsJSON ? .json : .text
         applyLog(global)
         openControl()
-        if global.pidFile != former.pidFile {
-            // Before: it may be another name of the same file.
-            if let old = former.pidFile, isOwn(old) { unlink(old.cString) }
-            _ = writePIDFile()
-        }
+        if global.pidFile != former.pidFile { movePIDFile(from: former.pidFile) }
         if options.loadOptions.isRoot, global.processPriority != former.processPriority,
             cepoll_set_priority(CInt(global.processPriority ?? 0)) < 0
         {
@@ -29,6 +25,23 @@ extension Master {
         let isFileLimitNew = global.rlimitFiles > 0 && global.rlimitFiles != former.rlimitFiles
         let isCoreLimitNew = global.rlimitCore != 0 && global.rlimitCore != former.rlimitCore
         if isFileLimitNew || isCoreLimitNew { _ = applyLimits() }
+    }
+
+    /// Writes the new pid file and removes the former one, in this order: where it cannot be written, the former stays in
+    /// force.
+    private func movePIDFile(from former: ByteString?) {
+        guard writePIDFile(orSay: "pid stays: ") else { return configuration.global.pidFile = former }
+        guard let former, isOwn(former) else { return }
+        var file: (device: UInt64, inode: UInt64) = (0, 0)
+        var other: (device: UInt64, inode: UInt64) = (0, 0)
+        // It may be another name of the same file.
+        if let path = configuration.global.pidFile,
+            cepoll_socket_identity(path.cString, &file.device, &file.inode) == 0,
+            cepoll_socket_identity(former.cString, &other.device, &other.inode) == 0, file == other
+        {
+            return
+        }
+        unlink(former.cString)
     }
 
     /// The error log of the new configuration, also where it is syslog or the journal now, or was.

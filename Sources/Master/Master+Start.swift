@@ -116,7 +116,11 @@ extension Master {
         }
     }
 
-    func writePIDFile() -> Bool {
+    /// Writes the pid file, if there is to be one.
+    ///
+    /// - Parameter consequence: What the line about a failure begins with.
+    /// - Returns: False after logging why it cannot be written.
+    func writePIDFile(orSay consequence: ByteString = "") -> Bool {
         guard let path = configuration.global.pidFile else { return true }
         let text = path.cString
         let descriptor = cepoll_create_file(text, 0o644)
@@ -126,7 +130,7 @@ extension Master {
             let error = currentErrno
             let remedy =
                 directoryRemedy(for: path, code: error.rawValue).map { "; \($0)" as ByteString } ?? ""
-            log.error("Unable to create the PID file (\(path)).: \(describe(error))\(remedy)")
+            log.error("\(consequence)Unable to create the PID file (\(path)).: \(describe(error))\(remedy)")
         }
         if descriptor >= 0 { close(descriptor) }
         return isWritten

@@ -152,6 +152,26 @@ struct ReloadTests {
         #expect(readText(file) == "\(daemon.master)")
     }
 
+    @Test func pidFileThatCannotBeWritten() throws {
+        let daemon = try Daemon.startPool(Self.pool)
+        daemon.allowLog(/ERROR: pid stays/)
+        let file = daemon.directory + "/fpm.pid"
+        for _ in 1...2 {
+            try daemon.rewriteConfiguration(
+                Daemon.poolSection(Self.pool),
+                global: "pid = {{DIR}}/none/fpm.pid"
+            )
+            daemon.signal(SIGUSR2)
+            try daemon.waitForLog(
+                /ERROR: pid stays: Unable to create the PID file \(\/.*\/none\/fpm.pid\).: No such file or directory \(2\); make the directory \/.*\/none, or correct the path$/
+            )
+            try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+            #expect(readText(file) == "\(daemon.master)")
+        }
+        try daemon.stop()
+        #expect(!FileManager.default.fileExists(atPath: file))
+    }
+
     /// Its address is taken until the last worker of the pool that had it has gone.
     @Test func poolOfAPortComesBack() throws {
         let others = Daemon.poolSection(Self.pool)
