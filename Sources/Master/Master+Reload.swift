@@ -42,9 +42,10 @@ extension Master {
 
     /// Reloads one pool: its part of the configuration is read, and it alone gets another PHP and other workers.
     ///
-    /// The other pools and the global settings stay as they are.
+    /// The other pools and the global settings stay as they are. That the files as a whole are not valid is no reason to
+    /// refuse it, but is said: the next start or reload would fail.
     ///
-    /// - Returns: Why it is not even begun; nil when it is under way, and then the log says what comes of it.
+    /// - Returns: Why it is not even begun; nil when the log says what comes of it.
     func reload(pool name: ByteString) -> ByteString? {
         switch state {
         case .stopping: return "the service stops"
@@ -61,8 +62,10 @@ extension Master {
             log.write(line.level, line.text, .pool(name))
         }
         guard let settings = outcome.configuration?.pools.first(where: { $0.name == name }) else {
-            return "the new configuration is not valid"
+            refuseReload("the new configuration of pool \(name) is not valid")
+            return nil
         }
+        warnOfRest(besides: name)
         systemd.reloading()
         log.notice("reloading pool \(name)", .pool(name))
         let size = old.generation.running - old.runningWorkers
@@ -75,6 +78,21 @@ extension Master {
         )
         return nil
     }
+
+    /// Says if the configuration as a whole would be refused, though the part of one pool is accepted.
+    private func warnOfRest(besides pool: ByteString) {
+        // Of thousands of pools it would hold up the loop for longer than all the rest of the reload.
+        guard pools.count <= Self.mostReadForOne else { return }
+        let whole = options.reload()
+        guard whole.configuration == nil else { return }
+        let reason = whole.diagnostics.first { $0.level >= .error }?.text ?? "it cannot be read"
+        log.warning(
+            "pool \(pool) is reloaded, but the configuration as a whole is not valid, the next start or reload would fail: \(reason)"
+        )
+    }
+
+    /// So many pools' files are read for the reload of one.
+    private static var mostReadForOne: Int { 1000 }
 
     private func startGeneration(
         _ generation: Generation,

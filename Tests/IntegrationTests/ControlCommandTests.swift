@@ -201,6 +201,36 @@ struct ControlCommandTests {
         #expect(try daemon.get("/hello.php").text == "hello, world\n")
     }
 
+    @Test func refusedReloadOfOnePoolIsLogged() throws {
+        let daemon = try Control.start(Self.two)
+        daemon.allowLog(/ERROR/)
+        try daemon.rewriteConfiguration(Daemon.poolSection(Self.two + "pm.max_children = x\n"))
+        let refused = try daemon.ctl("reload", "www")
+        #expect(refused.status == .code(78))
+        try daemon.waitForLog(/ERROR: .*unable to parse value for entry 'pm.max_children'/)
+        try daemon.waitForLog(
+            /ERROR: reload refused: the new configuration of pool www is not valid; the old configuration goes on serving$/
+        )
+        #expect(try daemon.get("/hello.php").isComplete)
+        try daemon.rewriteConfiguration(Daemon.poolSection(Self.two))
+        #expect(try daemon.ctl("reload", "www").status == .code(0))
+    }
+
+    @Test(arguments: ["[global]\nlog_limit = 5", "[api]\nlisten = {{SOCKET:api}}"])
+    func reloadOfOnePoolSaysThatTheRestIsNotValid(rest: String) throws {
+        let daemon = try Control.start(Self.two)
+        let warning = /WARNING: pool www is reloaded, but the configuration as a whole is not valid, the next start or reload would fail: .+/
+        daemon.allowLog(warning)
+        try daemon.rewriteConfiguration(Daemon.poolSection(Self.two) + rest + "\n")
+        let result = try daemon.ctl("reload", "www")
+        #expect(result.status == .code(0))
+        #expect(result.output == "pool www reloaded\n")
+        #expect(result.errors.contains("the configuration as a whole is not valid"), "\(result.errors)")
+        try daemon.waitForLog(warning)
+        try daemon.rewriteConfiguration(Daemon.poolSection(Self.two))
+        #expect(try daemon.ctl("reload", "www").errors.isEmpty)
+    }
+
     /// A pool that has no process gets its new settings, and no process.
     @Test func reloadOfAnIdlePoolStartsNothing() throws {
         func pools(_ limit: String) -> String {
