@@ -8,7 +8,7 @@
 public func load(_ path: ByteString, options: LoadOptions, host: some ConfigurationHost) -> LoadOutcome {
     var log = DiagnosticLog()
     let configuration = accept(path, options: options, host: host, log: &log)
-    if configuration == nil { log.report(.error, "FPM initialization failed") }
+    if configuration == nil, options.purpose != .reload { log.report(.error, "FPM initialization failed") }
     return LoadOutcome(configuration: configuration, diagnostics: log.lines)
 }
 
@@ -40,7 +40,10 @@ private func accept(
         return nil
     }
     let configuration = evaluation.configuration
-    guard options.purpose != .start else { return configuration }
+    switch options.purpose {
+    case .start, .reload: return configuration
+    case .test, .dump: break
+    }
     guard testIdentities(of: configuration, host: host, log: &log) else { return nil }
     // What stands behind the error would not be in force; a reload is refused for that.
     if let error = host.iniError() {

@@ -4,6 +4,8 @@ public struct LoadOptions: Sendable {
     public enum Purpose: Hashable, Sendable {
         /// To run with it.
         case start
+        /// To go on with it: a refusal ends nothing.
+        case reload
         /// `-t`: check only, users and groups too, and say that the test succeeded.
         case test
         /// `-tt`: as ``test``, and list all values.
@@ -43,7 +45,7 @@ public struct LoadOutcome: Sendable {
     /// The configuration; nil when it is refused, which the caller ends with exit status 78.
     public var configuration: ServiceConfiguration?
 
-    /// Every line to print, in order, including the closing `FPM initialization failed` of a refusal.
+    /// Every line to print, in order, including the closing `FPM initialization failed` of a start that is refused.
     public var diagnostics: [Diagnostic]
 }
 

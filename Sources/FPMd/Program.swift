@@ -199,6 +199,8 @@ enum Program {
             log.error("/proc is not mounted: this program cannot find itself")
             return Status.software
         }
+        var again = options
+        again.purpose = .reload
         let masterOptions = MasterOptions(
             program: engine.program,
             arguments: commandLine(),
@@ -207,12 +209,12 @@ enum Program {
             configurationPath: path,
             loadOptions: options,
             realUserID: getuid(),
-            reload: {
-                load(path, options: options, host: SystemHost(engine: engine, log: log, opensLogs: false))
+            reload: { [again] in
+                load(path, options: again, host: SystemHost(engine: engine, log: log, opensLogs: false))
             },
-            reloadPool: { name, current in
+            reloadPool: { [again] name, current in
                 let host = SystemHost(engine: engine, log: log, opensLogs: false)
-                return loadPool(name, of: current, options: options, host: host)
+                return loadPool(name, of: current, options: again, host: host)
             },
             pageFacts: { pageFacts(SystemHost(engine: engine, log: log, opensLogs: false)) },
             onRunning: { start.runs() },
@@ -290,7 +292,7 @@ enum Program {
         }
         let log = Log()
         var options = loadOptions(arguments)
-        options.purpose = .start
+        options.purpose = .reload
         let host = SystemHost(engine: engine, log: log, opensLogs: false)
         let outcome = load(configurationPath(arguments, engine), options: options, host: host)
         for line in outcome.diagnostics where line.level >= .warning {

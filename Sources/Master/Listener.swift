@@ -173,8 +173,11 @@ public final class Listener {
 
     // MARK: - Creation
 
-    /// Why there is no listener; the reasons have been logged.
-    struct Unavailable: Error {}
+    /// Why there is no listener, or no pool around it; the reasons have been logged.
+    struct Unavailable: Error {
+        /// What cannot be had, by its directive and value.
+        var what: ByteString = ""
+    }
 
     /// Binds the address of a pool.
     ///

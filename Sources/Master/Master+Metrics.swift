@@ -84,7 +84,10 @@ extension Master {
     ) throws(Listener.Unavailable) -> MetricsListener? {
         guard let settings = global.metricsListenerSettings else { return nil }
         var source = ListenerSource(existing: (metrics.map { [$0.listener] } ?? []) + inherited)
-        let listener = try source.listener(for: settings, log: log, users: host)
+        let listener: Listener
+        do throws(Listener.Unavailable) {
+            listener = try source.listener(for: settings, log: log, users: host)
+        } catch { throw Listener.Unavailable(what: "metrics.listen = \(settings.listenText ?? "")") }
         if let metrics, metrics.listener === listener { return metrics }
         return metricsListener(on: listener)
     }

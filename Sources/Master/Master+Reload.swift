@@ -103,7 +103,7 @@ extension Master {
     ) {
         state = .reloading
         var newMetrics: MetricsListener?
-        do {
+        do throws(Listener.Unavailable) {
             // An address of TCP is taken until the last process that listens on it has gone.
             let leaving = drainingPools.values.map(\.listener).filter { $0.isTCP && $0.pool == nil }
             let former = replaced.flatMap(\.listeners)
@@ -122,7 +122,7 @@ extension Master {
             for pool in made.pools { pool.begin() }
         } catch {
             discardMetrics(newMetrics)
-            refuseReload("a listener or a pool of the new configuration cannot be set up")
+            refuseReload("\(error.what) cannot be set up")
         }
     }
 

@@ -54,7 +54,7 @@ extension Master {
 
     /// Binds what is new, and builds pools around their listeners.
     ///
-    /// - Throws: ``Listener/Unavailable`` after logging the reason; what was bound here is closed again.
+    /// - Throws: ``Listener/Unavailable`` with what it is, after logging the reason; what was bound here is closed again.
     func makePools(_ settings: [PoolSettings], in generation: Generation, reusing existing: [Listener])
         throws(Listener.Unavailable) -> NewPools
     {
@@ -63,8 +63,11 @@ extension Master {
         let users = LookupCache(host)
         var engines = EngineVariants()
         var facts: PageFacts?
+        // What is being set up.
+        var what: ByteString = ""
         do throws(Listener.Unavailable) {
             for one in settings {
+                what = "user or group of pool \(one.name)"
                 let (identity, diagnostics) = one.resolveIdentity(
                     options: options.loadOptions,
                     realUserID: options.realUserID,
@@ -72,9 +75,12 @@ extension Master {
                 )
                 for line in diagnostics { log.write(line.level, line.text) }
                 guard let identity else { throw Listener.Unavailable() }
+                what = "listen = \(one.listenText ?? "") of pool \(one.name)"
                 let listener = try made.source.listener(for: one, log: log, users: users)
+                what = "access.log = \(one.accessLog ?? "") of pool \(one.name)"
                 let pool = try makePool(one, generation, identity, listener)
                 if let extra = one.statusListenerSettings {
+                    what = "pm.status_listen = \(extra.listenText ?? "") of pool \(one.name)"
                     let known = facts ?? options.pageFacts()
                     facts = known
                     pool.statusListener = StatusListener(
@@ -90,7 +96,7 @@ extension Master {
             }
         } catch {
             made.source.withdraw()
-            throw error
+            throw Listener.Unavailable(what: what)
         }
         return made
     }

@@ -117,6 +117,38 @@ struct ReloadTests {
         #expect(try daemon.get("/hello.php").isComplete)
     }
 
+    @Test func refusalNamesWhatCannotBeSetUp() throws {
+        let daemon = try Daemon.startPool(Self.pool)
+        let taken = try Daemon.start("[www]\nuser = www-data\nlisten = 127.0.0.1:{{PORT}}\n\(Self.pool)\n")
+        daemon.allowLog(/ERROR/)
+        let address = "127.0.0.1:\(try taken.port())"
+        let api = "\n[api]\nuser = www-data\n\(Self.pool)\n"
+        let good = Daemon.poolSection(Self.pool)
+        for (pools, global, what) in [
+            (good + api + "listen = \(address)\n", "", "listen = \(address) of pool api"),
+            (
+                good + "pm.status_path = /s\npm.status_listen = \(address)\n", "",
+                "pm.status_listen = \(address) of pool www"
+            ),
+            (good, "metrics.listen = \(address)", "metrics.listen = \(address)"),
+        ] {
+            try daemon.rewriteConfiguration(pools, global: global)
+            daemon.signal(SIGUSR2)
+            let line = try daemon.waitForLog(/ERROR: reload refused: .*/)
+            #expect(
+                line.hasSuffix(
+                    "reload refused: \(what) cannot be set up; the old configuration goes on serving"
+                ),
+                "\(line)"
+            )
+        }
+        try daemon.rewriteConfiguration(good + "pm = nonsense\n")
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/ERROR: reload refused: the new configuration is not valid/)
+        #expect(daemon.log.count(of: /FPM initialization failed/) == 0)
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
     @Test func pidFileAndErrorLogMove() throws {
         var options = Daemon.Options()
         options.mode = ["-F", "-R"]
