@@ -14,6 +14,9 @@ struct LineQueue {
     /// Lines lost since ``takeLost()``.
     private(set) var lost = 0
 
+    /// Lines that wait.
+    var lineCount: Int { lines.count }
+
     var isEmpty: Bool { lines.isEmpty }
 
     /// Keeps a line, or counts it as lost.

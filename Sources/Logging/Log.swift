@@ -74,7 +74,38 @@ public final class Log {
     /// Switches to `destination`; stderr still gets lines from NOTICE on until ``finishStartup()``.
     public func use(_ destination: Destination) {
         self.destination = isPinnedToStandardError ? .standardError : destination
-        if case .standardError = self.destination {} else { outlet = nil }
+        if case .standardError = self.destination {} else { leaveOutlet() }
+    }
+
+    /// Another one follows, which tells of the lines that this one has not put out.
+    private func leaveOutlet() {
+        hasLooseEnd = false
+        guard let former = outlet else { return }
+        former.flush()
+        outlet = nil
+        unsaidLosses += former.missing
+        guard former.endsWithinLine, case .file(_, let file) = destination else { return }
+        hasLooseEnd = isSameFile(former.descriptor, file.rawValue)
+    }
+
+    private func isSameFile(_ one: CInt, _ other: CInt) -> Bool {
+        var (first, second) = (stat(), stat())
+        return fstat(one, &first) == 0 && fstat(other, &second) == 0
+            && (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
+    }
+
+    /// Lines that former outlets have lost, and nobody has been told of.
+    private var unsaidLosses = 0
+    /// The log file ends within a line, as its former outlet has left it.
+    private var hasLooseEnd = false
+
+    /// The outlet for `destination` from now on.
+    private func enter(_ way: LogOutlet) -> LogOutlet {
+        if way === outlet { return way }
+        way.succeed(missing: unsaidLosses, hasLooseEnd: hasLooseEnd)
+        (unsaidLosses, hasLooseEnd) = (0, false)
+        outlet = way
+        return way
     }
 
     // MARK: - Outlets
@@ -147,14 +178,14 @@ public final class Log {
     }
 
     private func toFile(_ line: [UInt8], _ file: SharedDescriptor) {
-        let way =
+        let way = enter(
             outlet
             ?? LogOutlet(
                 file.rawValue,
                 keeping: file,
                 describeLoss: { [weak self] in self?.lossLine($0) ?? [] }
             )
-        outlet = way
+        )
         put(line, way)
     }
 
@@ -370,7 +401,7 @@ public final class Log {
     public func alert(_ message: ByteString, _ context: LogContext? = nil) { write(.alert, message, context) }
 
     private func writeToSyslog(_ severity: LogLevel, _ message: ByteString) {
-        let way =
+        let way = enter(
             outlet
             ?? LogOutlet(
                 connecting: {
@@ -382,7 +413,7 @@ public final class Log {
                     return syslog.datagram(.warning, lossMessage(count))
                 }
             )
-        outlet = way
+        )
         put(syslog.datagram(severity, message), way)
     }
 
@@ -392,7 +423,7 @@ public final class Log {
     public static let journalPath = "/run/systemd/journal/socket"
 
     private func writeToJournal(_ severity: LogLevel, _ message: ByteString, _ context: LogContext?) {
-        let way =
+        let way = enter(
             outlet
             ?? LogOutlet(
                 connecting: {
@@ -404,7 +435,7 @@ public final class Log {
                     return entry(.warning, lossMessage(count), nil)
                 }
             )
-        outlet = way
+        )
         put(entry(severity, message, context), way)
     }
 

@@ -35,6 +35,8 @@ public final class LogOutlet {
     private var queue = LineQueue()
     /// A line was cut off by an error: the next one starts on a line of its own.
     private var hasLooseEnd = false
+    /// How many lost lines the notice in the queue tells of, of which a part is out; 0: there is none.
+    private var halfTold = 0
     private var isNoticeBlocked = false
     /// How it is told that lines were lost.
     private let telling: Telling
@@ -102,13 +104,29 @@ public final class LogOutlet {
         descriptor = owned?.rawValue ?? -1
     }
 
+    /// Lines that have not reached the destination: those that wait, and those that are lost and have not been told of.
+    var missing: Int { queue.lineCount + queue.lost + (halfTold > 0 ? halfTold - 1 : 0) }
+
+    /// Whether what has reached the destination ends within a line.
+    var endsWithinLine: Bool { hasLooseEnd || queue.isInsideLine }
+
+    /// Continues what another one has begun.
+    ///
+    /// - Parameters:
+    ///   - missing: Lines that are lost with it, to be told of here.
+    ///   - hasLooseEnd: Whether the destination is the same, and ends within a line.
+    func succeed(missing: Int, hasLooseEnd: Bool) {
+        for _ in 0..<missing { queue.countLost() }
+        self.hasLooseEnd = hasLooseEnd
+    }
+
     /// Lines wait for the destination, or the one that tells of lost ones does.
     public var isWaiting: Bool { !queue.isEmpty || isNoticeBlocked }
 
     /// Writes one line with its newline, or keeps it until ``flush()``.
     public func write(_ line: [UInt8]) {
         guard flush() else { return queue.append(line) }
-        keep(line)
+        queue.append(line)
         flush()
     }
 
@@ -117,13 +135,8 @@ public final class LogOutlet {
         // One attempt for all of them.
         guard !isBlocked else { return queue.append(line) }
         if queue.count + line.count > mostJoined, !flush() { return queue.append(line) }
-        keep(line)
+        queue.append(line)
         if mostJoined == 0 { flush() }
-    }
-
-    private func keep(_ line: [UInt8]) {
-        queue.append(hasLooseEnd ? [UInt8(ascii: "\n")] + line : line)
-        hasLooseEnd = false
     }
 
     /// Writes as much of what waits as is taken at once.
@@ -139,28 +152,42 @@ public final class LogOutlet {
         while true {
             while !queue.isEmpty {
                 let next = queue.next(joining: mostJoined)
-                switch attempt(next) {
+                let newline = endOfCutLine
+                switch attempt(newline.isEmpty ? next : newline + next) {
                 case .bytes(let count):
-                    queue.advance(count)
+                    let lines = queue.lineCount
+                    queue.advance(count - newline.count)
+                    hasLooseEnd = false
+                    if queue.lineCount < lines { halfTold = 0 }
                     isTaking = true
                 case .wouldBlock: return false
                 case .endOfStream:
                     hasLooseEnd = hasLooseEnd || queue.isInsideLine
                     queue.lose(next.count)
+                    // The notice itself is counted already.
+                    for _ in 1..<max(1, halfTold) { queue.countLost() }
+                    halfTold = 0
                     isTaking = false
                 }
             }
             // Told once lines go out again: where they still do not, the count goes on.
             guard queue.lost > 0 else { return true }
             guard case .here(let describe) = telling else { return tellElsewhere() }
-            let notice = describe(queue.lost)
+            let notice = endOfCutLine + describe(queue.lost)
             let transfer = attempt(notice[...])
             isNoticeBlocked = transfer == .wouldBlock
             guard case .bytes(let count) = transfer else { return !isNoticeBlocked }
-            _ = queue.takeLost()
-            if count < notice.count { queue.append(Array(notice[count...])) }
+            hasLooseEnd = false
+            let told = queue.takeLost()
+            guard count < notice.count else { continue }
+            halfTold = told
+            queue.append(Array(notice))
+            queue.advance(count)
         }
     }
+
+    /// What is to come before the next line.
+    private var endOfCutLine: ArraySlice<UInt8> { hasLooseEnd ? [UInt8(ascii: "\n")] : [] }
 
     private func tellElsewhere() -> Bool {
         if isTaking, case .elsewhere(let tell) = telling { tell(queue.takeLost()) }

@@ -106,6 +106,44 @@ import Testing
         #expect(log.flush())
     }
 
+    @Test func countOfLostLinesGoesOnInAnotherFile() throws {
+        let log = Log()
+        let full = open("/dev/full", O_WRONLY | O_CLOEXEC)
+        try #require(full >= 0)
+        log.use(.file(path: "/dev/full", descriptor: SharedDescriptor(adopting: full)))
+        for _ in 0..<7 { log.writeRaw(Array("nobody keeps this\n".utf8)) }
+        let (reader, writer) = try Self.ends(.pipe)
+        defer { close(reader) }
+        log.use(.file(path: "log", descriptor: writer))
+        log.writeRaw(Array("after\n".utf8))
+        let lines = Self.drain(reader).split(separator: "\n")
+        #expect(lines.count == 2 && lines[0].contains("WARNING: 7 log line(s) lost:"), "\(lines)")
+    }
+
+    /// Half of a line is out when the log is opened anew, and what follows there starts on a line of its own.
+    @Test func lineAfterOneThatWasCut() throws {
+        let path = NSTemporaryDirectory() + "cut-\(getpid())"
+        try #require(mkfifo(path, 0o600) == 0)
+        defer { unlink(path) }
+        func end(_ flags: Int32) throws -> Int32 {
+            let descriptor = open(path, flags | O_NONBLOCK | O_CLOEXEC)
+            try #require(descriptor >= 0)
+            return descriptor
+        }
+        let reader = try end(O_RDONLY)
+        defer { close(reader) }
+        let log = Log()
+        log.use(.file(path: "fifo", descriptor: SharedDescriptor(adopting: try end(O_WRONLY))))
+        log.writeRaw(Array(repeating: UInt8(ascii: "x"), count: 1 << 18) + [UInt8(ascii: "\n")])
+        // Another open file of the same pipe, as after USR1.
+        log.use(.file(path: "fifo", descriptor: SharedDescriptor(adopting: try end(O_WRONLY))))
+        log.writeRaw(Array("after\n".utf8))
+        #expect(Self.drain(reader).allSatisfy { $0 == "x" })
+        #expect(log.flush())
+        let text = Self.drain(reader)
+        #expect(text.wholeMatch(of: /\nafter\n\[[^\n]*WARNING: 1 log line\(s\) lost: [^\n]*\n/) != nil, "\(text)")
+    }
+
     @Test func fullDiskCostsLinesOnly() throws {
         let log = Log()
         let full = open("/dev/full", O_WRONLY | O_CLOEXEC)
