@@ -11,6 +11,11 @@ public enum ControlSocketPath {
         value.isEmpty || ["off", "no", "none", "false", "0"].contains { value.equalsIgnoringCase($0) }
     }
 
+    /// Whether a value means that there is to be one, and not where.
+    static func isOn(_ value: ByteString) -> Bool {
+        ["1", "on", "yes", "true"].contains { value.equalsIgnoringCase($0) }
+    }
+
     /// The directory of the default: the first of systemd's `RuntimeDirectory=`, else ``directory``.
     ///
     /// - Parameter variable: `RUNTIME_DIRECTORY` of the environment.

@@ -47,7 +47,57 @@ extension DirectiveField {
     }
 }
 
+extension DirectiveRow {
+    /// Refuses what php-fpm's ways of reading would make something else of, where a directive is not php-fpm's.
+    ///
+    /// - Throws: ``ValueProblem`` with what was found and what is possible.
+    func check(_ value: ByteString) throws(ValueProblem) {
+        guard directive.isOurs else { return }
+        switch field {
+        case .seconds, .plainSeconds, .optionalSeconds:
+            guard value.isExactTime else {
+                throw ValueProblem(
+                    text: "invalid time value '\(value)': give a whole number of seconds, or one with s, m, h or d after it"
+                )
+            }
+        case .integer:
+            guard Int32(value.description) != nil else {
+                throw ValueProblem(text: "invalid number '\(value)': give a whole number, at most \(Int32.max)")
+            }
+        case .text where takesAddress:
+            guard !ControlSocketPath.isOn(value) else {
+                // The configuration's language makes 1 of on, yes and true.
+                throw ValueProblem(
+                    text: "'\(value)' (1, on, yes or true) is no address: give a path\(name == "metrics.listen" ? " or HOST:PORT" : ""), or off for none"
+                )
+            }
+        case .text, .boolean, .priority, .logLevel, .facility, .coreLimit, .size, .processManager, .paths,
+            .environment, .phpSettings:
+            break
+        }
+    }
+
+    private var takesAddress: Bool { name == "control.socket" || name == "metrics.listen" }
+}
+
 extension ByteString {
+    /// Digits with `s`, `m`, `h`, `d` or nothing after them, and no more seconds than 32 bits hold; with a minus in front they
+    /// are refused by their directive.
+    fileprivate var isExactTime: Bool {
+        var digits = bytes.first == UInt8(ascii: "-") ? bytes.dropFirst() : bytes[...]
+        var unit: Int64 = 1
+        switch digits.last {
+        case UInt8(ascii: "s"): digits.removeLast()
+        case UInt8(ascii: "m"): (unit, digits) = (60, digits.dropLast())
+        case UInt8(ascii: "h"): (unit, digits) = (3600, digits.dropLast())
+        case UInt8(ascii: "d"): (unit, digits) = (86400, digits.dropLast())
+        default: break
+        }
+        guard digits.allSatisfy(\.isASCIIDigit), let number = Int32(String(decoding: digits, as: UTF8.self))
+        else { return false }
+        return Int64(number) * unit <= Int64(Int32.max)
+    }
+
     /// The text with every `$pool` replaced by the pool's name.
     func replacingPoolName(with pool: ByteString?) throws(ValueProblem) -> ByteString {
         let marker = Array("$pool".utf8)

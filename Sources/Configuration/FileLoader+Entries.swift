@@ -91,6 +91,7 @@ extension FileLoader {
             return
         }
         do throws(ValueProblem) {
+            try row.check(value)
             try row.field.store(value, pool: pool, in: &self[keyPath: section])
         } catch {
             fail("unable to parse value for entry '\(row.name)': \(error.text)")

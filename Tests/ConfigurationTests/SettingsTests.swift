@@ -75,6 +75,36 @@ import Testing
         #expect(diagnostics.contains { $0.message == ByteString("[pool www] " + reason) })
     }
 
+    /// php-fpm's ways of reading make 500 s, nothing, or a path below /var of some of them.
+    @Test(arguments: [
+        ("pm.queue_timeout = 500ms", "pm.queue_timeout", "invalid time value '500ms'"),
+        ("pm.queue_timeout = 0.5", "pm.queue_timeout", "invalid time value '0.5'"),
+        ("pm.queue_timeout = 1.5m", "pm.queue_timeout", "invalid time value '1.5m'"),
+        ("pm.queue_timeout = s", "pm.queue_timeout", "invalid time value 's'"),
+        ("pm.queue_timeout =", "pm.queue_timeout", "invalid time value ''"),
+        ("request_soft_timeout = 99999999999", "request_soft_timeout", "invalid time value '99999999999'"),
+        ("request_soft_timeout = 100000d", "request_soft_timeout", "invalid time value '100000d'"),
+        ("pm.max_queue = 99999999999", "pm.max_queue", "invalid number '99999999999'"),
+        ("[global]\ncontrol.socket = on", "control.socket", "'1' (1, on, yes or true) is no address"),
+        ("[global]\nmetrics.listen = \"yes\"", "metrics.listen", "'yes' (1, on, yes or true) is no address"),
+    ])
+    func readsOwnDirectivesToTheLetter(_ lines: String, _ name: String, _ reason: String) {
+        let outcome = FakeHost(plainPool + lines + "\n").load()
+        #expect(outcome.configuration == nil)
+        let line = 6 + lines.count { $0 == "\n" }
+        let expected = ByteString("[main.conf:\(line)] unable to parse value for entry '\(name)': \(reason)")
+        #expect(
+            outcome.diagnostics.contains { $0.message.bytes.starts(with: (expected + ": give a").bytes) },
+            "\(texts(outcome))"
+        )
+    }
+
+    @Test(arguments: [("15", 15), ("15s", 15), ("2m", 120), ("1h", 3600), ("1d", 86400), ("0", 0)])
+    func readsOwnTimes(_ text: String, _ seconds: Int) throws {
+        let configuration = FakeHost(plainPool + "pm.queue_timeout = \(text)\n").load().configuration
+        #expect(try #require(configuration).pools[0].queueTimeout == .seconds(seconds))
+    }
+
     @Test func fillsDefaultsIn() throws {
         let configuration = try #require(FakeHost(plainPool).load().configuration)
         let (global, pool) = (configuration.global, configuration.pools[0])
