@@ -72,7 +72,10 @@ extension Pool {
     func reportForkFailure(_ error: Errno) {
         guard let count = failedForks.happened(at: MonotonicTime.now) else { return }
         let times: ByteString = count > 1 ? ", \(count) times" : ""
-        log.write(.error, "[pool \(name)] fork() failed: \(describe(error))\(times)")
+        // The limits of processes, of the user or of the service; both count threads.
+        let remedy: ByteString =
+            error == .resourceTemporarilyUnavailable ? "; raise LimitNPROC= or TasksMax=" : ""
+        log.write(.error, "[pool \(name)] fork() failed: \(describe(error))\(times)\(remedy)")
     }
 
     func reportUnstartableWorker(_ error: Errno) {
