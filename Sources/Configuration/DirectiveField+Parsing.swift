@@ -57,18 +57,22 @@ extension DirectiveRow {
         case .seconds, .plainSeconds, .optionalSeconds:
             guard value.isExactTime else {
                 throw ValueProblem(
-                    text: "invalid time value '\(value)': give a whole number of seconds, or one with s, m, h or d after it"
+                    text:
+                        "invalid time value '\(value)': give a whole number of seconds, or one with s, m, h or d after it"
                 )
             }
         case .integer:
             guard Int32(value.description) != nil else {
-                throw ValueProblem(text: "invalid number '\(value)': give a whole number, at most \(Int32.max)")
+                throw ValueProblem(
+                    text: "invalid number '\(value)': give a whole number, at most \(Int32.max)"
+                )
             }
         case .text where takesAddress:
             guard !ControlSocketPath.isOn(value) else {
                 // The configuration's language makes 1 of on, yes and true.
                 throw ValueProblem(
-                    text: "'\(value)' (1, on, yes or true) is no address: give a path\(name == "metrics.listen" ? " or HOST:PORT" : ""), or off for none"
+                    text:
+                        "'\(value)' (1, on, yes or true) is no address: give a path\(name == "metrics.listen" ? " or HOST:PORT" : ""), or off for none"
                 )
             }
         case .text, .boolean, .priority, .logLevel, .facility, .coreLimit, .size, .processManager, .paths,

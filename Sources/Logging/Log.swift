@@ -180,11 +180,11 @@ public final class Log {
     private func toFile(_ line: [UInt8], _ file: SharedDescriptor) {
         let way = enter(
             outlet
-            ?? LogOutlet(
-                file.rawValue,
-                keeping: file,
-                describeLoss: { [weak self] in self?.lossLine($0) ?? [] }
-            )
+                ?? LogOutlet(
+                    file.rawValue,
+                    keeping: file,
+                    describeLoss: { [weak self] in self?.lossLine($0) ?? [] }
+                )
         )
         put(line, way)
     }
@@ -403,16 +403,16 @@ public final class Log {
     private func writeToSyslog(_ severity: LogLevel, _ message: ByteString) {
         let way = enter(
             outlet
-            ?? LogOutlet(
-                connecting: {
-                    let socket = cepoll_connect_log()
-                    return socket < 0 ? nil : SharedDescriptor(adopting: socket)
-                },
-                describeLoss: { [weak self] count in
-                    guard let self else { return [] }
-                    return syslog.datagram(.warning, lossMessage(count))
-                }
-            )
+                ?? LogOutlet(
+                    connecting: {
+                        let socket = cepoll_connect_log()
+                        return socket < 0 ? nil : SharedDescriptor(adopting: socket)
+                    },
+                    describeLoss: { [weak self] count in
+                        guard let self else { return [] }
+                        return syslog.datagram(.warning, lossMessage(count))
+                    }
+                )
         )
         put(syslog.datagram(severity, message), way)
     }
@@ -425,16 +425,16 @@ public final class Log {
     private func writeToJournal(_ severity: LogLevel, _ message: ByteString, _ context: LogContext?) {
         let way = enter(
             outlet
-            ?? LogOutlet(
-                connecting: {
-                    let socket = csystemd_connect(Self.journalPath)
-                    return socket < 0 ? nil : SharedDescriptor(adopting: socket)
-                },
-                describeLoss: { [weak self] count in
-                    guard let self else { return [] }
-                    return entry(.warning, lossMessage(count), nil)
-                }
-            )
+                ?? LogOutlet(
+                    connecting: {
+                        let socket = csystemd_connect(Self.journalPath)
+                        return socket < 0 ? nil : SharedDescriptor(adopting: socket)
+                    },
+                    describeLoss: { [weak self] count in
+                        guard let self else { return [] }
+                        return entry(.warning, lossMessage(count), nil)
+                    }
+                )
         )
         put(entry(severity, message, context), way)
     }

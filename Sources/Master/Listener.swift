@@ -133,7 +133,7 @@ public final class Listener {
         if hasFile { return .reachable }
         guard isThere else { return errno == ENOENT ? .gone : .taken(by: ByteString(describe(currentErrno))) }
         guard isSocket else { return .taken(by: "a file that is no socket is there") }
-        let isServed = cepoll_unix_in_use(path.cString, path.count) == 1
+        let isServed = cepoll_unix_in_use(path.cString, path.count) != 0
         return isServed ? .taken(by: "another process listens there") : .gone
     }
 
@@ -181,12 +181,21 @@ public final class Listener {
 
     /// Binds the address of a pool.
     ///
-    /// - Throws: ``Unavailable`` after logging what failed, in php-fpm's words.
-    static func open(_ pool: PoolSettings, log: Log, users: some ConfigurationHost) throws(Unavailable)
-        -> Listener
-    {
+    /// - Parameters:
+    ///   - pool: Its `listen` is the address.
+    ///   - directive: Whose value that is, for messages.
+    ///   - log: Gets the reasons.
+    ///   - users: Knows users and groups.
+    /// - Returns: A listening socket.
+    /// - Throws: ``Unavailable`` after logging what failed, in php-fpm's words, and what to do.
+    static func open(
+        _ pool: PoolSettings,
+        of directive: ByteString,
+        log: Log,
+        users: some ConfigurationHost
+    ) throws(Unavailable) -> Listener {
         switch pool.listen {
-        case .unix(let path): return try openUnix(path, pool, log, users)
+        case .unix(let path): return try openUnix(path, pool, directive, log, users)
         case .invalidPort(let text):
             log.error("invalid port value '\(text)'")
             throw Unavailable()
@@ -195,10 +204,30 @@ public final class Listener {
             if let any = bind(wildcard(6, port), pool.listenBacklog) { return any }
             log.notice("Failed implicitly binding to ::, retrying with 0.0.0.0")
             if let any = bind(wildcard(4, port), pool.listenBacklog) { return any }
-            log.error("unable to bind listening socket for address '\(text)': \(describe(currentErrno))")
+            reportUnbound(text, directive, currentErrno, log)
             throw Unavailable()
-        case .host(let host, let port): return try openTCP(host, port, pool, log)
+        case .host(let host, let port): return try openTCP(host, port, pool, directive, log)
         }
+    }
+
+    private static func reportUnbound(
+        _ address: ByteString,
+        _ directive: ByteString,
+        _ error: Errno,
+        _ log: Log
+    ) {
+        var remedy = fileLimitRemedy(error)
+        if address.isAbsolutePath {
+            remedy = remedy ?? directoryRemedy(for: address, code: error.rawValue)
+            // A socket that nobody serves has been removed.
+            if error == .addressInUse { remedy = "it is not a socket: remove it, or choose another path" }
+        } else if error == .addressInUse {
+            remedy = "stop what listens there, or choose another address"
+        }
+        let advice = remedy.map { "; \($0)" as ByteString } ?? ""
+        log.error(
+            "unable to bind listening socket for address '\(address)': \(describe(error)), see \(directive)\(advice)"
+        )
     }
 
     private static func wildcard(_ family: UInt8, _ port: UInt16) -> cepoll_address {
@@ -221,6 +250,7 @@ public final class Listener {
         _ host: ByteString,
         _ port: UInt16,
         _ pool: PoolSettings,
+        _ directive: ByteString,
         _ log: Log
     ) throws(Unavailable) -> Listener {
         let text = pool.listenText ?? ""
@@ -231,11 +261,14 @@ public final class Listener {
         let count = cepoll_resolve(host.cString, port, base, 16, &reason)
         guard count > 0 else {
             log.error("getaddrinfo: \(reason.map { String(cString: $0) } ?? "no address")\n")
+            log.error(
+                "the host '\(host)' in \(directive) cannot be resolved: correct it, or start fpmd when names can be resolved"
+            )
             throw Unavailable()
         }
         for index in 0..<Int(count) {
             guard let listener = bind(found[index], pool.listenBacklog) else {
-                log.error("unable to bind listening socket for address '\(text)': \(describe(currentErrno))")
+                reportUnbound(text, directive, currentErrno, log)
                 continue
             }
             for ignored in (index + 1)..<max(Int(count), index + 1) {
@@ -249,6 +282,7 @@ public final class Listener {
     private static func openUnix(
         _ path: ByteString,
         _ pool: PoolSettings,
+        _ directive: ByteString,
         _ log: Log,
         _ users: some ConfigurationHost
     ) throws(Unavailable) -> Listener {
@@ -261,8 +295,14 @@ public final class Listener {
             )
             throw Unavailable()
         }
-        if cepoll_unix_in_use(text, path.count) == 1 {
-            log.error("Another FPM instance seems to already listen on \(path)")
+        switch cepoll_unix_in_use(text, path.count) {
+        case 0: break
+        case 1:
+            log.error("Another FPM instance seems to already listen on \(path), see \(directive)")
+            throw Unavailable()
+        default:
+            // Not known: then what is there may be served.
+            reportUnbound(path, directive, currentErrno, log)
             throw Unavailable()
         }
         // Only a socket that nobody serves is in the way; a file of another kind is somebody's data.
@@ -275,12 +315,7 @@ public final class Listener {
             CInt(clamping: pool.listenBacklog)
         )
         guard descriptor >= 0 else {
-            let error = currentErrno
-            let remedy =
-                directoryRemedy(for: path, code: error.rawValue).map { "; \($0)" as ByteString } ?? ""
-            log.error(
-                "unable to bind listening socket for address '\(path)': \(describe(error))\(remedy)"
-            )
+            reportUnbound(path, directive, currentErrno, log)
             throw Unavailable()
         }
         let listener = Listener(descriptor: descriptor, path: path)

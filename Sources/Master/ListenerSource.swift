@@ -21,11 +21,18 @@ struct ListenerSource {
         self.named = named
     }
 
-    /// The listener for a pool's `listen` address.
+    /// The listener for an address.
     ///
+    /// - Parameters:
+    ///   - settings: Their `listen` is the address.
+    ///   - directive: Whose value that is; the pool's `listen` if nil.
+    ///   - log: Gets the reasons.
+    ///   - users: Knows users and groups.
+    /// - Returns: One that exists, or a new one.
     /// - Throws: ``Listener/Unavailable`` after logging why it cannot be bound, or who its owner should be.
     mutating func listener(
         for settings: PoolSettings,
+        of directive: ByteString? = nil,
         log: Log,
         users: some ConfigurationHost
     ) throws(Listener.Unavailable) -> Listener {
@@ -35,7 +42,8 @@ struct ListenerSource {
             kept.append((former, settings.name, try SocketAccess(settings, log: log, users: users)))
             return former
         }
-        let fresh = try Listener.open(settings, log: log, users: users)
+        let directive = directive ?? "listen of pool \(settings.name)"
+        let fresh = try Listener.open(settings, of: directive, log: log, users: users)
         bound.append(fresh)
         if let former { rebound.append((former, fresh)) }
         return fresh

@@ -1,5 +1,6 @@
 internal import Configuration
 internal import Syscalls
+internal import SystemPackage
 
 /// `1 request waits`, `2 requests wait`, `0 requests wait`: a number with the words for it.
 func counted(_ count: Int, _ one: String, _ others: String) -> String {
@@ -26,6 +27,11 @@ func describeExit(_ exit: ProcessExit) -> String {
     case .signal(let signal, let dumped):
         "on signal \(signal.rawValue) (\(signal.name)\(dumped ? " - core dumped" : ""))"
     }
+}
+
+/// What to do when there are no more descriptors; nil for other errors.
+func fileLimitRemedy(_ error: Errno) -> ByteString? {
+    error == .tooManyOpenFiles ? "raise LimitNOFILE=, and rlimit_files where it is set" : nil
 }
 
 extension ByteString.StringInterpolation {

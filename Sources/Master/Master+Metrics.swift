@@ -86,7 +86,7 @@ extension Master {
         var source = ListenerSource(existing: (metrics.map { [$0.listener] } ?? []) + inherited)
         let listener: Listener
         do throws(Listener.Unavailable) {
-            listener = try source.listener(for: settings, log: log, users: host)
+            listener = try source.listener(for: settings, of: "metrics.listen", log: log, users: host)
         } catch { throw Listener.Unavailable(what: "metrics.listen = \(settings.listenText ?? "")") }
         if let metrics, metrics.listener === listener { return metrics }
         return metricsListener(on: listener)

@@ -84,7 +84,12 @@ extension Master {
                     let known = facts ?? options.pageFacts()
                     facts = known
                     pool.statusListener = StatusListener(
-                        listener: try made.source.listener(for: extra, log: log, users: users),
+                        listener: try made.source.listener(
+                            for: extra,
+                            of: "pm.status_listen of pool \(one.name)",
+                            log: log,
+                            users: users
+                        ),
                         pool: pool,
                         facts: known,
                         reactor: reactor,
@@ -117,7 +122,11 @@ extension Master {
                 owner: self
             )
         } catch {
-            log.error("[pool \(settings.name)] cannot be set up: \(describe(error))", .pool(settings.name))
+            let remedy = fileLimitRemedy(error).map { "; \($0)" as ByteString } ?? ""
+            log.error(
+                "[pool \(settings.name)] cannot be set up: \(describe(error))\(remedy)",
+                .pool(settings.name)
+            )
             throw Listener.Unavailable()
         }
     }

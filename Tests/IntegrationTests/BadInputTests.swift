@@ -271,7 +271,10 @@ import Testing
         let lines = daemon.log.lines
         let line = try #require(lines.first { $0.contains("ERROR: " + filled(place.line)) }, "\(lines)")
         // What, the reason with its number, and the remedy, all in one line.
-        #expect(line.contains(#/: (No such file or directory \(2\)|Is a directory \(21\)); /#), "\(lines)")
+        #expect(
+            line.contains(#/: (No such file or directory \(2\)|Is a directory \(21\))(, see [^;]+)?; /#),
+            "\(lines)"
+        )
         #expect(line.hasSuffix("; " + filled(place.hint)), "\(lines)")
         #expect(lines.count <= 4, "\(lines)")
     }

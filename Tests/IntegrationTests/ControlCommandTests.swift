@@ -219,7 +219,8 @@ struct ControlCommandTests {
     @Test(arguments: ["[global]\nlog_limit = 5", "[api]\nlisten = {{SOCKET:api}}"])
     func reloadOfOnePoolSaysThatTheRestIsNotValid(rest: String) throws {
         let daemon = try Control.start(Self.two)
-        let warning = /WARNING: pool www is reloaded, but the configuration as a whole is not valid, the next start or reload would fail: .+/
+        let warning =
+            /WARNING: pool www is reloaded, but the configuration as a whole is not valid, the next start or reload would fail: .+/
         daemon.allowLog(warning)
         try daemon.rewriteConfiguration(Daemon.poolSection(Self.two) + rest + "\n")
         let result = try daemon.ctl("reload", "www")

@@ -68,9 +68,69 @@ struct ListeningFileTests {
         _ = try FastCGIConnection(.unix(path))
     }
 
+    // MARK: What cannot be bound
+
+    @Test func whatIsNoSocketIsSaid() throws {
+        let path = try TestContext.required().makeDirectory("taken") + "/www.sock"
+        try "data".write(toFile: path, atomically: false, encoding: .utf8)
+        let refused = try Daemon.startInVain("[www]\nuser = www-data\nlisten = \(path)\n\(Self.one)\n")
+        #expect(
+            refused.log.count(
+                of:
+                    /ERROR: unable to bind listening socket for address '.*': Address already in use \(98\), see listen of pool www; it is not a socket: remove it, or choose another path$/
+            ) == 1
+        )
+        #expect(readText(path) == "data")
+    }
+
+    @Test func hostThatCannotBeResolvedIsNamed() throws {
+        let refused = try Daemon.startInVain(
+            "[www]\nuser = www-data\nlisten = no-such-host.invalid:9000\n\(Self.one)\n"
+        )
+        #expect(refused.log.count(of: /ERROR: getaddrinfo: ./) == 1)
+        #expect(
+            refused.log.count(
+                of:
+                    /ERROR: the host 'no-such-host.invalid' in listen of pool www cannot be resolved: correct it/
+            ) == 1
+        )
+    }
+
+    @Test func takenMetricsAddressIsNamed() throws {
+        let other = try Daemon.start("[www]\nuser = www-data\nlisten = 127.0.0.1:{{PORT}}\n\(Self.one)\n")
+        let address = "127.0.0.1:\(try other.port())"
+        let refused = try Daemon.startInVain(
+            Daemon.poolSection(Self.one),
+            Daemon.Options(global: "metrics.listen = \(address)")
+        )
+        #expect(
+            refused.log.count(
+                of:
+                    /Address already in use \(98\), see metrics.listen; stop what listens there, or choose another address$/
+            ) == 1
+        )
+    }
+
+    @Test func tooFewDescriptorsToBind() throws {
+        let pools = (1...20).map {
+            "[p\($0)]\nuser = www-data\nlisten = {{SOCKET:\($0)}}\n\(Self.one)\n"
+        }
+        let refused = try Daemon.startInVain(
+            pools.joined(),
+            Daemon.Options(global: "rlimit_files = 20")
+        )
+        #expect(
+            refused.log.count(
+                of:
+                    /ERROR: unable to bind .*: Too many open files \(24\), see listen of pool p\d+; raise LimitNOFILE=, and rlimit_files where it is set$/
+            ) == 1
+        )
+    }
+
     // MARK: Binding anew
 
-    @Test(arguments: [true, false]) func removedFileIsMadeAnewAndNothingThatWaitsIsLost(isWhole: Bool) throws {
+    @Test(arguments: [true, false]) func removedFileIsMadeAnewAndNothingThatWaitsIsLost(isWhole: Bool) throws
+    {
         let daemon = try Control.start(Self.one)
         let path = try #require(daemon.socketPaths.first)
         let held = try daemon.startHolding("1")

@@ -141,7 +141,10 @@ import Testing
         #expect(Self.drain(reader).allSatisfy { $0 == "x" })
         #expect(log.flush())
         let text = Self.drain(reader)
-        #expect(text.wholeMatch(of: /\nafter\n\[[^\n]*WARNING: 1 log line\(s\) lost: [^\n]*\n/) != nil, "\(text)")
+        #expect(
+            text.wholeMatch(of: /\nafter\n\[[^\n]*WARNING: 1 log line\(s\) lost: [^\n]*\n/) != nil,
+            "\(text)"
+        )
     }
 
     @Test func fullDiskCostsLinesOnly() throws {
