@@ -59,6 +59,9 @@ struct LineQueue {
         lost += before - lines.count
     }
 
+    /// Lines that are not in the queue are lost.
+    mutating func countLost(_ count: Int) { lost += count }
+
     /// How many lines were lost; counts from 0 again.
     mutating func takeLost() -> Int {
         defer { lost = 0 }

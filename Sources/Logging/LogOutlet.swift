@@ -116,7 +116,7 @@ public final class LogOutlet {
     ///   - missing: Lines that are lost with it, to be told of here.
     ///   - hasLooseEnd: Whether the destination is the same, and ends within a line.
     func succeed(missing: Int, hasLooseEnd: Bool) {
-        for _ in 0..<missing { queue.countLost() }
+        queue.countLost(missing)
         self.hasLooseEnd = hasLooseEnd
     }
 
@@ -165,7 +165,7 @@ public final class LogOutlet {
                     hasLooseEnd = hasLooseEnd || queue.isInsideLine
                     queue.lose(next.count)
                     // The notice itself is counted already.
-                    for _ in 1..<max(1, halfTold) { queue.countLost() }
+                    queue.countLost(max(0, halfTold - 1))
                     halfTold = 0
                     isTaking = false
                 }
