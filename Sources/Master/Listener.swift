@@ -223,11 +223,17 @@ public final class Listener {
             if error == .addressInUse { remedy = "it is not a socket: remove it, or choose another path" }
         } else if error == .addressInUse {
             remedy = "stop what listens there, or choose another address"
+        } else if error == .addressNotAvailable {
+            remedy = "choose an address of this machine"
         }
-        let advice = remedy.map { "; \($0)" as ByteString } ?? ""
-        log.error(
-            "unable to bind listening socket for address '\(address)': \(describe(error)), see \(directive)\(advice)"
-        )
+        let message: ByteString =
+            "unable to bind listening socket for address '\(address)': \(describe(error))"
+        if address.isAbsolutePath {
+            return log.error("\(message), see \(directive)\(remedy.map { "; \($0)" as ByteString } ?? "")")
+        }
+        // php-fpm's own tests want nothing behind its words.
+        log.error(message)
+        log.error("see \(directive)\(remedy.map { ": \($0)" as ByteString } ?? "")")
     }
 
     private static func wildcard(_ family: UInt8, _ port: UInt16) -> cepoll_address {

@@ -81,7 +81,7 @@ extension Master {
 
     /// Says if the configuration as a whole would be refused, though the part of one pool is accepted.
     private func warnOfRest(besides pool: ByteString) {
-        // Of thousands of pools it would hold up the loop for longer than all the rest of the reload.
+        // Of many pools it would hold up the loop for longer than all the rest of the reload.
         guard pools.count <= Self.mostReadForOne else { return }
         let whole = options.reload()
         guard whole.configuration == nil else { return }
@@ -92,7 +92,7 @@ extension Master {
     }
 
     /// So many pools' files are read for the reload of one.
-    private static var mostReadForOne: Int { 1000 }
+    private static var mostReadForOne: Int { 100 }
 
     private func startGeneration(
         _ generation: Generation,

@@ -139,27 +139,44 @@ struct FaultTests {
 
     /// A reload that comes between a worker's fork and its first word: it leaves, and nobody is to be alarmed.
     @Test(.fpmdOnly("has no zygote"), .needsRoot) func unnamedWorkerOfADrainingPool() throws {
-        let daemon = try Daemon.startPool(
-            "pm = static\npm.max_children = 2",
-            .init(global: "process_control_timeout = 1\nlog_level = debug")
-        )
-        daemon.allowLog(/exited on signal 9/)
-        let zygote = try #require(Self.zygotes(daemon).first)
-        let victim = try #require(try daemon.waitForWorkers(2).first)
-        // Longer than the zygote is given to end.
-        let trace = try daemon.inject("sendmsg:delay_enter=6000000:when=1", into: zygote, followsForks: true)
-        defer { trace.send(SIGTERM) }
-        kill(victim.pid, SIGKILL)
-        try wait(for: "another worker that says nothing") {
-            let others = ProcessSnapshot.descendants(of: daemon.master).filter { $0.pid != victim.pid }
-            return others.count { $0.state != "Z" } == 3
+        for attempt in 1...3 {
+            let daemon = try Daemon.startPool(
+                "pm = static\npm.max_children = 2",
+                .init(global: "process_control_timeout = 1\nlog_level = debug")
+            )
+            daemon.allowLog(/exited on signal 9/)
+            let zygote = try #require(Self.zygotes(daemon).first)
+            let victim = try #require(try daemon.waitForWorkers(2).first)
+            // Longer than the zygote is given to end.
+            let trace = try daemon.inject(
+                "sendmsg:delay_enter=6000000:when=1",
+                into: zygote,
+                followsForks: true
+            )
+            defer { trace.send(SIGTERM) }
+            kill(victim.pid, SIGKILL)
+            try wait(for: "another worker that says nothing") {
+                let others = ProcessSnapshot.descendants(of: daemon.master).filter { $0.pid != victim.pid }
+                return others.count { $0.state != "Z" } == 3
+            }
+            daemon.signal(SIGUSR2)
+            try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+            let said = try daemon.waitForLog(
+                /DEBUG: \[pool www\] child \d+ exited with code \d+ (before it|after 0\.00)/
+            )
+            // The tracer sometimes loses the end of the zygote, which then is not reaped before the worker speaks.
+            if attempt < 3, said.contains("after 0.00"),
+                readText(daemon.directory + "/strace").contains("delayed wait data")
+            {
+                continue
+            }
+            #expect(
+                said.contains(
+                    /child \d+ exited with code \d+ before it or its zygote, which has ended too, had named it$/
+                )
+            )
+            return try expectRecovery(daemon, workers: 2)
         }
-        daemon.signal(SIGUSR2)
-        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
-        try daemon.waitForLog(
-            /DEBUG: \[pool www\] child \d+ exited with code \d+ before it or its zygote, which has ended too, had named it$/
-        )
-        try expectRecovery(daemon, workers: 2)
     }
 
     /// Workers are wanted while zygotes die at their start: once they live, the pool is whole.

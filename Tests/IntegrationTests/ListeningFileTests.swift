@@ -106,7 +106,7 @@ struct ListeningFileTests {
         #expect(
             refused.log.count(
                 of:
-                    /Address already in use \(98\), see metrics.listen; stop what listens there, or choose another address$/
+                    /ERROR: see metrics\.listen: stop what listens there, or choose another address$/
             ) == 1
         )
     }

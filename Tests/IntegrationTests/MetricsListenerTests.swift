@@ -160,7 +160,9 @@ struct MetricsListenerTests {
             Issue.record("the connection was closed")
             return
         }
-        daemon.allowLog(/reload refused|unable to bind/)
+        daemon.allowLog(
+            /reload refused|unable to bind|see metrics\.listen: choose an address of this machine$/
+        )
         try daemon.rewriteConfiguration(pools, global: "metrics.listen = 192.0.2.1:{{PORT:other}}")
         daemon.signal(SIGUSR2)
         try daemon.waitForLog(/reload refused/)
