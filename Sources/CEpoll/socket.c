@@ -222,7 +222,7 @@ int cepoll_own_socket(const char *path, uid_t uid, gid_t gid) {
     return close(descriptor);
 }
 
-int cepoll_socket_identity(const char *path, uint64_t *device, uint64_t *inode) {
+int cepoll_path_identity(const char *path, uint64_t *device, uint64_t *inode) {
     struct stat info;
     if (lstat(path, &info) < 0) return -1;
     *device = info.st_dev;

@@ -20,10 +20,10 @@ extension Examination {
             )
         }
         add(.fine, String(version.output.split(separator: "\n").first ?? ""))
-        for line in version.errors.split(separator: "\n") where line.hasPrefix("PHP:  syntax error") {
+        for line in version.errors.split(separator: "\n") where INIErrorLine.matches(line.utf8) {
             add(
                 .problem,
-                "PHP cannot read its settings to the end: \(plain(String(line.dropFirst("PHP:  ".count).prefix(300))))",
+                "PHP cannot read its settings to the end: \(plain(String(line.dropFirst(INIErrorLine.prefix.count).prefix(300))))",
                 remedy: "mend that line: nothing behind it is in force, and reloads are refused"
             )
         }

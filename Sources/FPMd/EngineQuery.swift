@@ -20,13 +20,11 @@ struct EngineQuery {
         return ByteString(bytes[1..<(bytes.count - 1)])
     }
 
-    /// What PHP prints while it starts if it cannot read php.ini to its end (`ini_error` in its parser).
+    /// What PHP prints while it starts if it cannot read php.ini to its end.
     func iniError() -> ByteString? {
         let question: ByteString = "i:memory_limit"
         let bytes = output(program.arguments("--resolve", names: [question]), of: STDERR_FILENO) ?? []
-        let line = bytes.split(separator: UInt8(ascii: "\n")).first {
-            $0.starts(with: "PHP:  syntax error".utf8)
-        }
+        let line = bytes.split(separator: UInt8(ascii: "\n")).first(where: INIErrorLine.matches)
         return line.map { ByteString(Array($0)) }
     }
 

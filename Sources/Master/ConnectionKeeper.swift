@@ -118,10 +118,14 @@ final class ConnectionKeeper {
         }
     }
 
-    /// Whether it has a request whose connection is to be kept for it.
+    /// Whether it has a request whose connection is to be kept for it, or may hold others that wait for it.
+    ///
+    /// A request whose answer has begun is looked after no more, however long it goes on.
     private func isBusy(_ worker: WorkerRecord) -> Bool {
-        worker.namedProcess != nil && pool.scoreboard.stage(worker.slot).isRunning
-            && cscoreboard_load_word(&pool.scoreboard.slot(worker.slot).pointee.deposited) == 0
+        guard worker.namedProcess != nil, pool.scoreboard.stage(worker.slot).isRunning else { return false }
+        let slot = pool.scoreboard.slot(worker.slot)
+        return cscoreboard_load_word(&slot.pointee.deposited) == 0
+            && (hasShared || !cscoreboard_pending(slot).begun)
     }
 
     private func look() {

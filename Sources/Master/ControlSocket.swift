@@ -87,7 +87,7 @@ final class ControlSocket {
         }
         var device: UInt64 = 0
         var inode: UInt64 = 0
-        if cepoll_socket_identity(text, &device, &inode) == 0 { file = (device, inode) }
+        if cepoll_path_identity(text, &device, &inode) == 0 { file = (device, inode) }
         start()
     }
 
@@ -97,10 +97,8 @@ final class ControlSocket {
         retry = nil
         connections = [:]
         order = []
-        var device: UInt64 = 0
-        var inode: UInt64 = 0
         let text = path.cString
-        if cepoll_socket_identity(text, &device, &inode) == 0, (device, inode) == file { unlink(text) }
+        if cepoll_names_socket(text, file.device, file.inode) { unlink(text) }
     }
 
     /// Lets another group look, or nobody; who has looked as a member of the former one asks anew.

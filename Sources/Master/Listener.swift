@@ -90,7 +90,7 @@ public final class Listener {
     func rememberFile() {
         var device: UInt64 = 0
         var inode: UInt64 = 0
-        guard let path, cepoll_socket_identity(path.cString, &device, &inode) == 0 else { return }
+        guard let path, cepoll_path_identity(path.cString, &device, &inode) == 0 else { return }
         // A file of another kind is not what this socket was bound to.
         guard cepoll_names_socket(path.cString, device, inode) else { return }
         file = (device, inode)

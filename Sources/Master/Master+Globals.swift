@@ -36,8 +36,8 @@ extension Master {
         var other: (device: UInt64, inode: UInt64) = (0, 0)
         // It may be another name of the same file.
         if let path = configuration.global.pidFile,
-            cepoll_socket_identity(path.cString, &file.device, &file.inode) == 0,
-            cepoll_socket_identity(former.cString, &other.device, &other.inode) == 0, file == other
+            cepoll_path_identity(path.cString, &file.device, &file.inode) == 0,
+            cepoll_path_identity(former.cString, &other.device, &other.inode) == 0, file == other
         {
             return
         }

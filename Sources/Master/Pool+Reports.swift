@@ -95,15 +95,11 @@ extension Pool {
         guard isKilled, !worker.isDistrusted, !worker.hasCrashed, owner.mayStartWorkers,
             scoreboard.stage(worker.slot).isRunning
         else { return }
-        withUnsafeTemporaryAllocation(of: cscoreboard_slot.self, capacity: 1) { copy in
-            guard let copy = copy.baseAddress else { return }
-            _ = cscoreboard_copy(scoreboard.slot(worker.slot), copy)
-            let text = RequestText(copy)
-            owner.log.warning(
-                "[pool \(name)] child \(exit.process) exited \(describeExit(exit)) in a request, script '\(text.script)' (request: \"\(text.request)\")",
-                text.context(pool: name, worker: exit.process)
-            )
-        }
+        let text = RequestText(of: scoreboard.slot(worker.slot))
+        owner.log.warning(
+            "[pool \(name)] child \(exit.process) exited \(describeExit(exit)) in a request, script '\(text.script)' (request: \"\(text.request)\")",
+            text.context(pool: name, worker: exit.process)
+        )
     }
 
     /// Says how a worker has ended: loudly where nobody wanted that.

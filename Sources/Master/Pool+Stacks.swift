@@ -94,17 +94,13 @@ extension Pool {
         _ slot: UnsafeMutablePointer<cscoreboard_slot>,
         _ signal: UInt64
     ) -> Bool {
-        withUnsafeTemporaryAllocation(of: cscoreboard_slot.self, capacity: 1) { copy in
-            guard let copy = copy.baseAddress else { return }
-            _ = cscoreboard_copy(slot, copy)
-            let text = RequestText(copy)
-            let number = Signal(CInt(clamping: min(signal, 64)))
-            let how = signal == 0 ? "exits" : "crashed on signal \(number.rawValue) (\(number.name))"
-            owner.log.warning(
-                "[pool \(name)] child \(process), script '\(text.script)' (request: \"\(text.request)\") \(how)",
-                text.context(pool: name, worker: process)
-            )
-        }
+        let text = RequestText(of: slot)
+        let number = Signal(CInt(clamping: min(signal, 64)))
+        let how = signal == 0 ? "exits" : "crashed on signal \(number.rawValue) (\(number.name))"
+        owner.log.warning(
+            "[pool \(name)] child \(process), script '\(text.script)' (request: \"\(text.request)\") \(how)",
+            text.context(pool: name, worker: process)
+        )
         return traceToLog(process) { cepoll_let_die(cscoreboard_dying(slot)) }
     }
 }

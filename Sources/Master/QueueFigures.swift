@@ -80,17 +80,13 @@ struct QueueFigures {
             busy.append((MonotonicTime(nanoseconds: begin), worker))
         }
         busy.sort { $0.begin < $1.begin }
-        withUnsafeTemporaryAllocation(of: cscoreboard_slot.self, capacity: 1) { copy in
-            guard let copy = copy.baseAddress else { return }
-            for (begin, worker) in busy.prefix(Self.mostNamed) {
-                guard let process = worker.namedProcess else { continue }
-                _ = cscoreboard_copy(pool.scoreboard.slot(worker.slot), copy)
-                let text = RequestText(copy)
-                pool.owner.log.notice(
-                    "[pool \(pool.name)] saturated: child \(process) since \(tenthsText(now - begin)), script '\(text.script)' (request: \"\(text.request)\")",
-                    text.context(pool: pool.name, worker: process)
-                )
-            }
+        for (begin, worker) in busy.prefix(Self.mostNamed) {
+            guard let process = worker.namedProcess else { continue }
+            let text = RequestText(of: pool.scoreboard.slot(worker.slot))
+            pool.owner.log.notice(
+                "[pool \(pool.name)] saturated: child \(process) since \(tenthsText(now - begin)), script '\(text.script)' (request: \"\(text.request)\")",
+                text.context(pool: pool.name, worker: process)
+            )
         }
         guard busy.count > Self.mostNamed else { return }
         let others = counted(busy.count - Self.mostNamed, "more worker is busy", "more workers are busy")

@@ -20,6 +20,13 @@ struct RequestText {
         request = "\(method) \(uri)"
     }
 
+    /// Of a slot whose worker may be writing it.
+    init(of slot: UnsafeMutablePointer<cscoreboard_slot>) {
+        var copy = cscoreboard_slot()
+        _ = cscoreboard_copy(slot, &copy)
+        self.init(&copy)
+    }
+
     /// For lines about the worker that does it.
     func context(pool: ByteString, worker: ProcessID) -> LogContext {
         var context = LogContext.pool(pool, worker: "\(worker)")

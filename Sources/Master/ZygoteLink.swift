@@ -244,7 +244,7 @@ final class ZygoteOutput {
     private var assembler: OutputAssembler
     private(set) var descriptor: SharedDescriptor?
     private var registration: Reactor.Registration?
-    /// The first line in which PHP says that php.ini cannot be read to its end (`ini_error` in its parser).
+    /// The first line in which PHP says that php.ini cannot be read to its end.
     private(set) var syntaxError: ByteString?
 
     init(pool: ByteString, log: Log) {
@@ -295,7 +295,7 @@ final class ZygoteOutput {
                 return log.write(level, named(ByteString(text.dropFirst(label.count))), .pool(pool))
             }
         }
-        let isSyntaxError = text.starts(with: "PHP:  syntax error".utf8)
+        let isSyntaxError = INIErrorLine.matches(text)
         if isSyntaxError, syntaxError == nil { syntaxError = ByteString(text) }
         log.writeOutput(isSyntaxError ? .error : .notice, named(ByteString(text)), .pool(pool))
     }

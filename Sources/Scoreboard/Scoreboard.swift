@@ -4,8 +4,9 @@ public import SystemPackage
 
 /// The shared pages of one pool generation: one for the pool, then one per worker slot.
 ///
-/// The master creates them, the zygote maps them, workers inherit the mapping. Every field has one writer,
-/// or is changed by atomic addition or exchange (see `cscoreboard.h`); what a worker wrote is for display and for hints, never for addressing memory.
+/// The master creates them, the zygote maps them, workers inherit the mapping. Every field has one writer, or is
+/// changed by atomic addition or exchange (see `cscoreboard.h`); what a worker wrote is for display and for hints,
+/// never for addressing memory.
 public final class Scoreboard {
     /// How many workers a pool can have, and thus the pages after the first.
     public let slotCount: Int

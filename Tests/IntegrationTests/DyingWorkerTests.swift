@@ -150,6 +150,25 @@ struct DyingWorkerTests {
         try daemon.releaseHeld()
     }
 
+    /// Of a request whose answer is on its way nothing is to be kept: the master sleeps, however long it goes on.
+    @Test func finishedRequestIsNotLookedAfter() throws {
+        let daemon = try Self.start()
+        let client = try Self.beginKept(daemon, "/finish-late.php", "late")
+        try Data().write(to: URL(fileURLWithPath: daemon.scratch + "/answer"))
+        #expect(try client.finalResponse(within: .seconds(10)).text == "answer\n")
+        func wakes() throws -> Int {
+            let field = ProcessSnapshot(pid: daemon.master)?.statusField("voluntary_ctxt_switches")
+            return try #require(field.flatMap { Int($0) })
+        }
+        try wait(for: "the master to sleep for a third of a second") {
+            let before = try wakes()
+            poll(nil, 0, 333)
+            return try wakes() - before <= 3
+        }
+        #expect(!FileManager.default.fileExists(atPath: daemon.scratch + "/ended.late"))
+        try daemon.releaseHeld()
+    }
+
     /// Nobody but SIGKILL ends a worker that is stopped: its client is told why.
     @Test func terminateTimeoutOfAStoppedWorker() throws {
         let daemon = try Self.start("request_terminate_timeout = 1")

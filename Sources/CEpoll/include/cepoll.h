@@ -157,7 +157,7 @@ int cepoll_file_identity(const char *path, cepoll_file *file);
 /* Free memory goes back to the kernel. */
 void cepoll_give_memory_back(void);
 /* Which file a path names, a link at its end not followed. */
-int cepoll_socket_identity(const char *path, uint64_t *device, uint64_t *inode);
+int cepoll_path_identity(const char *path, uint64_t *device, uint64_t *inode);
 /* A descriptor (O_PATH) for the socket file of that identity; ESTALE if the path names something else now. */
 int cepoll_known_socket_path(const char *path, uint64_t device, uint64_t inode);
 /* Whether the path, links not followed, names the socket file of that identity. */
