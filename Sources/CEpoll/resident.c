@@ -41,6 +41,15 @@ static size_t release(int pagemap, uintptr_t start, uintptr_t end, size_t page_s
     return released;
 }
 
+void cepoll_release_pages(void *start, size_t length)
+{
+    uintptr_t page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = ((uintptr_t)start + page_size - 1) / page_size * page_size;
+    uintptr_t end = ((uintptr_t)start + length) / page_size * page_size;
+
+    if (first < end) madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
 void cepoll_open_memory(cepoll_memory *memory)
 {
     memory->maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);

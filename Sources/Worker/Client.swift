@@ -57,6 +57,8 @@ final class Client {
 struct ReceiveBuffer {
     /// First size, enough for nearly every request with its parameters.
     static let initialCapacity = 32 << 10
+    /// Bytes that stay when memory is given back, enough for a small request.
+    private static let kept = 4096
 
     private(set) var memory = UnsafeMutableRawBufferPointer.allocate(
         byteCount: initialCapacity,
@@ -133,6 +135,12 @@ struct ReceiveBuffer {
         clear()
         memory.deallocate()
         memory = .allocate(byteCount: Self.initialCapacity, alignment: 16)
+    }
+
+    /// Gives back the pages that only larger requests need, if nothing is in the buffer.
+    func releasePages() {
+        guard isEmpty, let base = memory.baseAddress else { return }
+        cepoll_release_pages(base + Self.kept, memory.count - Self.kept)
     }
 
     /// Receives what is there, without blocking.

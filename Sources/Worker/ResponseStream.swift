@@ -14,6 +14,8 @@ internal import Syscalls
 final class ResponseStream {
     /// A full STDOUT record, the end of a request, and a little more.
     private static let capacity = 8 + 65528 + 16 + 512
+    /// Bytes of the buffer that stay when memory is given back, enough for a small response: a page.
+    private static let kept = 4096
     /// Records of one large piece that are given to the kernel at a time.
     private static let mostWholeRecords = 16
     /// Nanoseconds that a client is waited for during one response: a reader that runs beside takes what is in its
@@ -55,7 +57,7 @@ final class ResponseStream {
     init(spillLimit: Int, masterHasRoom: @escaping () -> Bool) {
         spill = ResponseSpill(limit: spillLimit)
         self.masterHasRoom = masterHasRoom
-        memory = .allocate(byteCount: Self.capacity, alignment: 16)
+        memory = .allocate(byteCount: Self.capacity, alignment: Self.kept)
         buffer = UnsafeMutableRawBufferPointer(start: memory, count: Self.capacity)
         wholeHeader = .allocate(byteCount: RecordLimit.headerLength, alignment: 8)
         output = .allocate(capacity: 1)
@@ -80,6 +82,9 @@ final class ResponseStream {
         cepoll_share_pending_answer(cscoreboard_pending_memory(slot))
         pending = cepoll_pending_answer()
     }
+
+    /// Gives back what only larger responses need of the buffer; between two responses.
+    func releaseMemory() { cepoll_release_pages(memory + Self.kept, Self.capacity - Self.kept) }
 
     /// Starts a response to `client`.
     func begin(requestID: UInt16, client: Client, keepsConnection: Bool) {

@@ -39,7 +39,8 @@ public final class Worker {
     let channel: MessageSocket
     let epoll: OwnedDescriptor
     private let control: OwnedDescriptor
-    private let restTimer: RestTimer
+    let restTimer: RestTimer
+    @exclusivity(unchecked) var warmth = Warmth.atRest
     let message = UnsafeMutableRawBufferPointer.allocate(byteCount: messageCapacity, alignment: 16)
     /// The connection that it holds alone.
     var held: Client?
@@ -187,7 +188,7 @@ public final class Worker {
                     guard attend(client) else { return 70 }
                     continue
                 }
-                if fpmd_php_is_warm(), !restTimer.run() { fpmd_php_rest() }
+                prepareToRest()
                 let count = cepoll_wait(epoll.rawValue, base, CInt(ready.count), timeout())
                 if count < 0 {
                     if errno == EINTR { continue }
@@ -240,11 +241,7 @@ public final class Worker {
             obeyMaster()
             return true
         }
-        if ready.contains(.rest), restTimer.hasEnded(),
-            idleTime(until: .now) >= .nanoseconds(Int64(FPMD_WARM_NS))
-        {
-            fpmd_php_rest()
-        }
+        if ready.contains(.rest) { rest() }
         let hasOtherWork = ready.contains(.queue) || ready.contains(.listener)
         if ready.contains(.client), !(servedHeldLast && hasOtherWork) {
             servedHeldLast = true
@@ -272,6 +269,7 @@ public final class Worker {
                 order,
                 UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(message)[0..<length])
             )
+            warmth = .served
         case .message(let order, _, let descriptors, _) where order.kind == .serve:
             takeGathered(order, descriptors)
         case .message(let order, _, let descriptors, _) where order.kind == .leave:
@@ -297,7 +295,7 @@ public final class Worker {
     }
 
     /// Since it has become idle, or to the request that has just begun.
-    private func idleTime(until now: MonotonicTime) -> Duration {
+    func idleTime(until now: MonotonicTime) -> Duration {
         now - MonotonicTime(nanoseconds: cscoreboard_load_time(&processor.slot.pointee.idle_since_ns))
     }
 
@@ -326,6 +324,7 @@ public final class Worker {
 
     private func serveOne(_ client: Client) -> Bool {
         processor.requestBegins()
+        warmth = .served
         switch processor.reader.readHead(of: client, into: &processor.table) {
         case .idle:
             processor.requestVanished()

@@ -279,6 +279,51 @@ static void test_unreadable(void)
     CHECK(status == 0);
 }
 
+/* Kilobytes that only this process has. */
+static long private_memory(void)
+{
+    FILE *file = fopen("/proc/self/smaps_rollup", "re");
+    char line[256];
+    long found = -1;
+
+    while (file && fgets(line, sizeof line, file)) {
+        sscanf(line, "Private_Dirty: %ld kB", &found);
+    }
+    if (file) {
+        fclose(file);
+    }
+    return found;
+}
+
+/* What requests have used goes back between them: of the chunk that PHP keeps, and the spare ones. */
+static void test_release_memory(void)
+{
+    long used;
+
+    fixture("fill.php", "<?php $all = range(1, 40000); foreach ($all as $i) { $all[$i - 1] = [$i, $i + 1]; }"
+                        "echo count($all), ' ', ini_get('memory_limit');");
+    fixture("held.php", "<?php echo memory_get_usage(true), ' ', strlen(str_repeat('x', 256 << 20));");
+    for (int i = 0; i < 10; i++) {
+        request("fill.php", NULL);
+    }
+    BODY_IS("40000 128M");
+    used = private_memory();
+    fpmd_php_release_memory();
+    if (!getenv("USE_ZEND_ALLOC")) {        /* more than the chunk that is kept */
+        CHECK(used > 6 << 10 && private_memory() < used - (6 << 10));
+    }
+    /* all is as before, the limit too */
+    for (int i = 0; i < 2; i++) {
+        request("fill.php", NULL);
+        BODY_IS("40000 128M");
+        request("held.php", NULL);
+        if (!getenv("USE_ZEND_ALLOC")) {
+            ERR_HAS("Allowed memory size of 134217728 bytes exhausted");
+        }
+        fpmd_php_release_memory();
+    }
+}
+
 /* PHP gives up before the script is reached: the client still gets its answer. */
 static void test_failed_start(void)
 {
@@ -319,5 +364,6 @@ void test_responses(void)
     test_finish();
     test_log();
     test_unreadable();
+    test_release_memory();
     test_failed_start();
 }

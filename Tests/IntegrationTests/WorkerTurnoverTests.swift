@@ -108,6 +108,24 @@ struct WorkerTurnoverTests {
         try wait(for: "another worker") { try pid() != first }
     }
 
+    @Test func idleWorkerGivesMemoryBack() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1")
+        try
+            "<?php $all = array_map(fn ($i) => [$i, $i], range(1, 10000)); echo str_repeat('x', 60000), getmypid();"
+            .write(toFile: daemon.documentRoot + "/large.php", atomically: true, encoding: .utf8)
+        func request() throws -> String { String(try daemon.get("/large.php").text.drop { $0 == "x" }) }
+        let pid = try #require(pid_t(try request()))
+        func privateKilobytes() throws -> Int {
+            let text = try String(contentsOfFile: "/proc/\(pid)/smaps_rollup", encoding: .utf8)
+            return try #require(text.firstMatch(of: /Private_Dirty: +([0-9]+) kB/).flatMap { Int($0.1) })
+        }
+        for _ in 1...2 {
+            let used = try privateKilobytes()
+            try wait(for: "its memory to be given back") { try privateKilobytes() < used - 1000 }
+            #expect(try request() == "\(pid)")
+        }
+    }
+
     @Test func workerWithinItsLimitStays() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 1\npm.max_memory = 1G")
         let pids = Set(try (1...50).map { _ in try daemon.get("/pid.php").text })

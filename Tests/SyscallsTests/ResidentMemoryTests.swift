@@ -37,6 +37,28 @@ import Testing
         }
     }
 
+    /// Pages from where and how many are released; those that stay, of four.
+    @Test(
+        arguments: [
+            (0, 4.0, []), (1, 2.0, [0, 3]), (0.5, 3.0, [0, 3]), (0.5, 1.0, [0, 1, 2, 3]),
+            (0, 0.0, [0, 1, 2, 3]),
+        ] as [(Double, Double, [Int])]
+    )
+    func onlyWholePagesInsideAreReleased(_ start: Double, _ length: Double, _ left: [Int]) throws {
+        let page = Int(sysconf(CInt(_SC_PAGESIZE)))
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 4 * page, alignment: page)
+        defer { memory.deallocate() }
+        _ = memory.initializeMemory(as: UInt8.self, repeating: 7)
+        cepoll_release_pages(
+            try #require(memory.baseAddress) + Int(start * Double(page)),
+            Int(length * Double(page))
+        )
+        for index in 0..<4 {
+            let content: UInt8 = left.contains(index) ? 7 : 0
+            #expect(memory[index * page..<(index + 1) * page].allSatisfy { $0 == content }, "page \(index)")
+        }
+    }
+
     /// How many of the four pages at `start` this process has in its tables: bit 63 of its pagemap.
     private static func residentPages(of start: UnsafeMutableRawPointer, _ memory: cepoll_memory, _ page: Int)
         -> Int

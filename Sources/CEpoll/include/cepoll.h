@@ -344,6 +344,9 @@ typedef struct cepoll_usage {
 } cepoll_usage;
 int cepoll_own_usage(cepoll_usage *usage);
 
+/* Gives back the whole pages of allocated memory whose content is not needed; they are zero when they are used again. */
+void cepoll_release_pages(void *start, size_t length);
+
 /* What the kernel says of this process's memory; -1 for what cannot be opened. Opened before the identity changes or the
    root does, it can be read afterwards. A forked process must close its copy: it speaks of the parent. */
 typedef struct cepoll_memory { int maps, pagemap; } cepoll_memory;
