@@ -14,7 +14,7 @@ internal import SystemPackage
 ///
 ///     watching ── readable ──► settling ── still readable ──► grow, or wait longer ──► settling …
 ///        ▲                      │    ▲ │
-///        └──── nothing waits ───┘    │ └── cannot grow, and nothing moves ──► ``Saturation`` ──► settling
+///        └──── nothing waits ───┘    │ └── nothing moves, and it cannot grow, or for long ──► ``Saturation`` ──► settling
 ///                               ▼    │
 ///                              resting
 ///                 nothing waits, but all are busy and go on beginning requests
@@ -32,6 +32,8 @@ final class ListenerWatch {
     private static let lately = Duration.milliseconds(8)
     /// Nobody has begun a request for this long, and something waits.
     private static let lostPatience = Duration.milliseconds(4)
+    /// Nobody has begun a request for this long, though the workers have been brought what waits, or there are none.
+    private static let stuckPatience = Duration.milliseconds(100)
     /// While it has been settling for less than this, a worker that seems idle counts as one that takes a connection.
     private static let idlePatience = Duration.milliseconds(16)
     /// Connections accepted at once on behalf of workers that do not exist yet.
@@ -47,6 +49,10 @@ final class ListenerWatch {
     private var isResting = false
     /// The pool when somebody last found that nobody sleeps.
     private var seen = Pace(begun: 0, time: 0)
+    /// The look since which nobody has begun a request, while something waits.
+    private var stood = Pace(begun: 0, time: 0)
+    /// How many requests had been begun when the workers were found to take nothing.
+    private var stuckAt: Int64?
     let saturation: Saturation
     let width: ListenerWidth
 
@@ -96,6 +102,7 @@ final class ListenerWatch {
         guard isStarted, !isElsewhere, hasConnections() || pool.queue.total > 0 else {
             return
         }
+        stood = pool.pace()
         settle(after: Self.firstPause)
     }
 
@@ -132,11 +139,15 @@ final class ListenerWatch {
         if pool.policy.running == 0 { growForBacklog() }
         // With a limit on the queue its depth is to be known at once.
         if pool.settings.limitsQueue, saturateNow() { return }
+        let pace = pool.pace()
+        // Nothing has changed since they were found to take nothing.
+        if pace.begun == stuckAt { return saturate(pace) }
         beginToSettle()
     }
 
     private func beginToSettle() {
         seen = pool.pace()
+        stood = seen
         isResting = false
         pause = width.pause(at: seen.time) ?? (needsNobody(seen) ? Self.patientPause : Self.firstPause)
         settle(after: pause)
@@ -172,7 +183,7 @@ final class ListenerWatch {
         registration = nil
         settling = nil
         width.saturationBegins()
-        saturation.begin(pace)
+        saturation.begin(pace, isStuck: pace.begun == stuckAt)
     }
 
     private func settle(after duration: Duration) {
@@ -189,6 +200,7 @@ final class ListenerWatch {
         if isResting { return beginToSettle() }
         let pace = pool.pace()
         width.look(pace)
+        if isStuck(pace) { return saturate(pace) }
         let idle = width.idleWorkers
         if idle > 0, !isQueued {
             if pace.begun != seen.begun {
@@ -210,6 +222,15 @@ final class ListenerWatch {
             }
         }
         settleLonger(pace)
+    }
+
+    /// Whether nobody takes what waits, neither workers that seem to sleep (they may have been stopped) nor any that are
+    /// being started: then the master does what needs none.
+    private func isStuck(_ pace: Pace) -> Bool {
+        if pace.begun != stood.begun { stood = pace }
+        guard pace.time - stood.time >= UInt64(Self.stuckPatience.nanoseconds) else { return false }
+        stuckAt = pace.begun
+        return true
     }
 
     /// Whether workers rest, or may be about to, of which there are enough for all that waits: then nobody waits whom

@@ -104,8 +104,13 @@ extension Pool {
     }
 
     /// How many workers sleep, ready for a connection.
-    func idleWorkers() -> Int {
-        workers.values.count { $0.isReady && scoreboard.stage($0.slot) == .accepting }
+    func idleWorkers() -> Int { workers.values.count { isAsleep($0) } }
+
+    /// Those workers.
+    func sleepers() -> [WorkerRecord] { workers.values.filter { isAsleep($0) } }
+
+    private func isAsleep(_ worker: WorkerRecord) -> Bool {
+        worker.isReady && scoreboard.stage(worker.slot) == .accepting
     }
 
     /// How many workers would be started if they were asked for now.

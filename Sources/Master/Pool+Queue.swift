@@ -88,6 +88,14 @@ extension Pool {
         return false
     }
 
+    /// The workers have not taken a request that was brought to them, and the pool is saturated now: whether it waits on; if not,
+    /// it has been answered here, or is read first.
+    func waitsOn(_ waiting: WaitingRequest) -> Bool {
+        guard waiting.bytes.isEmpty else { return !answersItself(waiting) }
+        if isAllowed(waiting) { connections.arrive(waiting) }
+        return false
+    }
+
     /// Whether a request is none for a worker: it asks for status or ping, and has been answered here, or its client may not
     /// connect.
     func answersItself(_ waiting: WaitingRequest) -> Bool {

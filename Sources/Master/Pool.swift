@@ -218,7 +218,7 @@ final class Pool {
         made.socket.tellsEach = settings.limitsQueue
         made.socket.taken = { [scoreboard] in cscoreboard_load(&scoreboard.pool.pointee.taken) }
         made.socket.onShut = { [weak self] in self?.reportShutQueue() }
-        made.isForWorkers = { [weak self] in self?.answersItself($0) != true }
+        made.isForWorkers = { [weak self] in self?.waitsOn($0) != false }
         made.onExpired = { [weak self] in self?.expired($0) }
         made.onAbandoned = { [weak self] in self?.queueFigures.abandoned += 1 }
         made.onPassed = { [weak self] in self?.queueFigures.passed(after: $0) }

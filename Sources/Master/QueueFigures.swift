@@ -64,13 +64,21 @@ struct QueueFigures {
         guard saturationReports.happened(at: now) != nil else { return }
         isReported = true
         let oldest = MonotonicTime(nanoseconds: pool.queue.oldestArrival)
-        let busy = counted(pool.watch.width.workerCount, "worker is busy", "workers are busy")
+        // While requests begin, who sleeps rests, or is about to take one.
+        let asleep = pool.hasBegun(within: Self.worthALine, before: pool.pace()) ? [] : pool.sleepers()
+        let busy = counted(pool.watch.width.workerCount - asleep.count, "worker is busy", "workers are busy")
         let waiting = counted(pool.queue.total, "request waits", "requests wait")
         pool.owner.log.notice(
             "[pool \(pool.name)] saturated: \(busy), \(waiting), the first for \(tenthsText(now - oldest))",
             .pool(pool.name)
         )
         describeWorkers(of: pool, now)
+        guard !asleep.isEmpty else { return }
+        let some = asleep.prefix(Self.mostNamed).compactMap { $0.namedProcess.map { "\($0)" } }
+        pool.owner.log.warning(
+            "[pool \(pool.name)] saturated: \(counted(asleep.count, "worker sleeps and takes nothing, as if it had", "workers sleep and take nothing, as if they had")) been stopped (SIGSTOP; kill -CONT lets go on): \(some.joined(separator: ", "))\(asleep.count > some.count ? ", …" : "")",
+            .pool(pool.name)
+        )
     }
 
     private func describeWorkers(of pool: Pool, _ now: MonotonicTime) {

@@ -33,6 +33,8 @@ final class Saturation {
     private var review: Reactor.Deadline?
     private var pace = Pace(begun: 0, time: 0)
     private(set) var isActive = false
+    /// How many requests had been begun, if the workers were found to take nothing.
+    private var stuckAt: Int64?
     /// Nothing waited at the last review.
     private var hadNothing = false
     /// The pool moves again, or nothing waits: back to the listener's watch.
@@ -44,12 +46,17 @@ final class Saturation {
         self.reactor = reactor
     }
 
-    /// Begins to accept; `begun` is the look at the pool that led here.
-    func begin(_ begun: Pace) {
+    /// Begins to accept.
+    ///
+    /// - Parameters:
+    ///   - begun: The look at the pool that led here.
+    ///   - isStuck: Workers that seem to sleep have taken nothing of what waited.
+    func begin(_ begun: Pace, isStuck: Bool) {
         guard !isActive else { return }
         isActive = true
         hadNothing = false
         pace = begun
+        stuckAt = isStuck ? begun.begun : nil
         pool.saturationBegan()
         listen()
         scheduleReview()
@@ -72,8 +79,13 @@ final class Saturation {
 
     /// Workers have taken something from the queue.
     func workerTook() {
-        guard isActive, pool.queue.total == 0, pool.idleWorkers() > 0 else { return }
+        guard isActive, pool.queue.total == 0, someoneIsReady else { return }
         leave()
+    }
+
+    /// Somebody sleeps, and would take the next one.
+    private var someoneIsReady: Bool {
+        pool.idleWorkers() > 0 && pool.scoreboard.acceptedRequests() != stuckAt
     }
 
     private func leave() {
@@ -129,7 +141,7 @@ final class Saturation {
         let isMoving =
             hadNothing && !pool.settings.limitsQueue
             && pool.hasBegun(within: Self.reviewPeriod / 2, before: now)
-        if waiting == 0, isMoving || pool.idleWorkers() > 0 { return leave() }
+        if waiting == 0, isMoving || someoneIsReady || (hadNothing && stuckAt != nil) { return leave() }
         hadNothing = waiting == 0
         if verdict == .moving, !pool.settings.limitsQueue { return leave() }
         if waiting > pool.policy.starting { _ = pool.grow(depth: waiting) }

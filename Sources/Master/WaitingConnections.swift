@@ -160,13 +160,31 @@ final class WaitingConnections {
     /// Takes a new connection that the master has accepted and checked while the pool is saturated: what it has sent
     /// already is read now.
     func arrive(_ descriptor: Connection) {
-        let connection = Parked(
-            descriptor,
-            purpose: .silent,
-            flags: .peerChecked,
-            acceptedTime: MonotonicTime.now.nanoseconds,
-            bytes: []
+        receiveFirst(
+            of: Parked(
+                descriptor,
+                purpose: .silent,
+                flags: .peerChecked,
+                acceptedTime: MonotonicTime.now.nanoseconds,
+                bytes: []
+            )
         )
+    }
+
+    /// Takes back a connection that went to the workers unread, and has been checked.
+    func arrive(_ waiting: WaitingRequest) {
+        receiveFirst(
+            of: Parked(
+                waiting.connection,
+                purpose: .silent,
+                flags: waiting.flags.union(.peerChecked),
+                acceptedTime: waiting.arrival,
+                bytes: []
+            )
+        )
+    }
+
+    private func receiveFirst(of connection: Parked) {
         guard hasMemory else { return dispatch(connection, arrival: connection.acceptedTime) }
         switch receive(into: connection) {
         case .closed: return

@@ -20,7 +20,7 @@ internal import SystemPackage
 ///      │ └─ next request ── holding ── other work, or nothing sent for 500 ms ──► shared, or parked with the master
 ///      └── told to leave, SIGQUIT, max_requests, master gone ──► exit 0
 public final class Worker {
-    enum Source: UInt64 { case control = 1, channel, queue, listener, client, rest }
+    enum Source: UInt64 { case control = 1, channel, queue, listener, client, idleTimer }
     /// In the epoll set a connection's descriptor is counted from here.
     static let firstClient: UInt64 = 16
 
@@ -39,8 +39,8 @@ public final class Worker {
     let channel: MessageSocket
     let epoll: OwnedDescriptor
     private let control: OwnedDescriptor
-    let restTimer: RestTimer
-    @exclusivity(unchecked) var warmth = Warmth.atRest
+    let idleTimer: IdleTimer
+    @exclusivity(unchecked) var warmth = Warmth.cold
     let message = UnsafeMutableRawBufferPointer.allocate(byteCount: messageCapacity, alignment: 16)
     /// The connection that it holds alone.
     var held: Client?
@@ -113,7 +113,7 @@ public final class Worker {
         memory = PrivateMemory(limit: settings.plan.maxMemory)
         control = OwnedDescriptor(adopting: try retryingOnInterrupt { cepoll_eventfd() })
         epoll = OwnedDescriptor(adopting: try retryingOnInterrupt { cepoll_create() })
-        restTimer = RestTimer(adopting: try retryingOnInterrupt { cepoll_timer() })
+        idleTimer = IdleTimer(adopting: try retryingOnInterrupt { cepoll_timer() })
         cepoll_drain_on_quit(control.rawValue)
         _ = try retryingOnInterrupt { cepoll_answer_on_death() }
         cepoll_unblock_all_signals()
@@ -130,7 +130,7 @@ public final class Worker {
         page.pointee.pid = Int64(getpid())
         cscoreboard_store(&page.pointee.start_epoch, wallClockSeconds())
         try watch(control.rawValue, .control)
-        try watch(restTimer.descriptor.rawValue, .rest)
+        try watch(idleTimer.descriptor.rawValue, .idleTimer)
         try watch(channel.descriptor, .channel)
         try watch(settings.queue.descriptor, .queue, exclusive: true)
         try watch(settings.listener, .listener, exclusive: true)
@@ -188,7 +188,7 @@ public final class Worker {
                     guard attend(client) else { return 70 }
                     continue
                 }
-                prepareToRest()
+                prepareToSleep()
                 let count = cepoll_wait(epoll.rawValue, base, CInt(ready.count), timeout())
                 if count < 0 {
                     if errno == EINTR { continue }
@@ -211,7 +211,7 @@ public final class Worker {
         static let queue = Sources(rawValue: 1 << Source.queue.rawValue)
         static let listener = Sources(rawValue: 1 << Source.listener.rawValue)
         static let client = Sources(rawValue: 1 << Source.client.rawValue)
-        static let rest = Sources(rawValue: 1 << Source.rest.rawValue)
+        static let idleTimer = Sources(rawValue: 1 << Source.idleTimer.rawValue)
     }
 
     /// Tells sources apart; those of the connections go into ``readable``.
@@ -241,7 +241,7 @@ public final class Worker {
             obeyMaster()
             return true
         }
-        if ready.contains(.rest) { rest() }
+        if ready.contains(.idleTimer) { coolDown() }
         let hasOtherWork = ready.contains(.queue) || ready.contains(.listener)
         if ready.contains(.client), !(servedHeldLast && hasOtherWork) {
             servedHeldLast = true
@@ -269,7 +269,7 @@ public final class Worker {
                 order,
                 UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(message)[0..<length])
             )
-            warmth = .served
+            warmth = .warm
         case .message(let order, _, let descriptors, _) where order.kind == .serve:
             takeGathered(order, descriptors)
         case .message(let order, _, let descriptors, _) where order.kind == .leave:
@@ -324,7 +324,7 @@ public final class Worker {
 
     private func serveOne(_ client: Client) -> Bool {
         processor.requestBegins()
-        warmth = .served
+        warmth = .warm
         switch processor.reader.readHead(of: client, into: &processor.table) {
         case .idle:
             processor.requestVanished()

@@ -31,11 +31,6 @@ struct FaultTests {
         "pm = ondemand\npm.max_children = 4",
     ]
 
-    private static func zygotes(_ daemon: Daemon) -> [ProcessSnapshot] {
-        ProcessSnapshot.descendants(of: daemon.master)
-            .filter { $0.state != "Z" && $0.title.hasPrefix("fpmd: zygote of pool ") }
-    }
-
     /// The pool is as it was: all workers, answers, no descriptor more.
     private func expectRecovery(_ daemon: Daemon, workers: Int?) throws {
         try wait(for: "an answer after the storm") {
@@ -72,7 +67,7 @@ struct FaultTests {
         let deadline = Deadline(in: Self.span)
         while !deadline.hasPassed {
             let workers = victim == .zygotes ? [] : daemon.workers()
-            let zygotes = victim == .workers ? [] : Self.zygotes(daemon)
+            let zygotes = victim == .workers ? [] : daemon.zygotes()
             if let process = (workers + zygotes).randomElement(using: &generator) {
                 victims.insert(process)
                 kill(process.pid, SIGKILL)
@@ -96,7 +91,7 @@ struct FaultTests {
     @Test(.fpmdOnly("has no zygote"), .needsRoot) func zygoteThatDiesBeforeItNamesItsWorker() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
         daemon.allowLog(/exited on signal 9|zygote \d+ on signal 9/)
-        let zygote = try #require(Self.zygotes(daemon).first)
+        let zygote = try #require(daemon.zygotes().first)
         let victim = try #require(try daemon.waitForWorkers(2).first)
         let trace = try daemon.inject("sendmsg:signal=SIGKILL:when=1", into: zygote)
         defer { trace.send(SIGTERM) }
@@ -110,7 +105,7 @@ struct FaultTests {
         let held = try ["1", "2"].map { try daemon.startHolding($0) }
         try daemon.releaseHeld()
         for connection in held { #expect(try connection.finalResponse().isComplete) }
-        #expect(Self.zygotes(daemon).isEmpty)
+        #expect(daemon.zygotes().isEmpty)
         #expect(daemon.workers() == unnamed)
         // It is known: it leaves when it is told to, and is replaced when it dies.
         for worker in unnamed { kill(worker.pid, SIGKILL) }
@@ -125,7 +120,7 @@ struct FaultTests {
     @Test(.fpmdOnly("has no zygote"), .needsRoot) func workerThatDiesWithItsZygoteBeforeItIsNamed() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
         daemon.allowLog(/exited on signal 9|zygote \d+ on signal 9/)
-        let zygote = try #require(Self.zygotes(daemon).first)
+        let zygote = try #require(daemon.zygotes().first)
         let victim = try #require(try daemon.waitForWorkers(2).first)
         let trace = try daemon.inject("sendmsg:signal=SIGKILL:when=1", into: zygote, followsForks: true)
         defer { trace.send(SIGTERM) }
@@ -145,7 +140,7 @@ struct FaultTests {
                 .init(global: "process_control_timeout = 1\nlog_level = debug")
             )
             daemon.allowLog(/exited on signal 9/)
-            let zygote = try #require(Self.zygotes(daemon).first)
+            let zygote = try #require(daemon.zygotes().first)
             let victim = try #require(try daemon.waitForWorkers(2).first)
             // Longer than the zygote is given to end.
             let trace = try daemon.inject(
@@ -188,7 +183,7 @@ struct FaultTests {
         // Longer than the master's tick, which asks for workers as well.
         let deadline = Deadline(in: .milliseconds(1500))
         while !deadline.hasPassed {
-            for process in Self.zygotes(daemon) + daemon.workers() { kill(process.pid, SIGKILL) }
+            for process in daemon.zygotes() + daemon.workers() { kill(process.pid, SIGKILL) }
             poll(nil, 0, 5)
         }
         try daemon.waitForWorkers(2)
@@ -310,7 +305,7 @@ struct FaultTests {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
         daemon.allowLog(/exited on signal 9|zygote \d+ on signal 9/)
         daemon.allowLog(/zygote \d+ has not forked a worker within 5 s: killed/)
-        let zygote = try #require(Self.zygotes(daemon).first)
+        let zygote = try #require(daemon.zygotes().first)
         let workers = try daemon.waitForWorkers(2)
         daemon.markDescriptors()
         try stopping(zygote.pid) {
@@ -320,12 +315,12 @@ struct FaultTests {
             try wait(for: "a new worker of a new zygote") { daemon.workers().count == 2 }
         }
         #expect(try daemon.get("/hello.php").isComplete)
-        #expect(!Self.zygotes(daemon).contains(zygote))
+        #expect(!daemon.zygotes().contains(zygote))
     }
 
     @Test(.fpmdOnly("has no zygote")) func stoppedZygoteDoesNotHoldUpTheEnd() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
-        let zygote = try #require(Self.zygotes(daemon).first)
+        let zygote = try #require(daemon.zygotes().first)
         try stopping(zygote.pid) {
             let status = try daemon.stop(SIGQUIT, within: .seconds(10))
             #expect(status == .code(0))

@@ -64,6 +64,46 @@ struct QueueTests {
         #expect(try kept.finalResponse().text == "hello, world\n")
     }
 
+    /// Workers that seem to sleep and take nothing: what needs none is done all the same.
+    @Test func stoppedWorkers() throws {
+        let daemon = try Self.start(2, "pm.queue_timeout = 3")
+        daemon.allowLog(/saturated|refused with 503/)
+        let workers = try daemon.waitForWorkers(2)
+        for worker in workers { kill(worker.pid, SIGSTOP) }
+        defer { for worker in workers { kill(worker.pid, SIGCONT) } }
+        for _ in 1...3 {
+            #expect(try daemon.get("/ping").text == "pong")
+            #expect(try daemon.get("/status", query: "json").json["total processes"] as? Int == 2)
+        }
+        let late = try daemon.get("/hello.php")
+        #expect(late.status == 503 && late.header("Retry-After") != nil)
+        try daemon.waitForLog(/WARNING: .* 2 workers sleep and take nothing, .*: (\d+), (\d+)$/)
+        let waiting = try daemon.begin("/hello.php")
+        for worker in workers { kill(worker.pid, SIGCONT) }
+        #expect(try waiting.readResponse().text == "hello, world\n")
+        try daemon.waitForLog(/no longer saturated/)
+        // Nothing is remembered of it: the workers take what comes, and the master sleeps.
+        for _ in 1...20 { #expect(try daemon.get("/hello.php").isComplete) }
+    }
+
+    /// No worker is there, nor comes soon.
+    @Test(.needsRoot) func stoppedZygoteWithoutWorkers() throws {
+        let daemon = try Self.start(1, "pm.queue_timeout = 1")
+        daemon.allowLog(
+            /saturated|refused with 503|exited on signal 9|zygote \d+ on signal 9|has not forked a worker/
+        )
+        let worker = try #require(try daemon.waitForWorkers(1).first)
+        let zygote = try #require(daemon.zygotes().first)
+        kill(zygote.pid, SIGSTOP)
+        kill(worker.pid, SIGKILL)
+        try wait(for: "its end") { daemon.workers().isEmpty }
+        #expect(try daemon.get("/ping").text == "pong")
+        #expect(try daemon.get("/hello.php").status == 503)
+        try daemon.waitForLog(/has not forked a worker within 5 s: killed/)
+        try daemon.waitForWorkers(1)
+        #expect(try daemon.get("/hello.php").text == "hello, world\n")
+    }
+
     /// Nothing has waited yet when the first one comes, on a connection that the master has had before.
     @Test func firstPingOfAKeptConnection() throws {
         let daemon = try Self.start(1)

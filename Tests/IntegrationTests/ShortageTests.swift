@@ -13,11 +13,6 @@ struct ShortageTests {
         "[www]\nuser = \(userID)\ngroup = \(userID)\nlisten = {{SOCKET}}\nlisten.mode = 0666\n\(lines)\n"
     }
 
-    private static func zygote(_ daemon: Daemon) -> ProcessSnapshot? {
-        ProcessSnapshot.descendants(of: daemon.master)
-            .first { $0.state != "Z" && $0.title.hasPrefix("fpmd: zygote of pool ") }
-    }
-
     // MARK: Descriptors
 
     @Test(.fpmdOnly("holds a worker for each silent connection"))
@@ -122,7 +117,7 @@ struct ShortageTests {
         try daemon.waitForWorkers(3)
         for _ in 1...20 { #expect(try daemon.get("/hello.php").isComplete) }
         let complaints = daemon.log.count(of: /fork\(\) failed/)
-        try limit(try #require(Self.zygote(daemon)).pid, "--nproc=100:")
+        try limit(try #require(daemon.zygotes().first).pid, "--nproc=100:")
         try daemon.waitForWorkers(8)
         #expect(complaints < 10, "\(complaints) lines about it")
         #expect(try daemon.get("/hello.php").isComplete)
@@ -225,7 +220,7 @@ struct ShortageTests {
         daemon.allowLog(/fork\(\) failed/)
         try daemon.rewriteConfiguration(Daemon.poolSection("pm = static\npm.max_children = 1"))
         #expect(try daemon.get("/hello.php").isComplete)
-        let zygote = try #require(Self.zygote(daemon))
+        let zygote = try #require(daemon.zygotes().first)
         let worker = try #require(daemon.workers().first)
         let trace = try daemon.inject("clone,clone3,fork:error=ENOMEM:when=1..3", into: zygote)
         defer { trace.send(SIGTERM) }
@@ -273,7 +268,7 @@ struct ShortageTests {
     private func settledZygote(_ daemon: Daemon) throws -> ProcessSnapshot {
         #expect(try daemon.get("/hello.php").isComplete)
         try daemon.waitForWorkers(0)
-        return try #require(Self.zygote(daemon))
+        return try #require(daemon.zygotes().first)
     }
 
     private func addressSpace(_ process: ProcessSnapshot) throws -> Int {

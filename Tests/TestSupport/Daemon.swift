@@ -284,6 +284,12 @@ package final class Daemon {
             .sorted { ($0.startTime, $0.pid) < ($1.startTime, $1.pid) }
     }
 
+    /// Zygotes that have said whose they are; none of php-fpm's.
+    package func zygotes() -> [ProcessSnapshot] {
+        ProcessSnapshot.descendants(of: master)
+            .filter { $0.state != "Z" && $0.title.hasPrefix("fpmd: zygote of pool ") }
+    }
+
     /// Waits until a pool has exactly so many workers.
     @discardableResult
     package func waitForWorkers(

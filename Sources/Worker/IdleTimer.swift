@@ -5,7 +5,7 @@ internal import Syscalls
 ///
 /// It runs on while requests come and go, in place of a limit to each sleep between them: there may be thousands of
 /// those a second, and to have the processor's timer set anew for each costs 5 µs under a hypervisor.
-final class RestTimer {
+final class IdleTimer {
     enum Pause {
         /// Some milliseconds: the worker is not busy.
         case short
@@ -40,4 +40,4 @@ final class RestTimer {
 }
 
 @available(*, unavailable)
-extension RestTimer: Sendable {}
+extension IdleTimer: Sendable {}

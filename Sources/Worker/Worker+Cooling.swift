@@ -1,0 +1,43 @@
+internal import CEpoll
+internal import CPHP
+internal import Syscalls
+
+/// What an idle worker gives back.
+///
+///     warm ── some milliseconds: the script's directory ──► cooling ── two seconds: memory ──► cold
+///      ▲                                                       │                                │
+///      └───────────────────────── a request ───────────────────┴────────────────────────────────┘
+extension Worker {
+    enum Warmth { case warm, cooling, cold }
+
+    /// Before the worker sleeps: somebody is to wake it.
+    func prepareToSleep() {
+        guard warmth == .warm, !idleTimer.run(.short) else { return }
+        fpmd_php_rest()
+        warmth = .cooling
+    }
+
+    /// The timer has ended.
+    func coolDown() {
+        switch (idleTimer.ended(), warmth) {
+        case (.short, .warm):
+            // Else it is busy, and the timer is set anew before the worker sleeps.
+            guard idleTime(until: .now) >= .nanoseconds(Int64(FPMD_WARM_NS)) else { return }
+            fpmd_php_rest()
+            warmth = .cooling
+            _ = idleTimer.run(.long)
+        case (.long, .cooling):
+            releaseMemory()
+            warmth = .cold
+        default: return
+        }
+    }
+
+    /// What requests have used and none needs: most of what an idle worker has of its own.
+    private func releaseMemory() {
+        fpmd_php_release_memory()
+        processor.stream.releaseMemory()
+        processor.reader.buffer.releasePages()
+        if let base = message.baseAddress { cepoll_release_pages(base, message.count) }
+    }
+}
