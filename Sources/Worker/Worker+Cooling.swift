@@ -13,6 +13,7 @@ extension Worker {
     /// Before the worker sleeps: somebody is to wake it.
     func prepareToSleep() {
         guard warmth == .warm, !idleTimer.run(.short) else { return }
+        endParting()
         fpmd_php_rest()
         warmth = .cooling
     }
@@ -23,6 +24,7 @@ extension Worker {
         case (.short, .warm):
             // Else it is busy, and the timer is set anew before the worker sleeps.
             guard idleTime(until: .now) >= .nanoseconds(Int64(FPMD_WARM_NS)) else { return }
+            if parting != nil { _ = nextAfterParting(false) }
             fpmd_php_rest()
             warmth = .cooling
             _ = idleTimer.run(.long)

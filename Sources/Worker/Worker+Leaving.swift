@@ -29,6 +29,7 @@ extension Worker {
     ///
     /// - Returns: The process's exit status.
     func drain() -> CInt {
+        endParting()
         let leavesListener = leavesListener
         if leavesListener { serveHeld() }
         parkHeld()

@@ -165,7 +165,7 @@ extension Worker {
     func takeAtOnce() -> Client? {
         guard takesAtOnce > 0 else { return nil }
         takesAtOnce -= 1
-        guard held == nil, isListening, !cepoll_drain_requested(),
+        guard held == nil, parting == nil, isListening, !cepoll_drain_requested(),
             processor.slot.pointee.duration_us < Self.shortRequestMicroseconds, takingAtOnce.isWorthwhile()
         else {
             takesAtOnce = 0

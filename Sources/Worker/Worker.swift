@@ -16,11 +16,11 @@ internal import SystemPackage
 /// rest, see ``followWidth()``), the connections it holds, the channel to the master (whose end means that the master died) and an eventfd that SIGQUIT raises.
 ///
 ///     idle ── connection ──► serving ── response sent ──► idle
-///      │ ▲                      │ kept alive
+///      │ ▲                      │ kept alive (else closed, or left to its client to close, see ``part(with:)``)
 ///      │ └─ next request ── holding ── other work, or nothing sent for 500 ms ──► shared, or parked with the master
 ///      └── told to leave, SIGQUIT, max_requests, master gone ──► exit 0
 public final class Worker {
-    enum Source: UInt64 { case control = 1, channel, queue, listener, client, idleTimer }
+    enum Source: UInt64 { case control = 1, channel, queue, listener, client, idleTimer, parting }
     /// In the epoll set a connection's descriptor is counted from here.
     static let firstClient: UInt64 = 16
 
@@ -41,6 +41,11 @@ public final class Worker {
     private let control: OwnedDescriptor
     let idleTimer: IdleTimer
     @exclusivity(unchecked) var warmth = Warmth.cold
+    /// A connection that has been answered, and whose client is expected to close it.
+    var parting: Client?
+    @exclusivity(unchecked) var earlyWaking = EarlyWaking()
+    /// The request that is being served came while the worker slept.
+    private var hasSlept = false
     let message = UnsafeMutableRawBufferPointer.allocate(byteCount: messageCapacity, alignment: 16)
     /// The connection that it holds alone.
     var held: Client?
@@ -211,6 +216,7 @@ public final class Worker {
         static let queue = Sources(rawValue: 1 << Source.queue.rawValue)
         static let listener = Sources(rawValue: 1 << Source.listener.rawValue)
         static let client = Sources(rawValue: 1 << Source.client.rawValue)
+        static let parting = Sources(rawValue: 1 << Source.parting.rawValue)
         static let idleTimer = Sources(rawValue: 1 << Source.idleTimer.rawValue)
     }
 
@@ -237,6 +243,14 @@ public final class Worker {
             isDraining = true
             return true
         }
+        if parting != nil, ready != .idleTimer {
+            let isExpected =
+                ready.contains(.parting) && ready.isSubset(of: [.parting, .listener, .idleTimer])
+            if let client = nextAfterParting(isExpected) {
+                hasSlept = true
+                return attend(client)
+            }
+        }
         if ready.contains(.channel) {
             obeyMaster()
             return true
@@ -255,6 +269,7 @@ public final class Worker {
         }
         if ready.contains(.listener), let client = takeFromListener() {
             takesAtOnce = Self.mostTakenAtOnce
+            hasSlept = true
             return attend(client)
         }
         return true
@@ -348,17 +363,20 @@ public final class Worker {
     ///
     /// False: PHP cannot go on in this process.
     private func serve(_ head: RequestHead, of client: Client) -> Bool {
+        let pause = idleTime(until: processor.begin)
+        earlyWaking.begins(after: hasSlept ? pause.nanoseconds : nil)
+        hasSlept = false
         // Others that it holds would be taken from it by a master that looks.
         processor.leavesDeposit =
             sharedCount == 0
-            && (brevity.mayBeLong || idleTime(until: processor.begin) >= Self.leisure)
+            && (brevity.mayBeLong || pause >= Self.leisure)
         switch processor.process(head, of: client, mayKeep: !isMasterGone && !closesKept) {
         case .kept:
             client.isKeptAlive = true
             becomeIdle()
             hold(client)
         case .close:
-            forget(client)
+            part(with: client)
             becomeIdle()
         case .linger:
             linger(client)

@@ -273,7 +273,7 @@ package final class FastCGIConnection {
 
 extension Endpoint {
     /// The address family and the bytes of the socket address.
-    fileprivate func socketAddress() throws -> (family: Int32, bytes: [UInt8]) {
+    func socketAddress() throws -> (family: Int32, bytes: [UInt8]) {
         switch self {
         case .unix(let path):
             guard path.utf8.count < 108 else { throw TestFailure("socket path too long: \(path)") }
