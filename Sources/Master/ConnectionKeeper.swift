@@ -233,8 +233,9 @@ final class ConnectionKeeper {
 
     /// A worker has died: its client gets an answer, if nothing has been sent.
     ///
-    /// `tookTooLong`: it was killed because its request did.
-    func workerDied(_ worker: WorkerRecord, tookTooLong: Bool) {
+    /// - Parameter tookTooLong: It was killed because its request did.
+    /// - Returns: The connection of the request in which it died, if the answer was sent here.
+    func workerDied(_ worker: WorkerRecord, tookTooLong: Bool) -> Connection? {
         let slot = pool.scoreboard.slot(worker.slot)
         let pending = cscoreboard_pending(slot)
         let begin = cscoreboard_load_time(&slot.pointee.accepted_ns)
@@ -242,12 +243,13 @@ final class ConnectionKeeper {
         let shared = pool.takeBusyConnection(of: worker)
         let left = worker.deposit?.open { pool.owner.closeElsewhere($0) }
         worker.deposit = nil
-        guard !pending.begun, pending.descriptor >= 0 else { return }
+        guard !pending.begun, pending.descriptor >= 0 else { return nil }
         let isKept = kept.map { $0.begin == begin && $0.requestID == pending.request_id } ?? false
-        guard let connection = isKept ? kept?.connection : shared ?? left else { return }
+        guard let connection = isKept ? kept?.connection : shared ?? left else { return nil }
         let bytes = LostRequest.response(requestID: pending.request_id, tookTooLong: tookTooLong)
         // There is room: nothing has been sent on it.
         _ = bytes.withUnsafeBytes { try? Syscalls.send(connection.rawValue, $0) }
+        return connection
     }
 
     /// The workers are those of the image before this one, which has let go of all duplicates.

@@ -22,6 +22,8 @@ public final class Listener {
     weak var pool: Pool?
     /// Who may connect, and how many may wait, as it was set last; nil if this process has set nothing.
     var access: SocketAccess?
+    /// Most connections that may wait, as the kernel said last.
+    var backlogLimit: UInt32?
     /// Which file the path named when the socket was bound or handed over; nil for TCP, a socket unit's, and what
     /// was handed over without a socket at its path.
     private(set) var file: (device: UInt64, inode: UInt64)?

@@ -194,6 +194,12 @@ extension Pool {
 
     /// What waits for a worker in the kernel, and the most that may; nil if the kernel does not say.
     private func kernelQueue() -> (queued: UInt32, limit: UInt32)? {
+        // The kernel looks for a Unix socket among all there are: not for each of thousands of pools at each tick.
+        if let limit = listener.backlogLimit,
+            cepoll_poll_one(listener.descriptor.rawValue, UInt32(CEPOLL_IN), 0) == 0
+        {
+            return (0, limit)
+        }
         var queued: UInt32 = 0
         var limit: UInt32 = 0
         if listener.isTCP {
@@ -203,6 +209,7 @@ extension Pool {
                 cepoll_unix_queue(diag, listener.descriptor.rawValue, &queued, &limit) == 0
             else { return nil }
         }
+        listener.backlogLimit = limit
         return (queued, limit)
     }
 

@@ -97,8 +97,29 @@ extension Pool {
         else { return }
         let text = RequestText(of: scoreboard.slot(worker.slot))
         owner.log.warning(
-            "[pool \(name)] child \(exit.process) exited \(describeExit(exit)) in a request, script '\(text.script)' (request: \"\(text.request)\")",
+            "[pool \(name)] child \(exit.process), script '\(text.script)' (request: \"\(text.request)\") cut off \(describeExit(exit))",
             text.context(pool: name, worker: exit.process)
+        )
+    }
+
+    /// The access log's line about the request in which a worker has died; a worker writes it when the script is over.
+    ///
+    /// - Parameter client: The connection, if the master has answered on it.
+    func logLostRequest(
+        of worker: WorkerRecord,
+        _ exit: ProcessExit,
+        tookTooLong: Bool,
+        _ client: Connection?
+    ) {
+        let stage = scoreboard.stage(worker.slot)
+        guard stage == .info || stage == .executing else { return }
+        // As the dying worker answers, or the master in its place.
+        let status = tookTooLong ? 504 : isSignal(exit, .terminate) ? 503 : 500
+        ownAccessLog?.writeLost(
+            status: status,
+            scoreboard.slot(worker.slot),
+            exit.process,
+            client: client
         )
     }
 

@@ -300,7 +300,8 @@ extension Pool {
         workerCalls.isGone(worker)
         let tookTooLong = requestTimeouts?.hasEnded(worker) ?? false
         if !tookTooLong { reportCutRequest(of: worker, exit) }
-        keeper.workerDied(worker, tookTooLong: tookTooLong)
+        let client = keeper.workerDied(worker, tookTooLong: tookTooLong)
+        logLostRequest(of: worker, exit, tookTooLong: tookTooLong, client)
         let wasReady = worker.isReady || worker.isLeaving
         let isClean = exit.reason == .code(0) || isSignal(exit, .quit)
         let wasRetired = worker.wasAskedToLeave && (isCode(exit) || isSignal(exit, .quit))

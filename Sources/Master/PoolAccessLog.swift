@@ -1,5 +1,6 @@
 internal import AccessLog
 internal import CEpoll
+internal import CScoreboard
 internal import Channel
 internal import Configuration
 internal import FastCGI
@@ -80,8 +81,44 @@ final class PoolAccessLog {
         _ waiting: WaitingRequest,
         _ table: borrowing ParameterTable
     ) {
-        let request = Self.request(answer, target, waiting, table)
-        guard let line = lines.line(for: request, table, header: { answer.header($0) }) else { return }
+        write(Self.request(answer, target, waiting, table), table) { answer.header($0) }
+    }
+
+    /// Writes the line about a request whose worker has died in it.
+    ///
+    /// - Parameters:
+    ///   - status: What the client was told, unless the answer had begun.
+    ///   - slot: The dead worker's.
+    ///   - process: Its number.
+    ///   - client: The connection, if the master has it.
+    func writeLost(
+        status: Int,
+        _ slot: UnsafeMutablePointer<cscoreboard_slot>,
+        _ process: ProcessID,
+        client: Connection?
+    ) {
+        var copy = cscoreboard_slot()
+        _ = cscoreboard_copy(slot, &copy)
+        var request = LoggedRequest()
+        request.method = Self.bytes(cscoreboard_method(&copy))
+        request.uri = Self.bytes(cscoreboard_uri(&copy))
+        request.query = Self.bytes(cscoreboard_query(&copy))
+        request.user = Self.bytes(cscoreboard_user(&copy))
+        request.script = Self.bytes(cscoreboard_script(&copy))
+        request.contentLength = max(0, copy.content_length)
+        request.status = status
+        request.process = process
+        Self.setTimes(of: &request, since: cscoreboard_load_time(&slot.pointee.accepted_ns))
+        request.peer = client.flatMap { Self.address(of: $0) }
+        write(request, ParameterTable()) { _ in nil }
+    }
+
+    private func write(
+        _ request: LoggedRequest,
+        _ table: borrowing ParameterTable,
+        header: (ByteString) -> [UInt8]?
+    ) {
+        guard let line = lines.line(for: request, table, header: header) else { return }
         if line.isTruncated {
             log.notice(
                 "[pool \(pool)] the log buffer is full (\(AccessLogLines.longest)). The access log request has been truncated.",
@@ -115,13 +152,28 @@ final class PoolAccessLog {
             )
             request.contentLength = Int64(max(0, table.number(of: "CONTENT_LENGTH")))
         }
-        request.duration = MonotonicTime.now - MonotonicTime(nanoseconds: waiting.arrival)
-        let now = cepoll_realtime_us()
-        request.nowEpoch = now / 1_000_000
-        request.beginEpoch = (now - Int64(clamping: request.duration.nanoseconds / 1000)) / 1_000_000
-        var peer = cepoll_address()
-        if cepoll_peer(waiting.connection.rawValue, &peer) == 0 { request.peer = addressText(peer) }
+        setTimes(of: &request, since: waiting.arrival)
+        request.peer = address(of: waiting.connection)
         return request
+    }
+
+    /// From `begin`, which may be a worker's word, until now.
+    private static func setTimes(of request: inout LoggedRequest, since begin: UInt64) {
+        let now = MonotonicTime.now
+        request.duration = now - MonotonicTime(nanoseconds: min(begin, now.nanoseconds))
+        let wallClock = cepoll_realtime_us()
+        request.nowEpoch = wallClock / 1_000_000
+        request.beginEpoch =
+            (wallClock - Int64(clamping: request.duration.nanoseconds / 1000)) / 1_000_000
+    }
+
+    private static func address(of client: Connection) -> ByteString? {
+        var peer = cepoll_address()
+        return cepoll_peer(client.rawValue, &peer) == 0 ? addressText(peer) : nil
+    }
+
+    private static func bytes(_ text: UnsafePointer<CChar>) -> [UInt8] {
+        Array(UnsafeRawBufferPointer(start: text, count: strlen(text)))
     }
 }
 

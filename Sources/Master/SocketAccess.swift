@@ -131,6 +131,7 @@ extension Listener {
         let former = access
         guard former != wanted else { return }
         access = wanted
+        backlogLimit = nil
         if former?.backlog != wanted.backlog, listen(descriptor.rawValue, CInt(clamping: wanted.backlog)) != 0
         {
             log.error(

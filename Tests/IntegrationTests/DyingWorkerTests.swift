@@ -7,7 +7,7 @@ import Testing
 struct DyingWorkerTests {
     private static func start(_ lines: String = "") throws -> Daemon {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 1\n\(lines)")
-        daemon.allowLog(/exited on signal (9|15)/)
+        daemon.allowLog(/(exited|cut off) on signal (9|15)/)
         daemon.allowLog(/execution timed out/)
         return daemon
     }
@@ -73,10 +73,52 @@ struct DyingWorkerTests {
         #expect(try daemon.get("/hello.php").isComplete)
         try daemon.waitForLog(
             try Regex(
-                "WARNING: \\[pool www\\] child \(pid) exited on signal 9 \\(SIGKILL\\) in a request, script '.*/hold\\.php' "
-                    + "\\(request: \"GET /hold\\.php\\?.*\"\\)$"
+                "WARNING: \\[pool www\\] child \(pid), script '.*/hold\\.php' "
+                    + "\\(request: \"GET /hold\\.php\\?.*\"\\) cut off on signal 9 \\(SIGKILL\\)$"
             )
         )
+    }
+
+    /// However its worker dies, a request has a line in the access log, and only one.
+    @Test(arguments: ["{{SOCKET}}", "127.0.0.1:{{PORT}}"])
+    func accessLogOfLostRequests(_ listen: String) throws {
+        let lines =
+            "pm = static\npm.max_children = 1\naccess.log = {{DIR}}/access.log\naccess.format = \"%R %m %r%Q%q %s %f %p\"\n"
+            + "request_terminate_timeout = 1"
+        let daemon = try Daemon.start(
+            "[www]\nuser = www-data\ngroup = www-data\nlisten = \(listen)\n\(lines)\n"
+        )
+        daemon.allowLog(
+            /(exited|cut off|crashed) on signal|execution timed out|call stack|exited with code 9/
+        )
+        let log = LogFile(path: daemon.directory + "/access.log")
+        let client = listen.contains("SOCKET") ? "-" : "127.0.0.1"
+        var expected: [String] = []
+        func expectLine(_ pid: pid_t, _ script: String, _ query: String, _ status: Int, of peer: String)
+            throws
+        {
+            let path = "\(daemon.documentRoot)/\(script)"
+            expected.append(
+                "\(peer) GET /\(script)\(query.isEmpty ? "" : "?")\(query) \(status) \(path) \(pid)"
+            )
+            #expect(try log.waitForLines(expected.count) == expected)
+        }
+        // By nobody's fault, by its own, and by taking too long.
+        let query = "dir=\(daemon.scratch)&name=killed"
+        var pid = try Self.worker(daemon)
+        let killed = try daemon.begin("/hold.php", query: query)
+        try daemon.waitUntilStarted(["killed"])
+        kill(pid, SIGKILL)
+        #expect(try killed.readResponse().status == 500)
+        try expectLine(pid, "hold.php", query, 500, of: client)
+        try wait(for: "another worker") { daemon.workers().contains { $0.pid != pid } }
+        pid = try Self.worker(daemon)
+        #expect(try daemon.get("/crash.php").status == 500)
+        try expectLine(pid, "crash.php", "", 500, of: "-")
+        try wait(for: "another worker") { daemon.workers().contains { $0.pid != pid } }
+        pid = try Self.worker(daemon)
+        #expect(try daemon.get("/pause.php", query: "ms=60000").status == 504)
+        try expectLine(pid, "pause.php", "ms=60000", 504, of: "-")
     }
 
     /// When a worker's requests are long, or it has been idle, the next one's client is answered whenever the worker is
@@ -193,7 +235,7 @@ struct DyingWorkerTests {
     ///
     /// A dying worker waits for its reader a fifth of a second at most: a busy machine may be late.
     private static func crash(_ daemon: Daemon, by provoke: () throws -> Void) throws -> [String] {
-        daemon.allowLog(/exited on signal|crashed on signal|cannot be read/)
+        daemon.allowLog(/(exited|cut off) on signal|crashed on signal|cannot be read/)
         var seen: [String] = []
         for _ in 1...5 {
             let count = daemon.log.lines.count
@@ -262,7 +304,7 @@ struct DyingWorkerTests {
     /// The pool gets few helpers; everything else goes on as before.
     @Test func manyCrashesLogFewStacks() throws {
         let daemon = try Self.start()
-        daemon.allowLog(/exited on signal|crashed on signal|cannot be read/)
+        daemon.allowLog(/(exited|cut off) on signal|crashed on signal|cannot be read/)
         let begin = ContinuousClock.now
         for _ in 1...12 {
             #expect(try daemon.begin("/crash.php").finalResponse().status == 500)
@@ -282,7 +324,7 @@ struct DyingWorkerTests {
     /// A master that does not look holds the dying worker for a moment only.
     @Test func crashBesideAStoppedMaster() throws {
         let daemon = try Self.start()
-        daemon.allowLog(/exited on signal|crashed on signal|cannot be read/)
+        daemon.allowLog(/(exited|cut off) on signal|crashed on signal|cannot be read/)
         let pid = try Self.worker(daemon)
         kill(daemon.master, SIGSTOP)
         defer { kill(daemon.master, SIGCONT) }

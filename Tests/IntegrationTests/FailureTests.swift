@@ -103,7 +103,9 @@ struct FailureTests {
 
     /// The worker dies, another takes its place.
     private func expectReplacement(_ daemon: Daemon, script: String, query: String, signal: String) throws {
-        daemon.allowLog(try Regex("WARNING: \\[pool www\\] child \\d+ exited on signal \(signal)"))
+        daemon.allowLog(
+            try Regex("WARNING: \\[pool www\\] child \\d+.* (exited|cut off) on signal \(signal)")
+        )
         daemon.allowLog(try Regex("crashed on signal \(signal)"))
         let connection = try daemon.begin(script, query: query)
         let response = try connection.finalResponse()
@@ -130,7 +132,7 @@ struct FailureTests {
 
     @Test func deathInTheMiddleOfAnAnswer() throws {
         let daemon = try Daemon.startPool(Self.pool)
-        daemon.allowLog(/exited on signal 9/)
+        daemon.allowLog(/(exited|cut off) on signal 9/)
         let connection = try daemon.begin("/half-and-die.php")
         let received = try connection.finalResponse()
         #expect(received.output.count >= 65_528)
@@ -140,7 +142,7 @@ struct FailureTests {
     @Test(.fpmdOnly("loses the connections of a dying worker"))
     func connectionsBehindADeathAreServed() throws {
         let daemon = try Daemon.startPool(Self.pool)
-        daemon.allowLog(/exited on signal 9/)
+        daemon.allowLog(/(exited|cut off) on signal 9/)
         let busy = try daemon.begin("/die.php")
         let waiting = try (1...5).map { _ in try daemon.begin("/hello.php") }
         _ = try busy.finalResponse()
@@ -150,7 +152,7 @@ struct FailureTests {
     @Test func manyDeaths() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
         daemon.markDescriptors()
-        daemon.allowLog(/exited on signal 9/)
+        daemon.allowLog(/(exited|cut off) on signal 9/)
         for _ in 1...30 {
             let connection = try daemon.begin("/die.php")
             _ = try connection.readToEnd()

@@ -43,7 +43,7 @@ struct FaultTests {
     @Test(.fpmdOnly("loses the connections of a dying worker"), arguments: Victim.allCases, styles)
     func killedAtRandom(victim: Victim, style: String) throws {
         let daemon = try Daemon.startPool(style)
-        daemon.allowLog(/exited on signal 9|zygote \d+ on signal 9|seems busy|server reached/)
+        daemon.allowLog(/(exited|cut off) on signal 9|zygote \d+ on signal 9|seems busy|server reached/)
         daemon.allowLog(/its zygote on signal 9 \(SIGKILL\) while starting; next attempt in/)
         // Each of them killed before the load came to it.
         daemon.allowLog(/\d+ workers in a row died before their first request/)
@@ -90,7 +90,7 @@ struct FaultTests {
     /// A worker whose zygote dies before it has said that it forked it is the pool's all the same.
     @Test(.fpmdOnly("has no zygote"), .needsRoot) func zygoteThatDiesBeforeItNamesItsWorker() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
-        daemon.allowLog(/exited on signal 9|zygote \d+ on signal 9/)
+        daemon.allowLog(/(exited|cut off) on signal 9|zygote \d+ on signal 9/)
         let zygote = try #require(daemon.zygotes().first)
         let victim = try #require(try daemon.waitForWorkers(2).first)
         let trace = try daemon.inject("sendmsg:signal=SIGKILL:when=1", into: zygote)
@@ -119,7 +119,7 @@ struct FaultTests {
     /// A worker that dies together with its zygote before either has said anything is called the pool's.
     @Test(.fpmdOnly("has no zygote"), .needsRoot) func workerThatDiesWithItsZygoteBeforeItIsNamed() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
-        daemon.allowLog(/exited on signal 9|zygote \d+ on signal 9/)
+        daemon.allowLog(/(exited|cut off) on signal 9|zygote \d+ on signal 9/)
         let zygote = try #require(daemon.zygotes().first)
         let victim = try #require(try daemon.waitForWorkers(2).first)
         let trace = try daemon.inject("sendmsg:signal=SIGKILL:when=1", into: zygote, followsForks: true)
@@ -139,7 +139,7 @@ struct FaultTests {
                 "pm = static\npm.max_children = 2",
                 .init(global: "process_control_timeout = 1\nlog_level = debug")
             )
-            daemon.allowLog(/exited on signal 9/)
+            daemon.allowLog(/(exited|cut off) on signal 9/)
             let zygote = try #require(daemon.zygotes().first)
             let victim = try #require(try daemon.waitForWorkers(2).first)
             // Longer than the zygote is given to end.
@@ -177,7 +177,9 @@ struct FaultTests {
     /// Workers are wanted while zygotes die at their start: once they live, the pool is whole.
     @Test(.fpmdOnly("has no zygote")) func zygotesThatDieWhileStarting() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
-        daemon.allowLog(/exited on signal 9|zygote (\d+ )?on signal 9|died before their first request/)
+        daemon.allowLog(
+            /(exited|cut off) on signal 9|zygote (\d+ )?on signal 9|died before their first request/
+        )
         daemon.allowLog(/cannot start a worker: Broken pipe/)
         for worker in try daemon.waitForWorkers(2) { kill(worker.pid, SIGKILL) }
         // Longer than the master's tick, which asks for workers as well.
@@ -200,7 +202,7 @@ struct FaultTests {
         }
         let daemon = try Daemon.start(pool("quiet") + pool("loud"))
         daemon.allowLog(/\[pool loud\]|said into|log line\(s\) lost/)
-        daemon.allowLog(/exited on signal/)
+        daemon.allowLog(/(exited|cut off) on signal/)
         let loud = try daemon.begin("/flood.php", query: "dir=\(daemon.scratch)", from: "loud")
         _ = try daemon.waitForScratch("flooding")
         for _ in 1...50 {
@@ -303,7 +305,7 @@ struct FaultTests {
 
     @Test(.fpmdOnly("has no zygote")) func stoppedZygoteIsReplaced() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 2")
-        daemon.allowLog(/exited on signal 9|zygote \d+ on signal 9/)
+        daemon.allowLog(/(exited|cut off) on signal 9|zygote \d+ on signal 9/)
         daemon.allowLog(/zygote \d+ has not forked a worker within 5 s: killed/)
         let zygote = try #require(daemon.zygotes().first)
         let workers = try daemon.waitForWorkers(2)
@@ -357,7 +359,7 @@ struct FaultTests {
             silent = try (1...8).map { _ in try daemon.connect() }
             daemon.signal(SIGUSR2)
         }
-        daemon.allowLog(/exited on signal 9/)
+        daemon.allowLog(/(exited|cut off) on signal 9/)
         for connection in silent {
             try connection.send(daemon.makeRequest("/hello.php"))
             #expect(try connection.finalResponse().isComplete)

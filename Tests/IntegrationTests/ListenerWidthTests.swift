@@ -63,7 +63,7 @@ struct ListenerWidthTests {
 
     @Test func workerThatListensIsKilled() throws {
         let (daemon, load) = try Self.narrow()
-        daemon.allowLog(/exited on signal 9|started/)
+        daemon.allowLog(/(exited|cut off) on signal 9|started/)
         let killed = try Self.listening(daemon)
         for worker in killed { kill(worker.pid, SIGKILL) }
         try load.waitForGood(500)
@@ -136,7 +136,7 @@ struct ListenerWidthTests {
     /// The only worker that takes requests is killed: another one takes what waits.
     @Test func workerOfASaturatedPoolIsKilled() throws {
         let (daemon, load) = try Self.narrow("/compute.php", "computed\n", clients: 32)
-        daemon.allowLog(/exited on signal 9|started|saturated/)
+        daemon.allowLog(/(exited|cut off) on signal 9|started|saturated/)
         for _ in 1...3 {
             let killed = try #require(try Self.listening(daemon).first).pid
             kill(killed, SIGKILL)

@@ -249,7 +249,7 @@ struct LogTests {
             /\/hold.php' \(request: "GET \/hold.php\?dir=\S+"\) execution timed out \(\d+\.\d{6} sec\), terminating/
         }
         daemon.allowLog(pattern)
-        daemon.allowLog(/child \d+ exited on signal 15 \(SIGTERM\)/)
+        daemon.allowLog(/child \d+ (exited|cut off) on signal 15 \(SIGTERM\)/)
         let connection = try daemon.startHolding("1")
         try daemon.waitForLog(pattern)
         try daemon.waitForLog(/WARNING: \[pool www\] child \d+ exited on signal 15 \(SIGTERM\) after/)
@@ -262,7 +262,7 @@ struct LogTests {
 
     @Test func terminateTimeoutSparesOthers() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 2\nrequest_terminate_timeout = 2s")
-        daemon.allowLog(/execution timed out|exited on signal 15/)
+        daemon.allowLog(/execution timed out|(exited|cut off) on signal 15/)
         let worker = try #require(Int32(try daemon.get("/pid.php").text))
         let connection = try daemon.startHolding("1")
         try daemon.waitForLog(/execution timed out/)

@@ -109,7 +109,7 @@ struct MetricsTests {
                 "pm = static\npm.max_children = 1\npm.max_requests = 2\nrequest_terminate_timeout = 1s\n"
             )
         )
-        daemon.allowLog(/exited on signal|execution timed out|child \d+ exited with code/)
+        daemon.allowLog(/(exited|cut off) on signal|execution timed out|child \d+ exited with code/)
         func exits(_ cause: String) throws -> Double? {
             try metrics.page()["phpfpm_worker_exits_total{pool=\"www\",cause=\"\(cause)\"}"]
         }

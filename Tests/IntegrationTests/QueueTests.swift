@@ -418,7 +418,7 @@ struct QueueTests {
     /// A worker that is killed while others wait costs only its own request.
     @Test func killedWorkerWhileOthersWait() throws {
         let daemon = try Self.start(2)
-        daemon.allowLog(/exited on signal 9/)
+        daemon.allowLog(/(exited|cut off) on signal 9/)
         let blockers = try Self.block(daemon, 2)
         let waiting = try (1...10).map { try Self.ordered(daemon, "w\($0)") }
         try Self.waitUntilQueued(daemon, 10)

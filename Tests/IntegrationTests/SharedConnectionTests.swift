@@ -96,7 +96,7 @@ struct SharedConnectionTests {
 
     @Test(arguments: [false, true]) func nothingIsLostWithAWorker(isBusy: Bool) throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 1")
-        daemon.allowLog(/WARNING: .*exited on signal 9/)
+        daemon.allowLog(/WARNING: .*(exited|cut off) on signal 9/)
         daemon.markDescriptors()
         let kept = try Kept(daemon, workers: 1)
         var others = kept.connections
@@ -134,7 +134,7 @@ struct SharedConnectionTests {
         var options = Daemon.Options()
         options.wrapper = ["nice", "-n", "-10", "taskset", "-c", "0"]
         let daemon = try Daemon.startPool(Self.pool, options)
-        daemon.allowLog(/WARNING: .*exited on signal 9/)
+        daemon.allowLog(/WARNING: .*(exited|cut off) on signal 9/)
         daemon.markDescriptors()
         let kept = try Kept(daemon)
         let once = try (0..<others).map { _ in try daemon.connect() }

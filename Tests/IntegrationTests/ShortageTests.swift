@@ -165,7 +165,7 @@ struct ShortageTests {
             pool("narrow", "pm = static\npm.max_children = 6")
                 + pool("other", "pm = static\npm.max_children = 1")
         )
-        daemon.allowLog(/\[pool narrow\] (fork\(\) failed|child \d+ exited on signal 9)/)
+        daemon.allowLog(/\[pool narrow\] (fork\(\) failed|child \d+ (exited|cut off) on signal 9)/)
         daemon.allowLog(/\[pool narrow\] \d workers in a row died before their first request/)
         daemon.markDescriptors()
         try daemon.waitForWorkers(7)
@@ -224,7 +224,7 @@ struct ShortageTests {
         let worker = try #require(daemon.workers().first)
         let trace = try daemon.inject("clone,clone3,fork:error=ENOMEM:when=1..3", into: zygote)
         defer { trace.send(SIGTERM) }
-        daemon.allowLog(/exited on signal 9/)
+        daemon.allowLog(/(exited|cut off) on signal 9/)
         kill(worker.pid, SIGKILL)
         let connections = try (1...3).map { _ in try daemon.begin("/hello.php") }
         try daemon.waitForLog(/ERROR: \[pool www\] fork\(\) failed: .*memory/)

@@ -64,7 +64,7 @@ import Testing
         daemon.allowLog(/(exited|crashed) on signal 11 \(SIGSEGV/)
         daemon.allowLog(/failed processes threshold \(3 in 60 sec\) is reached, initiating reload/)
         // Ends on other signals are none of it.
-        daemon.allowLog(/exited on signal 9 \(SIGKILL/)
+        daemon.allowLog(/(exited|cut off) on signal 9 \(SIGKILL/)
         for _ in 1...3 {
             _ = try daemon.get("/die.php", query: "signal=9")
             try daemon.waitForLog(/exited on signal 9/)
@@ -104,7 +104,7 @@ import Testing
         let daemon = try Daemon.startPool(
             style + "pm.max_requests = 7\npm.status_path = /status\npm.status_listen = {{SOCKET:status}}"
         )
-        daemon.allowLog(/server reached|seems busy|exited on signal 9/)
+        daemon.allowLog(/server reached|seems busy|(exited|cut off) on signal 9/)
         var samples = 0
         for round in 1...40 {
             let connections = try (1...12).map { _ in try daemon.begin("/hello.php") }
