@@ -233,7 +233,9 @@ final class ConnectionKeeper {
 
     /// A worker has died: its client gets an answer, if nothing has been sent.
     ///
-    /// - Parameter tookTooLong: It was killed because its request did.
+    /// - Parameters:
+    ///   - worker: Whose slot still says what it owes.
+    ///   - tookTooLong: It was killed because its request did.
     /// - Returns: The connection of the request in which it died, if the answer was sent here.
     func workerDied(_ worker: WorkerRecord, tookTooLong: Bool) -> Connection? {
         let slot = pool.scoreboard.slot(worker.slot)

@@ -104,12 +104,16 @@ extension Pool {
 
     /// The access log's line about the request in which a worker has died; a worker writes it when the script is over.
     ///
-    /// - Parameter client: The connection, if the master has answered on it.
+    /// - Parameters:
+    ///   - worker: Whose slot still says what it did.
+    ///   - exit: How it ended.
+    ///   - tookTooLong: It was killed because its request did.
+    ///   - client: The connection, if the master has answered on it.
     func logLostRequest(
         of worker: WorkerRecord,
         _ exit: ProcessExit,
         tookTooLong: Bool,
-        _ client: Connection?
+        client: Connection?
     ) {
         let stage = scoreboard.stage(worker.slot)
         guard stage == .info || stage == .executing else { return }

@@ -301,7 +301,7 @@ extension Pool {
         let tookTooLong = requestTimeouts?.hasEnded(worker) ?? false
         if !tookTooLong { reportCutRequest(of: worker, exit) }
         let client = keeper.workerDied(worker, tookTooLong: tookTooLong)
-        logLostRequest(of: worker, exit, tookTooLong: tookTooLong, client)
+        logLostRequest(of: worker, exit, tookTooLong: tookTooLong, client: client)
         let wasReady = worker.isReady || worker.isLeaving
         let isClean = exit.reason == .code(0) || isSignal(exit, .quit)
         let wasRetired = worker.wasAskedToLeave && (isCode(exit) || isSignal(exit, .quit))
