@@ -66,7 +66,8 @@ struct QueueFigures {
         let oldest = MonotonicTime(nanoseconds: pool.queue.oldestArrival)
         // While requests begin, who sleeps rests, or is about to take one.
         let asleep = pool.hasBegun(within: Self.worthALine, before: pool.pace()) ? [] : pool.sleepers()
-        let busy = counted(pool.watch.width.workerCount - asleep.count, "worker is busy", "workers are busy")
+        let awake = max(0, pool.watch.width.workerCount - asleep.count)
+        let busy = counted(awake, "worker is busy", "workers are busy")
         let waiting = counted(pool.queue.total, "request waits", "requests wait")
         pool.owner.log.notice(
             "[pool \(pool.name)] saturated: \(busy), \(waiting), the first for \(tenthsText(now - oldest))",

@@ -44,8 +44,8 @@ public final class Worker {
     /// A connection that has been answered, and whose client is expected to close it.
     var parting: Client?
     @exclusivity(unchecked) var earlyWaking = EarlyWaking()
-    /// The request that is being served came while the worker slept.
-    private var hasSlept = false
+    /// The request that is being served came to the listener while the worker waited there.
+    private var waitedForIt = false
     let message = UnsafeMutableRawBufferPointer.allocate(byteCount: messageCapacity, alignment: 16)
     /// The connection that it holds alone.
     var held: Client?
@@ -247,7 +247,7 @@ public final class Worker {
             let isExpected =
                 ready.contains(.parting) && ready.isSubset(of: [.parting, .listener, .idleTimer])
             if let client = nextAfterParting(isExpected) {
-                hasSlept = true
+                waitedForIt = true
                 return attend(client)
             }
         }
@@ -269,7 +269,7 @@ public final class Worker {
         }
         if ready.contains(.listener), let client = takeFromListener() {
             takesAtOnce = Self.mostTakenAtOnce
-            hasSlept = true
+            waitedForIt = true
             return attend(client)
         }
         return true
@@ -364,8 +364,8 @@ public final class Worker {
     /// False: PHP cannot go on in this process.
     private func serve(_ head: RequestHead, of client: Client) -> Bool {
         let pause = idleTime(until: processor.begin)
-        earlyWaking.begins(after: hasSlept ? pause.nanoseconds : nil)
-        hasSlept = false
+        earlyWaking.begins(after: waitedForIt ? pause.nanoseconds : nil)
+        waitedForIt = false
         // Others that it holds would be taken from it by a master that looks.
         processor.leavesDeposit =
             sharedCount == 0
