@@ -17,7 +17,7 @@ final class ListenerWidth {
     private var policy = ListeningWidth()
     private var lastLook = MonotonicTime(nanoseconds: 0)
     /// Nobody has waited for this long.
-    private static let quiet = Duration.seconds(10)
+    private static let quiet = Duration.seconds(1)
 
     init(pool: Pool) { self.pool = pool }
 
@@ -76,7 +76,7 @@ final class ListenerWidth {
     /// Nothing waits at the listener.
     func nothingWaits() { policy.nothingWaits() }
 
-    /// Once a second: when there has been no load for a while all workers listen, so that one of them takes a connection beside a long request at once.
+    /// Once a second: without load all workers listen, so that one of them takes a connection beside a long request at once.
     func tick() {
         if policy.isNarrow, MonotonicTime.now - lastLook > Self.quiet { widen() }
     }
