@@ -101,7 +101,7 @@ struct HostileWorkerTests {
                     + pool("bad", "pm.max_children = \(workers)\nphp_admin_value[ffi.enable] = 1\n\(lines)"),
                 Daemon.Options(global: Control.directive)
             )
-            daemon.allowLog(/\[pool bad\] child \d+ (exited|cut off) on signal 9/)
+            daemon.allowLog(/\[pool bad\] child \d+.* (exited|cut off) on signal 9/)
             load = Load(
                 daemon.makeRequest("/hello.php"),
                 to: try daemon.endpoint("good"),

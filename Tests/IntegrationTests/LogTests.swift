@@ -249,7 +249,7 @@ struct LogTests {
             /\/hold.php' \(request: "GET \/hold.php\?dir=\S+"\) execution timed out \(\d+\.\d{6} sec\), terminating/
         }
         daemon.allowLog(pattern)
-        daemon.allowLog(/child \d+ (exited|cut off) on signal 15 \(SIGTERM\)/)
+        daemon.allowLog(/child \d+.* (exited|cut off) on signal 15 \(SIGTERM\)/)
         let connection = try daemon.startHolding("1")
         try daemon.waitForLog(pattern)
         try daemon.waitForLog(/WARNING: \[pool www\] child \d+ exited on signal 15 \(SIGTERM\) after/)

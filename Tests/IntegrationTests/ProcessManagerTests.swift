@@ -10,7 +10,7 @@ struct ProcessManagerTests {
         let workers = try daemon.waitForWorkers(3, pool: "www")
         daemon.markDescriptors()
         let victim = try #require(workers.first)
-        daemon.allowLog(/WARNING: \[pool www\] child \d+ (exited|cut off) on signal 9/)
+        daemon.allowLog(/WARNING: \[pool www\] child \d+.* (exited|cut off) on signal 9/)
         kill(victim.pid, SIGKILL)
         let pool = "\\[pool www\\] child"
         try daemon.waitForLog(
@@ -221,7 +221,7 @@ struct ProcessManagerTests {
             "[\($0)]\nuser = www-data\nlisten = {{SOCKET:\($0)}}\npm = static\npm.max_children = 2\n"
         }
         let daemon = try Daemon.start(pools.joined())
-        daemon.allowLog(/WARNING: \[pool bad\] child \d+ (exited|cut off) on signal 9/)
+        daemon.allowLog(/WARNING: \[pool bad\] child \d+.* (exited|cut off) on signal 9/)
         let goodWorkers = try daemon.waitForWorkers(2, pool: "good")
         for _ in 1...20 {
             let crashing = try (1...4).map { _ in try daemon.begin("/die.php", from: "bad") }

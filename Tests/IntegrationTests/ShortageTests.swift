@@ -165,7 +165,7 @@ struct ShortageTests {
             pool("narrow", "pm = static\npm.max_children = 6")
                 + pool("other", "pm = static\npm.max_children = 1")
         )
-        daemon.allowLog(/\[pool narrow\] (fork\(\) failed|child \d+ (exited|cut off) on signal 9)/)
+        daemon.allowLog(/\[pool narrow\] (fork\(\) failed|child \d+.* (exited|cut off) on signal 9)/)
         daemon.allowLog(/\[pool narrow\] \d workers in a row died before their first request/)
         daemon.markDescriptors()
         try daemon.waitForWorkers(7)
