@@ -74,7 +74,7 @@ let package = Package(
             name: "Logging", dependencies: ["Syscalls", "Configuration", "CEpoll", "CSystemd", deque], swiftSettings: strict),
 
         .target(
-            name: "AccessLog", dependencies: ["Configuration", "FastCGI", "Logging", "Syscalls"], swiftSettings: strict),
+            name: "AccessLog", dependencies: ["Configuration", "FastCGI", "Logging", "Syscalls", "CScoreboard"], swiftSettings: strict),
 
         // The process roles.
         .target(

@@ -66,11 +66,6 @@ static int64_t now_ns(void)
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-bool fpmd_php_is_warm(void)
-{
-    return last.descriptor >= 0;
-}
-
 void fpmd_php_rest(void)
 {
     if (last.descriptor >= 0) {

@@ -139,9 +139,12 @@ final class ListenerWatch {
         if pool.policy.running == 0 { growForBacklog() }
         // With a limit on the queue its depth is to be known at once.
         if pool.settings.limitsQueue, saturateNow() { return }
-        let pace = pool.pace()
-        // Nothing has changed since they were found to take nothing.
-        if pace.begun == stuckAt { return saturate(pace) }
+        if let stuckAt {
+            let pace = pool.pace()
+            // Nothing has changed since they were found to take nothing.
+            if pace.begun == stuckAt { return saturate(pace) }
+            self.stuckAt = nil
+        }
         beginToSettle()
     }
 

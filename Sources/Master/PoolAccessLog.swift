@@ -99,13 +99,7 @@ final class PoolAccessLog {
     ) {
         var copy = cscoreboard_slot()
         _ = cscoreboard_copy(slot, &copy)
-        var request = LoggedRequest()
-        request.method = Self.bytes(cscoreboard_method(&copy))
-        request.uri = Self.bytes(cscoreboard_uri(&copy))
-        request.query = Self.bytes(cscoreboard_query(&copy))
-        request.user = Self.bytes(cscoreboard_user(&copy))
-        request.script = Self.bytes(cscoreboard_script(&copy))
-        request.contentLength = max(0, copy.content_length)
+        var request = LoggedRequest(of: &copy)
         request.status = status
         request.process = process
         Self.setTimes(of: &request, since: cscoreboard_load_time(&slot.pointee.accepted_ns))
@@ -170,10 +164,6 @@ final class PoolAccessLog {
     private static func address(of client: Connection) -> ByteString? {
         var peer = cepoll_address()
         return cepoll_peer(client.rawValue, &peer) == 0 ? addressText(peer) : nil
-    }
-
-    private static func bytes(_ text: UnsafePointer<CChar>) -> [UInt8] {
-        Array(UnsafeRawBufferPointer(start: text, count: strlen(text)))
     }
 }
 

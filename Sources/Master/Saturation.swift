@@ -16,6 +16,9 @@ internal import SystemPackage
 ///                            nothing has waited at the look before while they move,
 ///                            or the pool moves fast again (not with pm.max_queue, pm.queue_timeout)
 ///
+/// It also begins where for long nobody has taken what waits, whether workers seem to sleep or there are none. Until one of
+/// them begins a request again, who sleeps does not end it, but a look that again finds nothing waiting.
+///
 /// While a pool is saturated each connection is accepted at once, and read: the master knows how many wait and for
 /// how long, answers status and ping itself, refuses what is too much or has waited too long, and drops requests
 /// whose clients have gone. The workers are given what waits in the order of arrival; some of them may rest
@@ -50,7 +53,7 @@ final class Saturation {
     ///
     /// - Parameters:
     ///   - begun: The look at the pool that led here.
-    ///   - isStuck: Workers that seem to sleep have taken nothing of what waited.
+    ///   - isStuck: Nobody has taken what waited, also none that seems to sleep.
     func begin(_ begun: Pace, isStuck: Bool) {
         guard !isActive else { return }
         isActive = true

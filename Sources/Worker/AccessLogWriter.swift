@@ -72,13 +72,7 @@ final class AccessLogWriter {
     }
 
     private func request(_ facts: borrowing Facts) -> LoggedRequest {
-        var request = LoggedRequest()
-        request.method = bytes(cscoreboard_method(facts.slot))
-        request.uri = bytes(cscoreboard_uri(facts.slot))
-        request.query = bytes(cscoreboard_query(facts.slot))
-        request.user = bytes(cscoreboard_user(facts.slot))
-        request.script = bytes(cscoreboard_script(facts.slot))
-        request.contentLength = facts.slot.pointee.content_length
+        var request = LoggedRequest(of: facts.slot)
         request.status = facts.status
         request.memoryPeak = facts.memoryPeak
         request.cpuUser = facts.cpuUser
@@ -90,10 +84,6 @@ final class AccessLogWriter {
         request.master = .parent
         request.peer = facts.peer.map { addressText($0) }
         return request
-    }
-
-    private func bytes(_ text: UnsafePointer<CChar>) -> [UInt8] {
-        Array(UnsafeRawBufferPointer(start: text, count: strlen(text)))
     }
 
     private func responseHeader(_ name: ByteString) -> [UInt8]? {

@@ -24,7 +24,7 @@ extension Worker {
         if (try? watch(client.descriptor, .parting)) == nil { endParting() }
     }
 
-    /// Whether no other worker of the pool does anything.
+    /// Whether no other worker of the pool has a request, as far as a quick look at the first slots tells.
     private var isAlone: Bool {
         let board = settings.scoreboard
         let own = processor.slotIndex

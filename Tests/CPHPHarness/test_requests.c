@@ -183,13 +183,13 @@ static void pass_time(int64_t nanoseconds)
     } while ((now.tv_sec - begin.tv_sec) * 1000000000 + now.tv_nsec - begin.tv_nsec <= nanoseconds);
 }
 
-/* Requests that follow each other closely enough share a descriptor of the directory. */
-static void warm_up(const char *script)
+/* Requests that follow each other closely enough share a descriptor of the directory: one more than `before`. */
+static void warm_up(const char *script, int before)
 {
-    for (int i = 0; i < 1000 && !fpmd_php_is_warm(); i++) {
+    for (int i = 0; i < 1000 && descriptors() == before; i++) {
         request(script, NULL);
     }
-    CHECK(fpmd_php_is_warm());
+    CHECK(descriptors() == before + 1);
 }
 
 /* Moves the directory away and puts one there that says `text`. */
@@ -214,27 +214,27 @@ static void test_warm_directory(void)
     request(script, NULL);          /* opens what PHP opens once */
     fpmd_php_rest();
     before = descriptors();
-    warm_up(script);
+    warm_up(script, before);
     request(script, NULL);
     BODY_IS("first");
     /* an idle worker holds nothing, and what comes then finds what is there then */
     fpmd_php_rest();
-    CHECK(!fpmd_php_is_warm() && descriptors() == before);
+    CHECK(descriptors() == before);
     replace_directory("second");
     request(script, NULL);
     BODY_IS("second");
     /* neither is anything used for long by a worker that is never idle */
-    warm_up(script);
+    warm_up(script, before);
     replace_directory("third");
     pass_time(FPMD_WARM_NS);
     request(script, NULL);
     BODY_IS("third");
     /* another directory */
-    warm_up(script);
+    warm_up(script, before);
     request("sub/cwd.php", NULL);
-    CHECK(!fpmd_php_is_warm());
+    CHECK(descriptors() == before);
     fixture("turned/moves.php", "<?php chdir('/'); echo getcwd();");
-    warm_up("turned/moves.php");
+    warm_up("turned/moves.php", before);
     request("turned/moves.php", NULL);
     BODY_IS("/");
     request(script, NULL);

@@ -197,7 +197,7 @@ void fpmd_php_set_log_limit(size_t bytes);
 /* Bytes that PHP's and the C library's allocators have from the kernel. */
 size_t fpmd_php_allocated(void);
 /* Gives the kernel back what requests have used of the allocators' memory. Between two requests only; the next one gets
-   empty pages, at some 0.5 us each. Nothing of PHP's heap if that is not PHP's own (USE_ZEND_ALLOC=0, a profiler's). */
+   empty pages, at 0.5 to 4 us each. Nothing of PHP's heap if that is not PHP's own (USE_ZEND_ALLOC=0, a profiler's). */
 void fpmd_php_release_memory(void);
 /* Once in each worker after fork, when its signal dispositions, root and working directory are final:
    rereads the dispositions, reseeds, empties the realpath cache, remembers the working directory, starts
@@ -205,10 +205,8 @@ void fpmd_php_release_memory(void);
 void fpmd_php_worker_init(void);
 /* Nanoseconds for which requests that follow each other closely share what they have found out. */
 #define FPMD_WARM_NS 2000000
-/* Whether something is held for the next request (a descriptor of the script's directory) that a worker without one
-   gives back when it has had none for FPMD_WARM_NS or a little longer: an idle worker holds nothing of anybody's. */
-bool fpmd_php_is_warm(void);
-/* Gives it back. */
+/* Gives back what is held for the next request (a descriptor of the script's directory): for a worker that has had none for
+   FPMD_WARM_NS or a little longer, as an idle one holds nothing of anybody's. */
 void fpmd_php_rest(void);
 
 /* Settings that script resolution needs now: they may change between requests through PHP_VALUE. */
