@@ -147,7 +147,7 @@ extension Master {
         systemd.reloadRefused(reason.description)
         reloadEnded(refusal: reason)
         scheduleTick()
-        restSoon()
+        restSoon(.afterReload)
         reloadAgain()
     }
 

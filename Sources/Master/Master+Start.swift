@@ -176,7 +176,7 @@ extension Master {
         case .sent, .absent: log.debug("have notify start to systemd")
         }
         scheduleSystemd()
-        restSoon()
+        restSoon(.afterStart)
     }
 }
 

@@ -24,16 +24,21 @@ extension Master {
         }
     }
 
-    /// How long the service has been calm when the master gives back what only a start or a reload needs.
-    private static var restPatience: Duration { .seconds(2) }
+    /// For how long a start or a reload has been over when the master gives back what only it needs; reloads may follow
+    /// one another.
+    enum RestPatience {
+        case afterStart, afterReload
+
+        fileprivate var length: Duration { self == .afterStart ? .milliseconds(100) : .seconds(2) }
+    }
 
     /// Once start or reload is over for a moment: free heap goes back, and so do the program's pages; those that
     /// the calm service runs come back from the page cache, which is a quarter of them.
-    func restSoon() {
-        restDeadline = reactor.after(Self.restPatience) { [weak self] in
+    func restSoon(_ patience: RestPatience) {
+        restDeadline = reactor.after(patience.length) { [weak self] in
             guard let self else { return }
             restDeadline = nil
-            if state == .serving { rest() } else if state == .reloading { restSoon() }
+            if state == .serving { rest() } else if state == .reloading { restSoon(.afterReload) }
         }
     }
 

@@ -37,7 +37,8 @@ final class ResponseStream {
     @exclusivity(unchecked) private var pending = cepoll_pending_answer()
     private var keepsConnection = false
     private var hasErrorText = false
-    private var errorText = 0
+    /// Bytes of the buffer that have been filled at most since memory was given back.
+    @exclusivity(unchecked) private var mostFilled = 0
     private let spill: ResponseSpill
     /// Whether the master has memory left for what slow clients of this pool have not taken.
     private let masterHasRoom: () -> Bool
@@ -83,8 +84,12 @@ final class ResponseStream {
         pending = cepoll_pending_answer()
     }
 
-    /// Gives back what only larger responses need of the buffer; between two responses.
-    func releaseMemory() { cepoll_release_pages(memory + Self.kept, Self.capacity - Self.kept) }
+    /// Gives back what only larger responses need of the buffer, if they have used it; between two responses.
+    func releaseMemory() {
+        guard mostFilled > Self.kept else { return }
+        cepoll_release_pages(memory + Self.kept, Self.capacity - Self.kept)
+        mostFilled = 0
+    }
 
     /// Starts a response to `client`.
     func begin(requestID: UInt16, client: Client, keepsConnection: Bool) {
@@ -126,8 +131,7 @@ final class ResponseStream {
         collectOutput()
         framer.closeRecord(in: buffer)
         framer.storeWholeHeader(in: wholeHeader)
-        var prefix = UnsafeRawBufferPointer(rebasing: buffer[0..<framer.count])
-        framer.bufferSent()
+        var prefix = takeBuffer()
         var done = 0
         while bytes.count - done >= RecordLimit.maximumAlignedContent {
             pieces.append(prefix)
@@ -173,6 +177,7 @@ final class ResponseStream {
     func end() {
         pending.pointee.descriptor = -1
         client = nil
+        discardOutput()
     }
 
     private func append(_ text: StaticString) {
@@ -208,14 +213,22 @@ final class ResponseStream {
 
     /// After the end nothing is sent any more, but PHP must have somewhere to write.
     private func discardOutput() {
+        mostFilled = max(mostFilled, output.pointee.used)
         output.pointee.used = 0
         output.pointee.limit = Self.capacity - 64
     }
 
     private func flush() -> Bool {
-        pieces.append(UnsafeRawBufferPointer(rebasing: buffer[0..<framer.count]))
-        framer.bufferSent()
+        pieces.append(takeBuffer())
         return sendPieces()
+    }
+
+    /// The records that are complete; the buffer is empty then, and must not be filled before they are sent.
+    private func takeBuffer() -> UnsafeRawBufferPointer {
+        let count = framer.count
+        framer.bufferSent()
+        mostFilled = max(mostFilled, count)
+        return UnsafeRawBufferPointer(rebasing: buffer[0..<count])
     }
 
     /// Sends or keeps the pieces; false when the client is gone.

@@ -4,9 +4,9 @@ internal import Syscalls
 
 /// What an idle worker gives back.
 ///
-///     warm ── some milliseconds: the script's directory ──► cooling ── two seconds: memory ──► cold
-///      ▲                                                       │                                │
-///      └───────────────────────── a request ───────────────────┴────────────────────────────────┘
+///     warm ── some milliseconds: the script's directory, ──► cooling ── two seconds: memory ──► cold
+///      ▲      what a large response used                        │                                │
+///      └───────────────────────── a request ────────────────────┴────────────────────────────────┘
 extension Worker {
     enum Warmth { case warm, cooling, cold }
 
@@ -26,6 +26,7 @@ extension Worker {
             guard idleTime(until: .now) >= .nanoseconds(Int64(FPMD_WARM_NS)) else { return }
             if parting != nil { _ = nextAfterParting(false) }
             fpmd_php_rest()
+            processor.stream.releaseMemory()
             warmth = .cooling
             _ = idleTimer.run(.long)
         case (.long, .cooling):

@@ -201,10 +201,11 @@ public enum Zygote {
 
     // MARK: - Forking
 
-    /// Milliseconds without an order after which the zygote gives back what it does not need while it waits.
+    /// Milliseconds without an order after which the zygote gives back what it does not need while it waits: what only PHP's
+    /// start used, and later what workers were started with.
     ///
-    /// Workers have what they use of the programs anyway, and what only PHP's start used would be kept for nothing.
-    private static let restPatience: CInt = 1000
+    /// Workers have what they use of the programs anyway.
+    private static let restPatience: (first: CInt, later: CInt) = (100, 1000)
 
     /// Waits for spawn requests until the master closes the channel.
     private static func serve(
@@ -216,9 +217,11 @@ public enum Zygote {
         -> Never
     {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Message.length, alignment: 16)
+        var patience = restPatience.first
         while true {
-            if cepoll_poll_one(channel.descriptor, UInt32(CEPOLL_IN), restPatience) == 0 {
+            if cepoll_poll_one(channel.descriptor, UInt32(CEPOLL_IN), patience) == 0 {
                 withUnsafePointer(to: memory) { _ = cepoll_release_memory($0) }
+                patience = restPatience.later
             }
             guard let arrival = try? channel.receive(into: buffer, wait: true) else { _exit(70) }
             switch arrival {

@@ -114,15 +114,32 @@ struct WorkerTurnoverTests {
             .write(toFile: daemon.documentRoot + "/large.php", atomically: true, encoding: .utf8)
         func request() throws -> String { String(try daemon.get("/large.php").text.drop { $0 == "x" }) }
         let pid = try #require(pid_t(try request()))
-        func privateKilobytes() throws -> Int {
-            let text = try String(contentsOfFile: "/proc/\(pid)/smaps_rollup", encoding: .utf8)
-            return try #require(text.firstMatch(of: /Private_Dirty: +([0-9]+) kB/).flatMap { Int($0.1) })
-        }
         for _ in 1...2 {
-            let used = try privateKilobytes()
-            try wait(for: "its memory to be given back") { try privateKilobytes() < used - 1000 }
+            let used = try privateKilobytes(of: pid)
+            try wait(for: "its memory to be given back") { try privateKilobytes(of: pid) < used - 1000 }
             #expect(try request() == "\(pid)")
         }
+    }
+
+    /// It does not wait for two idle seconds: there is a request all the time.
+    @Test func largeResponseLeavesNothing() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1")
+        try "<?php echo str_repeat('x', 60000), file_get_contents('/proc/self/smaps_rollup');"
+            .write(toFile: daemon.documentRoot + "/large.php", atomically: true, encoding: .utf8)
+        let pid = try #require(pid_t(try daemon.get("/pid.php").text))
+        let used = try privateKilobytes(in: try daemon.get("/large.php").text)
+        try wait(for: "the buffer's pages to be given back") {
+            #expect(try daemon.get("/pid.php").text == "\(pid)")
+            return try privateKilobytes(of: pid) < used - 40
+        }
+    }
+
+    private func privateKilobytes(of process: pid_t) throws -> Int {
+        try privateKilobytes(in: String(contentsOfFile: "/proc/\(process)/smaps_rollup", encoding: .utf8))
+    }
+
+    private func privateKilobytes(in text: String) throws -> Int {
+        try #require(text.firstMatch(of: /Private_Dirty: +([0-9]+) kB/).flatMap { Int($0.1) })
     }
 
     @Test func workerWithinItsLimitStays() throws {
