@@ -82,6 +82,9 @@ final class ListenerWatch {
     /// Whether anything but the watch itself is under way.
     private var isElsewhere: Bool { settling != nil || saturation.isActive }
 
+    /// Whether nothing but the watch itself is under way.
+    var isWatching: Bool { isStarted && !isElsewhere }
+
     /// A worker has registered with the listener: the master moves behind it.
     func workerJoined() {
         guard isStarted else { return start() }
@@ -248,7 +251,8 @@ final class ListenerWatch {
         settle(after: pause)
     }
 
-    private func hasConnections() -> Bool {
+    /// Whether connections wait at the listener.
+    func hasConnections() -> Bool {
         cepoll_poll_one(pool.listener.descriptor.rawValue, UInt32(CEPOLL_IN), 0) > 0
     }
 

@@ -46,6 +46,7 @@ extension Pool {
     func tick() {
         guard state == .serving else { return }
         guard policy.running > 0 || settings.processManager != .ondemand else { return }
+        if calm != nil, calm == calmNow(), !watch.hasConnections() { return }
         refreshQueueFigures()
         checkOverdue()
         takeUnattended()
@@ -60,10 +61,35 @@ extension Pool {
             .debug,
             "[pool \(name)] currently \(counts.active) active children, \(counts.idle) spare children, \(policy.running) running children."
         )
-        perform(
-            policy.tick(PoolPolicy.Counts(idle: counts.idle, idleTooLong: idleTooLong), at: now.nanoseconds)
+        let actions = policy.tick(
+            PoolPolicy.Counts(idle: counts.idle, idleTooLong: idleTooLong),
+            at: now.nanoseconds
         )
+        perform(actions)
         watch.tick()
+        calm = actions.isEmpty && counts.active == 0 ? calmNow() : nil
+    }
+
+    /// A pool in which nothing is under way: as long as this is the same, and nothing waits at the listener, a tick has
+    /// nothing to do but to look.
+    struct Calm: Equatable {
+        fileprivate var begun: Int64
+        fileprivate var running: Int
+        fileprivate var queued: Int
+    }
+
+    /// Nil: something is under way, or becomes due with time.
+    private func calmNow() -> Calm? {
+        guard policy.starting == 0, wantedSpawns.isEmpty, watch.isWatching, !watch.width.isNarrow,
+            sharedCount == 0, parkedCount == 0, madeQueue?.count ?? 0 == 0, owner.log.level > .debug,
+            settings.processManager != .ondemand,
+            cscoreboard_load(&scoreboard.pool.pointee.listen_queue) == 0
+        else { return nil }
+        return Calm(
+            begun: scoreboard.acceptedRequests(),
+            running: policy.running,
+            queued: madeQueue?.appended ?? 0
+        )
     }
 
     /// Who has slept for so long has been told of nothing that came meanwhile.

@@ -74,6 +74,8 @@ final class Pool {
     var escalation: Escalation?
     var zygoteDeadline: Reactor.Deadline?
     var mostQueued: Int64 = 0
+    /// What a tick has found, if there was nothing to do.
+    var calm: Calm?
     var queueFigures = QueueFigures()
     var exits = WorkerExits()
     var crashTraces = Allowance(most: 5, period: .seconds(2))

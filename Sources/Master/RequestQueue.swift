@@ -48,6 +48,8 @@ final class RequestQueue {
     private var firstUnwatched = 0
     /// Requests kept here.
     private(set) var count = 0
+    /// How many have been taken to the end of the queue.
+    private(set) var appended = 0
     /// Bytes of the requests kept here.
     private(set) var byteCount = 0 { didSet { memory.add(byteCount - oldValue) } }
     private let memory: RequestMemory
@@ -109,6 +111,7 @@ final class RequestQueue {
 
     /// Takes a request to the end of the queue.
     func append(_ request: WaitingRequest) {
+        appended += 1
         let number = firstNumber + entries.count
         let entry = Entry(request)
         entries.append(entry)
