@@ -24,7 +24,7 @@ internal import SystemPackage
 /// A worker whose latest requests were long, or that was idle before this one, usually leaves the connection where the master
 /// finds it (`Deposit`): those are not looked after. So what is left is long requests that come in a run of short ones.
 ///
-/// Where connections are shared, each look also has them taken from workers that are busy for long
+/// Where workers hold connections beside the one they serve, each look also has those taken from workers that are busy for long
 /// (``SharedConnections``).
 final class ConnectionKeeper {
     /// Requests that are over before nobody looks after.
@@ -53,12 +53,15 @@ final class ConnectionKeeper {
     /// By serial number of the worker.
     private var kept: [Int64: Kept] = [:]
     private var isDenied = false
+    private var knowsPermission = false
     /// Looks in a row that found nothing to keep.
     private var vainLooks = 0
     /// The same of those that found nobody busy.
     private var emptyLooks = 0
     /// Requests that had begun at the last look.
     private var begun: Int64 = 0
+    /// The last look found a worker that holds connections of which there is no duplicate.
+    private var sawUnannounced = false
     /// For descriptors that are no connections: each costs a process that closes it.
     private var mistakes = Allowance(most: 5, period: .seconds(2))
     /// There were too many: nothing is taken until then.
@@ -90,13 +93,42 @@ final class ConnectionKeeper {
         }
     }
 
-    private var hasShared: Bool { pool.sharedCount > 0 }
+    private var hasShared: Bool { pool.sharedCount > 0 || sawUnannounced }
     /// Whether there is anything to look after.
     private var hasReason: Bool { !isDenied || hasShared }
 
     /// Goes to sleep for the first time: whoever begins a request wakes it.
-    func begin() {
+    ///
+    /// - Parameter process: A worker, of which the kernel is asked whether descriptors may be fetched from it.
+    func begin(_ process: ProcessID) {
+        if !knowsPermission { askPermission(process) }
         if deadline == nil, hasReason { sleep() }
+    }
+
+    private func askPermission(_ process: ProcessID) {
+        let handle = cepoll_pidfd(process.rawValue)
+        guard handle >= 0 else { return }
+        defer { closeDescriptor(handle) }
+        // Nobody has so many: the kernel says first whether it would be allowed.
+        let descriptor = cepoll_take_descriptor(handle, .max)
+        let error = currentErrno
+        if descriptor >= 0 { return pool.owner.closeElsewhere(descriptor) }
+        knowsPermission = true
+        if error == .badFileDescriptor {
+            cscoreboard_store_word(&pool.scoreboard.pool.pointee.fetches, 1)
+        } else {
+            noteDenial(error)
+        }
+    }
+
+    private func noteDenial(_ error: Errno) {
+        guard error == .notPermitted || error == .noFunction || error == .permissionDenied else { return }
+        isDenied = true
+        cscoreboard_store_word(&pool.scoreboard.pool.pointee.fetches, 0)
+        pool.log.write(
+            .debug,
+            "[pool \(pool.name)] clients of workers that are killed get no answer: pidfd_getfd: \(describe(error))"
+        )
     }
 
     private func schedule(_ duration: Duration) {
@@ -125,7 +157,7 @@ final class ConnectionKeeper {
         guard worker.namedProcess != nil, pool.scoreboard.stage(worker.slot).isRunning else { return false }
         let slot = pool.scoreboard.slot(worker.slot)
         return cscoreboard_load_word(&slot.pointee.deposited) == 0
-            && (hasShared || !cscoreboard_pending(slot).begun)
+            && (hasShared || pool.hasUnannounced(worker) || !cscoreboard_pending(slot).begun)
     }
 
     private func look() {
@@ -133,6 +165,7 @@ final class ConnectionKeeper {
         var seen = (busy: false, young: false)
         // To be closed together.
         var released: [Connection] = []
+        sawUnannounced = !isDenied && pool.workers.values.contains(where: pool.hasUnannounced)
         for worker in pool.workers.values {
             if hasShared { pool.shared.takeFromBusy(worker, now) }
             if let connection = releaseIfOver(worker) { released.append(connection) }
@@ -188,29 +221,10 @@ final class ConnectionKeeper {
         // The worker, which has not been reaped, is told before: it shuts a connection down that is kept here, or it is
         // seen below that it is done with it.
         cscoreboard_keep(slot, begin)
-        let handle = cepoll_pidfd(process.rawValue)
-        let descriptor = handle < 0 ? -1 : cepoll_take_descriptor(handle, pending.descriptor)
-        let error = currentErrno
-        if handle >= 0 { closeDescriptor(handle) }
-        guard descriptor >= 0 else {
-            cscoreboard_keep(slot, 0)
-            if error == .notPermitted || error == .noFunction || error == .permissionDenied {
-                isDenied = true
-                pool.log.write(
-                    .debug,
-                    "[pool \(pool.name)] clients of workers that are killed get no answer: pidfd_getfd: \(describe(error))"
-                )
-            }
-            return
-        }
-        guard let connection = Connection(checking: descriptor) else {
-            cscoreboard_keep(slot, 0)
-            let now = MonotonicTime.now
-            if !mistakes.take(at: now) { pausesUntil = now + .seconds(2) }
-            return pool.owner.closeElsewhere(descriptor)
-        }
         // Few descriptors are left: they are for connections that nobody else has.
-        guard descriptor < pool.owner.descriptorCeiling else { return cscoreboard_keep(slot, 0) }
+        guard let connection = fetch(pending.descriptor, of: process),
+            connection.rawValue < pool.owner.descriptorCeiling
+        else { return cscoreboard_keep(slot, 0) }
         let after = cscoreboard_pending(slot)
         guard cscoreboard_load_time(&slot.pointee.accepted_ns) == begin,
             after.descriptor == pending.descriptor, after.request_id == pending.request_id, !after.begun
@@ -219,6 +233,24 @@ final class ConnectionKeeper {
             return
         }
         kept[worker.serial] = Kept(begin: begin, requestID: pending.request_id, connection: connection)
+    }
+
+    /// A duplicate of a connection that a worker has by its own word; nil if that is none, or it may not be had.
+    func fetch(_ number: CInt, of process: ProcessID) -> Connection? {
+        guard !isDenied, number > 2, MonotonicTime.now >= pausesUntil else { return nil }
+        let handle = cepoll_pidfd(process.rawValue)
+        let descriptor = handle < 0 ? -1 : cepoll_take_descriptor(handle, number)
+        let error = currentErrno
+        if handle >= 0 { closeDescriptor(handle) }
+        guard descriptor >= 0 else {
+            noteDenial(error)
+            return nil
+        }
+        if let connection = Connection(checking: descriptor) { return connection }
+        let now = MonotonicTime.now
+        if !mistakes.take(at: now) { pausesUntil = now + .seconds(2) }
+        pool.owner.closeElsewhere(descriptor)
+        return nil
     }
 
     /// The worker's request is over, or its connection is somebody else's.

@@ -81,7 +81,8 @@ extension Pool {
     /// Nil: something is under way, or becomes due with time.
     private func calmNow() -> Calm? {
         guard policy.starting == 0, wantedSpawns.isEmpty, watch.isWatching, !watch.width.isNarrow,
-            sharedCount == 0, parkedCount == 0, madeQueue?.count ?? 0 == 0, owner.log.level > .debug,
+            sharedCount == 0, !holdsUnannounced, parkedCount == 0, madeQueue?.count ?? 0 == 0,
+            owner.log.level > .debug,
             settings.processManager != .ondemand,
             cscoreboard_load(&scoreboard.pool.pointee.listen_queue) == 0
         else { return nil }
@@ -94,11 +95,18 @@ extension Pool {
 
     /// Who has slept for so long has been told of nothing that came meanwhile.
     private func takeUnattended() {
-        guard sharedCount > 0 else { return }
+        guard sharedCount > 0 || holdsUnannounced else { return }
         let now = MonotonicTime.now
         for worker in workers.values where idleTime(worker, now) > .milliseconds(500) {
             shared.takeUnattended(from: worker)
         }
+    }
+
+    private var holdsUnannounced: Bool { workers.values.contains(where: hasUnannounced) }
+
+    /// Whether the worker holds connections of which there is no duplicate, by its own word.
+    func hasUnannounced(_ worker: WorkerRecord) -> Bool {
+        cscoreboard_load_word(&scoreboard.slot(worker.slot).pointee.unannounced) != 0
     }
 
     func idleTime(_ worker: WorkerRecord, _ now: MonotonicTime) -> Duration {

@@ -266,7 +266,7 @@ extension Pool {
         worker.state = .ready(process)
         policy.workerReady()
         requestTimeouts?.workerStarted()
-        keeper.begin()
+        keeper.begin(process)
         if state == .draining || !owner.mayStartWorkers || isHeld {
             worker.wasAskedToLeave = isHeld
             tellToLeave(worker, process)

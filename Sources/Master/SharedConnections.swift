@@ -9,6 +9,9 @@ internal import Syscalls
 ///     shared ── the worker closes it, or gives it away ──► closed here
 ///        └── the worker is busy for long, or dies ──► taken: parked like those that no worker has
 ///
+/// There are no duplicates of those that are *unannounced*, which are fetched when they have to be taken, and close with a
+/// worker that dies.
+///
 /// The worker's word about a place in its page decides who has the connection, and can cost nobody but its own pool's
 /// clients. At most `CSCOREBOARD_PLACES` for each worker; they count among the pool's connections.
 final class SharedConnections {
@@ -90,8 +93,8 @@ final class SharedConnections {
 
     /// Takes what a worker holds beside the request that it has been busy with for long: others serve that.
     func takeFromBusy(_ worker: WorkerRecord, _ now: MonotonicTime) {
-        guard shared[worker.serial] != nil, pool.scoreboard.stage(worker.slot).isServing,
-            let process = worker.namedProcess
+        guard shared[worker.serial] != nil || pool.hasUnannounced(worker),
+            pool.scoreboard.stage(worker.slot).isServing, let process = worker.namedProcess
         else { return }
         let begin = cscoreboard_load_time(&pool.scoreboard.slot(worker.slot).pointee.accepted_ns)
         let age = now - MonotonicTime(nanoseconds: begin)
@@ -99,6 +102,7 @@ final class SharedConnections {
             age >= Self.patience.long || cepoll_process_sleeps(process.rawValue)
         else { return }
         takeIdle(from: worker)
+        takeUnannounced(from: worker)
     }
 
     /// Takes what the worker has not begun to serve.
@@ -109,6 +113,8 @@ final class SharedConnections {
 
     /// Takes what has something to read though its worker seems to sleep: it has been stopped, or does not look.
     func takeUnattended(from worker: WorkerRecord) {
+        // A moment after it had gone to sleep it would have announced them.
+        takeUnannounced(from: worker)
         guard let places = shared[worker.serial] else { return }
         for (place, one) in places where cepoll_poll_one(one.connection.rawValue, UInt32(CEPOLL_IN), 0) > 0 {
             take(place, from: worker, sparesBusy: true)
@@ -161,6 +167,28 @@ final class SharedConnections {
         } else {
             // The worker keeps it alone when it has served it.
             _ = cscoreboard_change_place(page, place, one.sharing, CSCOREBOARD_BUSY, CSCOREBOARD_TAKEN)
+        }
+    }
+
+    /// Takes those that the worker has not begun to serve.
+    ///
+    /// Who finds the place unchanged after the descriptor has been fetched has fetched that of the connection in it.
+    private func takeUnannounced(from worker: WorkerRecord) {
+        guard pool.hasUnannounced(worker), let process = worker.namedProcess else { return }
+        let page = pool.scoreboard.slot(worker.slot)
+        for place in 0..<UInt32(CSCOREBOARD_OWN_PLACES) where shared[worker.serial]?[place] == nil {
+            let one = cscoreboard_unannounced_in(page, place)
+            guard one.is_idle, let connection = pool.keeper.fetch(one.descriptor, of: process),
+                connection.rawValue < pool.owner.descriptorCeiling,
+                cscoreboard_change_place(page, place, one.sharing, CSCOREBOARD_IDLE, CSCOREBOARD_TAKEN)
+            else { continue }
+            cscoreboard_shared_were_taken(page)
+            (pool.listener.pool ?? pool).connections.park(
+                connection,
+                flags: [.keptAlive, .peerChecked],
+                acceptedTime: MonotonicTime.now.nanoseconds,
+                bytes: []
+            )
         }
     }
 

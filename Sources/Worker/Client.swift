@@ -16,9 +16,11 @@ final class Client {
     var wasQueued = false
     /// It has served a request before.
     var isKeptAlive: Bool
+    /// It has served several: there may be more to come.
+    var hasReturned = false
     var peer: cepoll_address?
     @exclusivity(unchecked) var decoder = RequestDecoder()
-    /// Where it is in the worker's page, while the master has a duplicate of it.
+    /// Where it is in the worker's page, while it is held beside others.
     var place: Place?
     /// When its last request began, or when it came into that place.
     var lastRequest = MonotonicTime(nanoseconds: 0)
@@ -30,6 +32,8 @@ final class Client {
     struct Place {
         var index: UInt32
         var sharing: UInt32
+        /// The master has a duplicate of it.
+        var isAnnounced = true
     }
 
     init(descriptor: CInt, acceptedTime: UInt64, isKeptAlive: Bool, peer: cepoll_address? = nil) {

@@ -14,6 +14,7 @@ extension Worker {
     func prepareToSleep() {
         guard warmth == .warm, !idleTimer.run(.short) else { return }
         endParting()
+        announcePlaces()
         fpmd_php_rest()
         warmth = .cooling
     }
@@ -25,6 +26,7 @@ extension Worker {
             // Else it is busy, and the timer is set anew before the worker sleeps.
             guard idleTime(until: .now) >= .nanoseconds(Int64(FPMD_WARM_NS)) else { return }
             if parting != nil { _ = nextAfterParting(false) }
+            announcePlaces()
             fpmd_php_rest()
             processor.stream.releaseMemory()
             warmth = .cooling

@@ -14,6 +14,10 @@ internal import Syscalls
 ///     held alone ── other work ──► idle in a place ⇄ busy ── closed, given away ──► gone
 ///                                       └── taken by the master ──► gone
 ///
+/// Many clients ask for a connection to be kept, and close it after the answer. So one that has served a single request is
+/// *unannounced* at first: the master has no duplicate, and fetches the descriptor if it has to take it. The duplicate follows
+/// with the second request, or when the worker is idle for some milliseconds.
+///
 /// The states are words in the worker's page that both sides change by comparing and exchanging.
 extension Worker {
     /// Others must have slept so long before they are given something.
@@ -36,16 +40,11 @@ extension Worker {
             !settings.plan.limitsQueue, let index = freePlace()
         else { return false }
         latestSharing = (latestSharing + 1) & UInt32(CSCOREBOARD_LAST_SHARING)
-        let place = Client.Place(index: UInt32(index), sharing: latestSharing)
+        let isAnnounced = client.hasReturned || !isFetchedFrom
+        let place = Client.Place(index: UInt32(index), sharing: latestSharing, isAnnounced: isAnnounced)
+        if !isAnnounced { cscoreboard_hide_place(processor.slot, place.index, client.descriptor) }
         cscoreboard_set_place(processor.slot, place.index, place.sharing, CSCOREBOARD_IDLE)
-        let message = Message(
-            .share,
-            flags: [.keptAlive, .peerChecked],
-            slot: place.index,
-            serial: Int64(place.sharing),
-            value: client.acceptedTime
-        )
-        guard case .bytes? = try? channel.send(message, descriptors: [client.descriptor]) else {
+        guard !isAnnounced || sendDuplicate(of: client, in: place) else {
             cscoreboard_set_place(processor.slot, place.index, 0, CSCOREBOARD_NOTHING)
             return false
         }
@@ -55,6 +54,44 @@ extension Worker {
         sharedCount += 1
         held = nil
         return true
+    }
+
+    private func sendDuplicate(of client: Client, in place: Client.Place) -> Bool {
+        let message = Message(
+            .share,
+            flags: [.keptAlive, .peerChecked],
+            slot: place.index,
+            serial: Int64(place.sharing),
+            value: client.acceptedTime
+        )
+        guard case .bytes? = try? channel.send(message, descriptors: [client.descriptor]) else {
+            return false
+        }
+        return true
+    }
+
+    /// Whether the master may fetch a descriptor from here.
+    private var isFetchedFrom: Bool {
+        cscoreboard_load_word(&settings.scoreboard.pool.pointee.fetches) != 0
+    }
+
+    /// Sends the master a duplicate of a connection that is busy; without room for the message, another time.
+    private func announce(_ client: Client) {
+        guard let place = client.place, !place.isAnnounced, sendDuplicate(of: client, in: place) else {
+            return
+        }
+        client.place?.isAnnounced = true
+        cscoreboard_show_place(processor.slot, place.index)
+    }
+
+    /// The worker has been idle for a moment: what is unannounced is used seldom.
+    func announcePlaces() {
+        guard sharedCount > 0 else { return }
+        for case let client? in places {
+            guard let place = client.place, !place.isAnnounced, claim(client) else { continue }
+            announce(client)
+            returnToPlace(client)
+        }
     }
 
     private func freePlace() -> Int? {
@@ -117,6 +154,11 @@ extension Worker {
         client.lastRequest = processor.begin
         // Requests that were sent ahead, and the worker leaves.
         guard processor.reader.buffer.isEmpty else { return park(client) }
+        if client.hasReturned { announce(client) }
+        returnToPlace(client)
+    }
+
+    private func returnToPlace(_ client: Client) {
         guard let place = client.place, !change(place, from: CSCOREBOARD_BUSY, to: CSCOREBOARD_IDLE) else {
             return
         }
@@ -252,6 +294,7 @@ extension Worker {
         client.place = nil
         places[Int(place.index)] = nil
         sharedCount -= 1
+        if !place.isAnnounced { cscoreboard_show_place(processor.slot, place.index) }
         // Neither: the master has put another one there.
         if !change(place, from: CSCOREBOARD_BUSY, to: CSCOREBOARD_NOTHING) {
             _ = change(place, from: CSCOREBOARD_TAKEN, to: CSCOREBOARD_NOTHING)
@@ -265,6 +308,7 @@ extension Worker {
     func endSharing(_ client: Client) -> Bool {
         guard let place = client.place else { return false }
         vacate(client)
+        guard place.isAnnounced else { return false }
         _ = tell(Message(.unshare, slot: place.index, serial: Int64(place.sharing)))
         return true
     }

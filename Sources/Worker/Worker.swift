@@ -372,6 +372,7 @@ public final class Worker {
             && (brevity.mayBeLong || pause >= Self.leisure)
         switch processor.process(head, of: client, mayKeep: !isMasterGone && !closesKept) {
         case .kept:
+            client.hasReturned = client.isKeptAlive
             client.isKeptAlive = true
             becomeIdle()
             hold(client)

@@ -94,6 +94,54 @@ struct SharedConnectionTests {
         try kept.settle()
     }
 
+    /// Those that have served one request, a moment ago: the master has no duplicate yet.
+    @Test(arguments: [false, true]) func newOnesAreTakenAsWell(isStopped: Bool) throws {
+        let daemon = try Daemon.startPool(Self.pool)
+        daemon.markDescriptors()
+        let kept = try Kept(daemon)
+        let before = kept.held()
+        let new = try (1...6).map { _ in try daemon.connect() }
+        for connection in new { try kept.ask(connection) }
+        if isStopped {
+            let gained = zip(kept.held(), before).map { $0 - $1 }
+            let worker = try #require(zip(kept.workers, gained).max { $0.1 < $1.1 }).0
+            kill(worker, SIGSTOP)
+            defer { kill(worker, SIGCONT) }
+            for connection in new { try kept.send(connection, "/hello.php") }
+            // But for one that it may hold alone.
+            try wait(for: "answers of the other worker") {
+                new.count { $0.isReadable(within: .zero) } >= new.count - 1
+            }
+            kill(worker, SIGCONT)
+            for connection in new { #expect(try connection.readResponse().text == "hello, world\n") }
+        } else {
+            try kept.send(new[5], "/pause.php", query: "ms=5000")
+            let begin = ContinuousClock.now
+            for connection in new.dropLast() { try kept.ask(connection) }
+            #expect(ContinuousClock.now - begin < .seconds(4))
+            #expect(try new[5].readResponse(within: .seconds(10)).text == "paused\n")
+        }
+        for connection in new + kept.connections { try kept.ask(connection) }
+    }
+
+    /// Clients that ask for a connection to be kept, and close it after the answer.
+    @Test func thoseThatAreClosedAtOnceLeaveNothing() throws {
+        let daemon = try Daemon.startPool(Self.pool)
+        daemon.markDescriptors()
+        let kept = try Kept(daemon)
+        for _ in 1...50 {
+            let new = try (1...8).map { _ in try daemon.connect() }
+            for connection in new { try kept.send(connection, "/hello.php") }
+            for connection in new { #expect(try connection.readResponse().text == "hello, world\n") }
+            for connection in new { connection.close() }
+        }
+        for connection in kept.connections {
+            try kept.ask(connection)
+            connection.close()
+        }
+        try wait(for: "workers to have closed all") { kept.held().reduce(0, +) == 0 }
+    }
+
     @Test(arguments: [false, true]) func nothingIsLostWithAWorker(isBusy: Bool) throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 1")
         daemon.allowLog(/WARNING: .*(exited|cut off) on signal 9/)

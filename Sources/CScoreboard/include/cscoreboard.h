@@ -69,6 +69,8 @@ typedef struct cscoreboard_pool {
     uint32_t max_children;          /* pm.max_children; there may be more slots */
     uint32_t closes_kept;           /* nobody comes next who would take kept connections */
     uint32_t keeper_asleep;         /* the master sets it, the worker that wakes it takes it away */
+    uint32_t fetches;               /* the master: it may take descriptors out of workers, see cscoreboard_unannounced */
+    uint32_t unused;
     int64_t retired_requests;       /* master: requests of slots that were zeroed */
     int64_t listen_queue, max_listen_queue, listen_queue_len;
     int64_t max_children_reached, slow_requests;
@@ -119,6 +121,8 @@ typedef struct cscoreboard_slot {
     uint32_t rests;                 /* the master: cscoreboard_resting */
     uint32_t shared_taken;          /* the master sets it when it has taken shared connections, the worker takes it away */
     uint32_t shared[CSCOREBOARD_PLACES];    /* see cscoreboard_sharing */
+    int32_t place_descriptors[CSCOREBOARD_OWN_PLACES];  /* what is in the places that are unannounced */
+    uint32_t unannounced;           /* a bit for each of the worker's own places: the master has no duplicate */
     uint32_t held;                  /* idle connections in the worker's hands */
     uint32_t deposited;             /* the worker: the master finds the connection of its request when the worker is dead */
     /* under `sequence`; NUL-terminated */
@@ -130,7 +134,7 @@ typedef struct cscoreboard_slot {
 } cscoreboard_slot;
 
 _Static_assert(sizeof(cscoreboard_pool) <= CSCOREBOARD_PAGE && sizeof(cscoreboard_slot) <= CSCOREBOARD_PAGE, "a page each");
-_Static_assert(offsetof(cscoreboard_slot, pid) == 8 && offsetof(cscoreboard_pool, retired_requests) == 24, "no padding");
+_Static_assert(offsetof(cscoreboard_slot, pid) == 8 && offsetof(cscoreboard_pool, retired_requests) == 32, "no padding");
 
 static inline int64_t cscoreboard_load(const int64_t *field) { return __atomic_load_n(field, __ATOMIC_RELAXED); }
 static inline void cscoreboard_store(int64_t *field, int64_t value) { __atomic_store_n(field, value, __ATOMIC_RELAXED); }
@@ -224,6 +228,30 @@ static inline bool cscoreboard_change_place(cscoreboard_slot *slot, unsigned pla
 static inline void cscoreboard_set_place(cscoreboard_slot *slot, unsigned place, uint32_t sharing, cscoreboard_sharing state) {
     if (place >= CSCOREBOARD_PLACES) __builtin_trap();
     __atomic_store_n(&slot->shared[place], cscoreboard_place(sharing, state), __ATOMIC_SEQ_CST);
+}
+/* The worker keeps a connection in one of its own places of which the master has no duplicate: it may never have another request.
+   A master that has to take it asks the kernel for the descriptor first, and changes the place then: if it can, the
+   descriptor was that connection's. Called before the place is set, and when it is somebody else's or the master has a duplicate. */
+static inline void cscoreboard_hide_place(cscoreboard_slot *slot, unsigned place, int32_t descriptor) {
+    if (place >= CSCOREBOARD_OWN_PLACES) __builtin_trap();
+    __atomic_store_n(&slot->place_descriptors[place], descriptor, __ATOMIC_RELAXED);
+    __atomic_or_fetch(&slot->unannounced, 1u << place, __ATOMIC_SEQ_CST);
+}
+static inline void cscoreboard_show_place(cscoreboard_slot *slot, unsigned place) {
+    if (place >= CSCOREBOARD_OWN_PLACES) __builtin_trap();
+    __atomic_and_fetch(&slot->unannounced, ~(1u << place), __ATOMIC_SEQ_CST);
+}
+typedef struct cscoreboard_unannounced {
+    bool is_idle;
+    uint32_t sharing;
+    int32_t descriptor;
+} cscoreboard_unannounced;
+static inline cscoreboard_unannounced cscoreboard_unannounced_in(const cscoreboard_slot *slot, unsigned place) {
+    if (place >= CSCOREBOARD_OWN_PLACES) __builtin_trap();
+    bool is_hidden = (__atomic_load_n(&slot->unannounced, __ATOMIC_SEQ_CST) & 1u << place) != 0;
+    uint32_t word = __atomic_load_n(&slot->shared[place], __ATOMIC_SEQ_CST);
+    return (cscoreboard_unannounced){is_hidden && (word & 3) == CSCOREBOARD_IDLE, word >> 2,
+                                     __atomic_load_n(&slot->place_descriptors[place], __ATOMIC_RELAXED)};
 }
 static inline void cscoreboard_shared_were_taken(cscoreboard_slot *slot) { __atomic_store_n(&slot->shared_taken, 1, __ATOMIC_SEQ_CST); }
 static inline bool cscoreboard_were_shared_taken(cscoreboard_slot *slot) {
