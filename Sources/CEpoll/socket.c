@@ -281,6 +281,8 @@ int cepoll_listen_tcp(const cepoll_address *address, int backlog) {
     if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
         bind(listener, (struct sockaddr *)&storage, length) < 0 || listen(listener, backlog) < 0)
         return close_with_errno(listener);
+    /* One second; a system without this serves as well. */
+    (void)setsockopt(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, &on, sizeof on);
     return listener;
 }
 

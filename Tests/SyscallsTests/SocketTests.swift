@@ -121,6 +121,9 @@ import Testing
         #expect(failure { cepoll_accept(listener.rawValue, nil) } == .wouldBlock)
 
         let (client, clientPort) = try connectTCP(family: address.family, port: port)
+        let hasNothing = failure { cepoll_accept(listener.rawValue, nil) }
+        #expect(hasNothing == .wouldBlock, "a connection comes with its first bytes")
+        #expect(send(client.rawValue, "x", 1, 0) == 1)
         _ = cepoll_poll_one(listener.rawValue, UInt32(CEPOLL_IN), 10_000)
         var queued: UInt32 = 0
         var limit: UInt32 = 0
@@ -137,7 +140,9 @@ import Testing
         #expect(again.port == peer.port && text(again) == host)
         #expect(cepoll_tcp_queue(listener.rawValue, &queued, &limit) == 0)
         #expect(queued == 0)
-        withExtendedLifetime(client) {}
+        let (silent, _) = try connectTCP(family: address.family, port: port)
+        #expect(cepoll_poll_one(listener.rawValue, UInt32(CEPOLL_IN), 10_000) > 0, "or without any")
+        withExtendedLifetime((client, silent)) {}
     }
 
     @Test func queueOfAUnixSocketIsUnknown() throws {

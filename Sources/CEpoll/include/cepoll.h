@@ -172,7 +172,8 @@ int cepoll_create_file(const char *path, unsigned mode);
 int cepoll_unsent(int socket);
 /* 1 if something accepts connections at the path, 0 if not. */
 int cepoll_unix_in_use(const char *path, size_t path_length);
-/* Listening TCP socket on a numeric address. */
+/* Listening TCP socket on a numeric address. A connection comes with its first bytes, or after a second without any
+   (TCP_DEFER_ACCEPT): nobody is woken to wait for them. */
 int cepoll_listen_tcp(const cepoll_address *address, int backlog);
 /* getaddrinfo(3), stream sockets: how many of `found` were filled, or -1 with the text of gai_strerror. */
 int cepoll_resolve(const char *host, uint16_t port, cepoll_address *found, int capacity,
