@@ -9,6 +9,8 @@ internal import Syscalls
 struct QueueFigures {
     /// A saturation that has lasted for so long is worth a line.
     private static let worthALine = Duration.seconds(1)
+    /// A worker that has slept for so long while requests wait is worth a word.
+    private static let worthAWord = Duration.milliseconds(100)
     /// Most workers that are named.
     private static let mostNamed = 8
 
@@ -64,8 +66,9 @@ struct QueueFigures {
         guard saturationReports.happened(at: now) != nil else { return }
         isReported = true
         let oldest = MonotonicTime(nanoseconds: pool.queue.oldestArrival)
-        // While requests begin, who sleeps rests, or is about to take one.
-        let asleep = pool.hasBegun(within: Self.worthALine, before: pool.pace()) ? [] : pool.sleepers()
+        // While requests begin, who sleeps rests, or is about to take one, as is who has just ended one.
+        let isMoving = pool.hasBegun(within: Self.worthALine, before: pool.pace())
+        let asleep = isMoving ? [] : pool.sleepers().filter { pool.idleTime($0, now) >= Self.worthAWord }
         let awake = max(0, pool.watch.width.workerCount - asleep.count)
         let busy = counted(awake, "worker is busy", "workers are busy")
         let waiting = counted(pool.queue.total, "request waits", "requests wait")

@@ -1,6 +1,7 @@
 internal import CEpoll
 internal import CScoreboard
 internal import Channel
+internal import Glibc
 internal import PoolPolicy
 internal import Scoreboard
 internal import Syscalls
@@ -133,6 +134,16 @@ extension Worker {
             if isDraining { break }
         }
         return true
+    }
+
+    /// Closes those whose clients have gone: that is no work for which something else would have to wait.
+    func closeEnded() {
+        for descriptor in ended {
+            var byte: UInt8 = 0
+            guard recv(descriptor, &byte, 1, CInt(MSG_PEEK) | CInt(MSG_DONTWAIT)) == 0 else { continue }
+            readable.removeAll { $0 == descriptor }
+            if let client = client(with: descriptor), claim(client) { forget(client) }
+        }
     }
 
     private func client(with descriptor: CInt) -> Client? {

@@ -63,6 +63,8 @@ public final class Worker {
     @exclusivity(unchecked) var brevity = Brevity()
     /// Descriptors of connections that have something to read.
     @exclusivity(unchecked) var readable: [CInt] = []
+    /// Those of them whose client sends no more.
+    @exclusivity(unchecked) var ended: [CInt] = []
     var heldSince = MonotonicTime(nanoseconds: 0)
     private var servedHeldLast = false
     @exclusivity(unchecked) var lifetime: WorkerLifetime
@@ -161,10 +163,10 @@ public final class Worker {
     }
 
     func watch(_ descriptor: CInt, _ source: Source, exclusive: Bool = false) throws(Errno) {
-        let data = source == .client ? Self.firstClient + UInt64(descriptor) : source.rawValue
-        _ = try retryingOnInterrupt {
-            cepoll_add(epoll.rawValue, descriptor, UInt32(CEPOLL_IN), exclusive, data)
-        }
+        let isClient = source == .client
+        let data = isClient ? Self.firstClient + UInt64(descriptor) : source.rawValue
+        let events = UInt32(CEPOLL_IN) | (isClient ? UInt32(CEPOLL_RDHUP) : 0)
+        _ = try retryingOnInterrupt { cepoll_add(epoll.rawValue, descriptor, events, exclusive, data) }
     }
 
     private func showHeld() {
@@ -224,9 +226,12 @@ public final class Worker {
     private func sort(_ ready: UnsafeBufferPointer<cepoll_ready>) -> Sources {
         var sources: Sources = []
         readable.removeAll(keepingCapacity: true)
+        ended.removeAll(keepingCapacity: true)
         for one in ready {
             if one.data >= Self.firstClient {
-                readable.append(CInt(truncatingIfNeeded: one.data - Self.firstClient))
+                let descriptor = CInt(truncatingIfNeeded: one.data - Self.firstClient)
+                readable.append(descriptor)
+                if one.events & UInt32(CEPOLL_RDHUP | CEPOLL_HUP) != 0 { ended.append(descriptor) }
                 sources.insert(.client)
             } else {
                 sources.insert(Sources(rawValue: 1 << one.data))
@@ -256,8 +261,9 @@ public final class Worker {
             return true
         }
         if ready.contains(.idleTimer) { coolDown() }
+        if !ended.isEmpty { closeEnded() }
         let hasOtherWork = ready.contains(.queue) || ready.contains(.listener)
-        if ready.contains(.client), !(servedHeldLast && hasOtherWork) {
+        if !readable.isEmpty, !(servedHeldLast && hasOtherWork) {
             servedHeldLast = true
             if ready.contains(.listener) { handOn() }
             return attendReadable()
