@@ -53,6 +53,7 @@ final class ConnectionKeeper {
     /// By serial number of the worker.
     private var kept: [Int64: Kept] = [:]
     private var isDenied = false
+    /// The kernel has said whether descriptors may be fetched; other errors say nothing of the next worker.
     private var knowsPermission = false
     /// Looks in a row that found nothing to keep.
     private var vainLooks = 0
@@ -113,9 +114,9 @@ final class ConnectionKeeper {
         let descriptor = cepoll_take_descriptor(handle, .max)
         let error = currentErrno
         if descriptor >= 0 { return pool.owner.closeElsewhere(descriptor) }
-        knowsPermission = true
         if error == .badFileDescriptor {
-            cscoreboard_store_word(&pool.scoreboard.pool.pointee.fetches, 1)
+            knowsPermission = true
+            cscoreboard_store(&pool.scoreboard.pool.pointee.fetches, 1)
         } else {
             noteDenial(error)
         }
@@ -124,7 +125,8 @@ final class ConnectionKeeper {
     private func noteDenial(_ error: Errno) {
         guard error == .notPermitted || error == .noFunction || error == .permissionDenied else { return }
         isDenied = true
-        cscoreboard_store_word(&pool.scoreboard.pool.pointee.fetches, 0)
+        knowsPermission = true
+        cscoreboard_store(&pool.scoreboard.pool.pointee.fetches, 0)
         pool.log.write(
             .debug,
             "[pool \(pool.name)] clients of workers that are killed get no answer: pidfd_getfd: \(describe(error))"
@@ -221,10 +223,9 @@ final class ConnectionKeeper {
         // The worker, which has not been reaped, is told before: it shuts a connection down that is kept here, or it is
         // seen below that it is done with it.
         cscoreboard_keep(slot, begin)
-        // Few descriptors are left: they are for connections that nobody else has.
-        guard let connection = fetch(pending.descriptor, of: process),
-            connection.rawValue < pool.owner.descriptorCeiling
-        else { return cscoreboard_keep(slot, 0) }
+        guard let connection = fetch(pending.descriptor, of: process) else {
+            return cscoreboard_keep(slot, 0)
+        }
         let after = cscoreboard_pending(slot)
         guard cscoreboard_load_time(&slot.pointee.accepted_ns) == begin,
             after.descriptor == pending.descriptor, after.request_id == pending.request_id, !after.begun
@@ -235,7 +236,8 @@ final class ConnectionKeeper {
         kept[worker.serial] = Kept(begin: begin, requestID: pending.request_id, connection: connection)
     }
 
-    /// A duplicate of a connection that a worker has by its own word; nil if that is none, or it may not be had.
+    /// A duplicate of a connection that a worker has by its own word; nil if that is none, or may not be had, or few descriptors
+    /// are left: they are for connections that nobody else has.
     func fetch(_ number: CInt, of process: ProcessID) -> Connection? {
         guard !isDenied, number > 2, MonotonicTime.now >= pausesUntil else { return nil }
         let handle = cepoll_pidfd(process.rawValue)
@@ -246,7 +248,9 @@ final class ConnectionKeeper {
             noteDenial(error)
             return nil
         }
-        if let connection = Connection(checking: descriptor) { return connection }
+        if let connection = Connection(checking: descriptor) {
+            return descriptor < pool.owner.descriptorCeiling ? connection : nil
+        }
         let now = MonotonicTime.now
         if !mistakes.take(at: now) { pausesUntil = now + .seconds(2) }
         pool.owner.closeElsewhere(descriptor)

@@ -95,23 +95,21 @@ final class ListenerWatch {
 
     /// Looks at the listener now: something changed that may have lost a wake-up.
     func recheck() {
-        guard isStarted, !isElsewhere else { return }
+        guard isWatching else { return }
         arm()
     }
 
     /// Once a second, for wake-ups lost without a trace (a worker that was stopped after being woken).
     func tick() {
         width.tick()
-        guard isStarted, !isElsewhere, hasConnections() || pool.queue.total > 0 else {
-            return
-        }
+        guard isWatching, hasConnections() || pool.queue.total > 0 else { return }
         stood = pool.pace()
         settle(after: Self.firstPause)
     }
 
     /// Connections have been put into the queue from elsewhere (parked ones that have sent a request).
     func connectionsAreWaiting() {
-        guard isStarted, !isElsewhere else { return }
+        guard isWatching else { return }
         if pool.policy.running == 0 {
             _ = pool.grow(depth: max(1, pool.queue.total))
             beginToSettle()

@@ -9,11 +9,11 @@ internal import Syscalls
 ///     shared ── the worker closes it, or gives it away ──► closed here
 ///        └── the worker is busy for long, or dies ──► taken: parked like those that no worker has
 ///
-/// There are no duplicates of those that are *unannounced*, which are fetched when they have to be taken, and close with a
-/// worker that dies.
+/// There are no duplicates of those that are *unannounced*, and the master does not count them: they are fetched when they have
+/// to be taken, and close with a worker that dies.
 ///
 /// The worker's word about a place in its page decides who has the connection, and can cost nobody but its own pool's
-/// clients. At most `CSCOREBOARD_PLACES` for each worker; they count among the pool's connections.
+/// clients. At most `CSCOREBOARD_PLACES` for each worker; those of which there are duplicates count among the pool's connections.
 final class SharedConnections {
     private struct Shared {
         let sharing: UInt32
@@ -179,7 +179,6 @@ final class SharedConnections {
         for place in 0..<UInt32(CSCOREBOARD_OWN_PLACES) where shared[worker.serial]?[place] == nil {
             let one = cscoreboard_unannounced_in(page, place)
             guard one.is_idle, let connection = pool.keeper.fetch(one.descriptor, of: process),
-                connection.rawValue < pool.owner.descriptorCeiling,
                 cscoreboard_change_place(page, place, one.sharing, CSCOREBOARD_IDLE, CSCOREBOARD_TAKEN)
             else { continue }
             cscoreboard_shared_were_taken(page)

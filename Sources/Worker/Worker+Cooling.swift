@@ -14,9 +14,7 @@ extension Worker {
     func prepareToSleep() {
         guard warmth == .warm, !idleTimer.run(.short) else { return }
         endParting()
-        announcePlaces()
-        fpmd_php_rest()
-        warmth = .cooling
+        cool()
     }
 
     /// The timer has ended.
@@ -26,16 +24,21 @@ extension Worker {
             // Else it is busy, and the timer is set anew before the worker sleeps.
             guard idleTime(until: .now) >= .nanoseconds(Int64(FPMD_WARM_NS)) else { return }
             if parting != nil { _ = nextAfterParting(false) }
-            announcePlaces()
-            fpmd_php_rest()
-            processor.stream.releaseMemory()
-            warmth = .cooling
+            cool()
             _ = idleTimer.run(.long)
         case (.long, .cooling):
             releaseMemory()
             warmth = .cold
         default: return
         }
+    }
+
+    /// Gives back what only a request within milliseconds would have used.
+    private func cool() {
+        announcePlaces()
+        fpmd_php_rest()
+        processor.stream.releaseMemory()
+        warmth = .cooling
     }
 
     /// What requests have used and none needs: most of what an idle worker has of its own.

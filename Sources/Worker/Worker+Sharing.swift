@@ -65,15 +65,13 @@ extension Worker {
             serial: Int64(place.sharing),
             value: client.acceptedTime
         )
-        guard case .bytes? = try? channel.send(message, descriptors: [client.descriptor]) else {
-            return false
-        }
-        return true
+        if case .bytes? = try? channel.send(message, descriptors: [client.descriptor]) { return true }
+        return false
     }
 
     /// Whether the master may fetch a descriptor from here.
     private var isFetchedFrom: Bool {
-        cscoreboard_load_word(&settings.scoreboard.pool.pointee.fetches) != 0
+        cscoreboard_load(&settings.scoreboard.pool.pointee.fetches) != 0
     }
 
     /// Sends the master a duplicate of a connection that is busy; without room for the message, another time.

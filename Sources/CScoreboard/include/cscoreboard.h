@@ -69,9 +69,8 @@ typedef struct cscoreboard_pool {
     uint32_t max_children;          /* pm.max_children; there may be more slots */
     uint32_t closes_kept;           /* nobody comes next who would take kept connections */
     uint32_t keeper_asleep;         /* the master sets it, the worker that wakes it takes it away */
-    uint32_t fetches;               /* the master: it may take descriptors out of workers, see cscoreboard_unannounced */
-    uint32_t unused;
     int64_t retired_requests;       /* master: requests of slots that were zeroed */
+    int64_t fetches;                /* master: not 0 if it may fetch descriptors from workers, see cscoreboard_hide_place */
     int64_t listen_queue, max_listen_queue, listen_queue_len;
     int64_t max_children_reached, slow_requests;
     int64_t active;                 /* workers: requests in progress */
@@ -134,7 +133,7 @@ typedef struct cscoreboard_slot {
 } cscoreboard_slot;
 
 _Static_assert(sizeof(cscoreboard_pool) <= CSCOREBOARD_PAGE && sizeof(cscoreboard_slot) <= CSCOREBOARD_PAGE, "a page each");
-_Static_assert(offsetof(cscoreboard_slot, pid) == 8 && offsetof(cscoreboard_pool, retired_requests) == 32, "no padding");
+_Static_assert(offsetof(cscoreboard_slot, pid) == 8 && offsetof(cscoreboard_pool, retired_requests) == 24, "no padding");
 
 static inline int64_t cscoreboard_load(const int64_t *field) { return __atomic_load_n(field, __ATOMIC_RELAXED); }
 static inline void cscoreboard_store(int64_t *field, int64_t value) { __atomic_store_n(field, value, __ATOMIC_RELAXED); }
@@ -229,9 +228,10 @@ static inline void cscoreboard_set_place(cscoreboard_slot *slot, unsigned place,
     if (place >= CSCOREBOARD_PLACES) __builtin_trap();
     __atomic_store_n(&slot->shared[place], cscoreboard_place(sharing, state), __ATOMIC_SEQ_CST);
 }
-/* The worker keeps a connection in one of its own places of which the master has no duplicate: it may never have another request.
-   A master that has to take it asks the kernel for the descriptor first, and changes the place then: if it can, the
-   descriptor was that connection's. Called before the place is set, and when it is somebody else's or the master has a duplicate. */
+/* The worker keeps a connection in one of its own places of which the master has no duplicate, as it may never have another
+   request. A master that has to take it asks the kernel for the descriptor first, and changes the place then: if it can, the
+   descriptor was that connection's. Hidden before the place is set; shown when the master has a duplicate, or the place is
+   given up. */
 static inline void cscoreboard_hide_place(cscoreboard_slot *slot, unsigned place, int32_t descriptor) {
     if (place >= CSCOREBOARD_OWN_PLACES) __builtin_trap();
     __atomic_store_n(&slot->place_descriptors[place], descriptor, __ATOMIC_RELAXED);
