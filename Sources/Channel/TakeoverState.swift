@@ -7,7 +7,7 @@ public import Configuration
 /// refer to something else in the state are checked when it is read.
 public struct TakeoverState: Equatable {
     /// An image that says another number has another layout.
-    public static let version = 9
+    public static let version = 10
 
     /// The soft limit of open files for children, and the master's own.
     public var childFileLimit = 0

@@ -21,14 +21,15 @@ internal import SystemPackage
 /// for the worker's own request. Needs to be allowed to trace the worker (pidfd_getfd(2)): where that is denied, nothing
 /// is kept.
 ///
-/// A worker whose latest requests were long, or that was idle before this one, usually leaves the connection where the master
-/// finds it (`Deposit`): those are not looked after. So what is left is long requests that come in a run of short ones.
+/// A worker whose latest requests were long, or one of its pool's, or that was idle before this one, usually leaves the
+/// connection where the master finds it (`Deposit`): those are not looked after. So what is left is the first long request in
+/// a run of short ones.
 ///
 /// Where workers hold connections beside the one they serve, each look also has those taken from workers that are busy for long
 /// (``SharedConnections``).
 final class ConnectionKeeper {
     /// Requests that are over before nobody looks after.
-    private static let youngest = Duration.milliseconds(8)
+    private static let youngest = Duration.milliseconds(4)
     private static let period = Duration.milliseconds(8)
     /// The same while each look finds requests that are younger.
     private static let idlePeriod = Duration.milliseconds(32)
@@ -133,8 +134,9 @@ final class ConnectionKeeper {
         )
     }
 
+    /// A look in passing costs little: under load the master is awake every few milliseconds.
     private func schedule(_ duration: Duration) {
-        deadline = reactor.between(duration / 2, duration) { [weak self] in
+        deadline = reactor.between(min(duration / 2, Self.youngest), duration) { [weak self] in
             guard let self else { return }
             deadline = nil
             look()

@@ -13,7 +13,7 @@ public struct Brevity: Equatable, Sendable {
     /// The average's weight: of about so many requests.
     static let window: Int64 = 32
     /// Microseconds that nobody waits for a processor: the request is long.
-    static let long: Int64 = 15_000
+    public static let long: Int64 = 15_000
     /// Short requests that must come after a long one and after the first mistake, and at most.
     static let firstPause = 1024
     static let longestPause = 65_536

@@ -5,6 +5,7 @@ internal import Channel
 internal import Configuration
 internal import FastCGI
 internal import Glibc
+internal import PoolPolicy
 internal import Scoreboard
 internal import StatusPage
 internal import Syscalls
@@ -266,6 +267,11 @@ public final class RequestProcessor {
         setStage(.info)
     }
 
+    /// Whether a request of the pool that has ended in the `period` before this one was long.
+    func hasLongNeighbour(within period: Duration) -> Bool {
+        begin - MonotonicTime(nanoseconds: cscoreboard_load_time(&pool.pointee.last_long_ns)) < period
+    }
+
     /// The script ran: figures for the scoreboard, then the access log's line.
     private func finished(status: Int, memoryPeak: Int) {
         wasLogged = true
@@ -275,6 +281,7 @@ public final class RequestProcessor {
         let micros = Int64(elapsed.nanoseconds / 1000)
         cscoreboard_store(&slot.pointee.duration_us, micros)
         cscoreboard_record(&slot.pointee.service, micros)
+        if micros >= Brevity.long { cscoreboard_store_time(&pool.pointee.last_long_ns, now.nanoseconds) }
         let work = Int64(clamping: meter.workOfRequest(elapsed.nanoseconds) / 1000)
         cscoreboard_store(&slot.pointee.work_squares, slot.pointee.work_squares &+ work &* work)
         cscoreboard_store(&slot.pointee.cpu_ticks, meter.cpuUsed.user + meter.cpuUsed.system)

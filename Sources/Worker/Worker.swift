@@ -30,6 +30,8 @@ public final class Worker {
     static let mostTakenAtOnce = 8
     /// Who has had nothing to do for so long can afford a precaution against its death in the next request.
     private static let leisure = Duration.milliseconds(1)
+    /// For so long after a long request, anybody's, the next one of the pool is expected at any time.
+    private static let longMemory = Duration.seconds(1)
     /// Largest message of the queue.
     private static let messageCapacity = Message.length + MessageSocket.maximumPayload
 
@@ -375,7 +377,8 @@ public final class Worker {
         // Others that it holds would be taken from it by a master that looks.
         processor.leavesDeposit =
             sharedCount == 0
-            && (brevity.mayBeLong || pause >= Self.leisure)
+            && (brevity.mayBeLong || pause >= Self.leisure
+                || processor.hasLongNeighbour(within: Self.longMemory))
         switch processor.process(head, of: client, mayKeep: !isMasterGone && !closesKept) {
         case .kept:
             client.hasReturned = client.isKeptAlive

@@ -53,6 +53,10 @@ struct DyingWorkerTests {
             for name in files {
                 try FileManager.default.removeItem(atPath: "\(daemon.scratch)/\(name)")
             }
+            let released = ContinuousClock.now
+            try wait(for: "the long request to be forgotten") {
+                ContinuousClock.now - released > .seconds(1)
+            }
         }
         throw TestFailure("the master has kept no connection")
     }
@@ -121,15 +125,28 @@ struct DyingWorkerTests {
         try expectLine(pid, "pause.php", "ms=60000", 504, of: "-")
     }
 
-    /// When a worker's requests are long, or it has been idle, the next one's client is answered whenever the worker is
-    /// killed.
-    @Test(arguments: [true, false], [true, false]) func killedAtTheBegin(_ keep: Bool, afterLong: Bool) throws
+    /// What a worker does before the request in which it is killed.
+    enum Past: CaseIterable {
+        case idleness, longRequest
+        /// On the same connection.
+        case longRequestAndManyShortOnes
+    }
+
+    /// When a worker's requests are long, or some of the pool's, or it has been idle, the next one's client is answered
+    /// whenever the worker is killed.
+    @Test(arguments: [true, false], Past.allCases) func killedAtTheBegin(_ keep: Bool, after past: Past)
+        throws
     {
         let daemon = try Self.start()
         for number in 1...8 {
-            if afterLong {
-                _ = try daemon.get("/pause.php", query: "ms=20")
-            } else {
+            var before: [FastCGIRequest] = []
+            switch past {
+            case .longRequest: _ = try daemon.get("/pause.php", query: "ms=20")
+            case .longRequestAndManyShortOnes:
+                before = [daemon.makeRequest("/pause.php", query: "ms=20")]
+                before += (1...24).map { _ in daemon.makeRequest("/hello.php") }
+                for index in before.indices { before[index].keepsConnection = true }
+            case .idleness:
                 for _ in 1...16 { _ = try daemon.get("/hello.php") }
                 let served = ContinuousClock.now
                 try wait(for: "the worker to have been idle") {
@@ -140,7 +157,8 @@ struct DyingWorkerTests {
             let client = try daemon.connect()
             var request = daemon.makeRequest("/hold.php", query: "dir=\(daemon.scratch)&name=x\(number)")
             request.keepsConnection = keep
-            try client.send(request)
+            try client.send((before + [request]).flatMap(\.bytes))
+            for _ in before { #expect(try client.readResponse().isComplete) }
             try daemon.waitUntilStarted(["x\(number)"])
             kill(pid, SIGKILL)
             let answer = try client.finalResponse()

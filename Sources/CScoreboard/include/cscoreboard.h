@@ -76,6 +76,7 @@ typedef struct cscoreboard_pool {
     int64_t active;                 /* workers: requests in progress */
     int64_t max_active;             /* workers: the most there were */
     int64_t taken;                  /* workers: connections taken from the queue */
+    uint64_t last_long_ns;          /* workers: monotonic; end of the latest request that took 15 ms or more */
     /* The master: its queue of requests that wait for a worker (ARCHITECTURE.md, "The queue"). */
     int64_t queue_depth;            /* requests in it now */
     uint64_t queue_oldest_ns;       /* monotonic; arrival of the one that has waited longest; 0: none waits */
