@@ -324,7 +324,8 @@ public final class RequestProcessor {
     /// The response is complete, and its client has not taken all of it: the master sends the rest, and goes on with the
     /// connection.
     private func deliverUnsent() {
-        guard let client, !client.isClosed, let unsent = stream.unsent else { return }
+        guard let client, !client.isClosed, stream.hasUnsent else { return }
+        guard let unsent = stream.unsent else { return stream.sendUnsent() }
         var message = Message(.deliver, flags: .peerChecked, value: UInt64(unsent.offset))
         let bodyIsOver = reader.skipBody(of: client)
         if !reader.bodyIsBroken {

@@ -10,6 +10,9 @@ final class ResponseSpill {
     /// Result of sending without waiting.
     enum Progress { case done, blocked, broken }
 
+    /// Bytes that are sent at once.
+    private static let piece = 64 << 10
+
     /// Most bytes that may be unsent.
     private let limit: Int
     private var file: SharedDescriptor?
@@ -47,21 +50,38 @@ final class ResponseSpill {
     }
 
     /// Sends what is here, as far as the client takes it now.
+    ///
+    /// Not with sendfile(2): that lends the socket the file's pages, and as long as the client has not read them the kernel
+    /// refuses to seal the file (F_SEAL_WRITE, EBUSY).
     func send(to socket: CInt) -> Progress {
         guard let file else { return .done }
-        while sent < written {
-            var offset = off_t(sent)
-            let count = sendfile(socket, file.rawValue, &offset, written - sent)
-            if count > 0 {
-                sent += count
-            } else if count < 0, errno == EAGAIN {
-                return .blocked
-            } else if count == 0 || errno != EINTR {
-                return .broken
+        return withUnsafeTemporaryAllocation(byteCount: Self.piece, alignment: 16) { buffer in
+            while sent < written {
+                let count = pread(
+                    file.rawValue,
+                    buffer.baseAddress,
+                    min(buffer.count, written - sent),
+                    off_t(sent)
+                )
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { return .broken }
+                let taken = Glibc.send(
+                    socket,
+                    buffer.baseAddress,
+                    count,
+                    CInt(MSG_DONTWAIT | MSG_NOSIGNAL)
+                )
+                if taken >= 0 {
+                    sent += taken
+                } else if errno == EAGAIN {
+                    return .blocked
+                } else if errno != EINTR {
+                    return .broken
+                }
             }
+            clear()
+            return .done
         }
-        clear()
-        return .done
     }
 
     /// Sends all that is here, waiting for the client up to two minutes between any two pieces; false when it is gone.

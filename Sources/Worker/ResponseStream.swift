@@ -245,7 +245,11 @@ final class ResponseStream {
 
     // MARK: - Slow readers
 
-    /// What the client has not taken of a response that is complete; nil if it has taken all, or has gone.
+    /// Whether there is something that the client has not taken, and may still take.
+    var hasUnsent: Bool { !isAborted && !spill.isEmpty }
+
+    /// What the client has not taken of a response that is complete; nil if it has taken all or has gone, or if nobody
+    /// else can be given it.
     var unsent: (file: CInt, offset: Int)? { isAborted ? nil : spill.sealed() }
 
     /// Somebody else sends what is unsent.

@@ -114,6 +114,27 @@ struct SlowReaderTests {
         #expect(try slow.finalResponse().text == "hello, world\n")
     }
 
+    /// What its socket has got of the kept bytes, and it has not read: the rest reaches it all the same, and from the master.
+    @Test(arguments: ["{{SOCKET}}", "127.0.0.1:{{PORT}}"])
+    func pausesAfterAPartOfWhatIsKept(_ listen: String) throws {
+        let daemon = try Self.start(listen: listen)
+        let slow = try daemon.begin("/spill-twice.php", query: "dir=\(daemon.scratch)")
+        try daemon.waitUntilStarted(["spill"])
+        // The socket has room again for what the script's next output sends.
+        var received: [Record] = []
+        while received.reduce(0, { $0 + $1.content.count }) < 150_000 {
+            received.append(try #require(try slow.readRecord()))
+        }
+        try daemon.releaseHeld()
+        try Self.expectFreeWorker(daemon)
+        let answer = try slow.finalResponse()
+        let isComplete = answer.isComplete
+        #expect(isComplete)
+        let text = String(decoding: received.flatMap(\.content) + answer.output, as: UTF8.self)
+        let isWhole = text.hasSuffix(String(repeating: "0123456789abcdef\n", count: 56_000) + "end\n")
+        #expect(isWhole)
+    }
+
     /// After fastcgi_finish_request() the client gets everything while the script goes on.
     @Test(arguments: [true, false]) func finishedRequest(_ keep: Bool) throws {
         let daemon = try Self.start()
