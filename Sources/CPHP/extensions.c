@@ -43,6 +43,8 @@ static int register_as_fpm(void)
     for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++) {
         leave_out(left_out[i]);
     }
+    /* Likewise: a worker's root directory is not the script's. */
+    zend_hash_str_del(CG(function_table), ZEND_STRL("chroot"));
     return result;
 }
 

@@ -20,6 +20,15 @@ static PHP_MSHUTDOWN_FUNCTION(fpmd)
     return SUCCESS;
 }
 
+/* PHP calls the module registered last first: this one before any of those that are built in, as the sessions'. */
+static PHP_RSHUTDOWN_FUNCTION(fpmd)
+{
+    (void)type;
+    (void)module_number;
+    fpmd_timer_execution_ends();
+    return SUCCESS;
+}
+
 static PHP_MINFO_FUNCTION(fpmd)
 {
     php_info_print_table_start();
@@ -35,7 +44,7 @@ zend_module_entry fpmd_module_entry = {
     PHP_MINIT(fpmd),
     PHP_MSHUTDOWN(fpmd),
     NULL,
-    NULL,
+    PHP_RSHUTDOWN(fpmd),
     PHP_MINFO(fpmd),
     PHP_VERSION,
     STANDARD_MODULE_PROPERTIES

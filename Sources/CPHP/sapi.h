@@ -125,6 +125,8 @@ void fpmd_timer_worker_init(void);
 /* When PHP begins to read the request, and when the script begins: other limits hold. */
 void fpmd_timer_request_begins(void);
 void fpmd_timer_execution_begins(void);
+/* After shutdown functions, destructors and output buffers, before the extensions' part of the request's end. */
+void fpmd_timer_execution_ends(void);
 /* After the request: nothing may fire between requests. */
 void fpmd_timer_request_end(void);
 

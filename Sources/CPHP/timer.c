@@ -205,6 +205,15 @@ void fpmd_timer_execution_begins(void)
     }
 }
 
+/* As PHP does when the answer is complete: what is left (sessions are written, memory is freed) has no limit. */
+void fpmd_timer_execution_ends(void)
+{
+    if (ticking) {
+        set_limit(0);
+        zend_atomic_bool_store_ex(&EG(timed_out), false);
+    }
+}
+
 void fpmd_timer_request_end(void)
 {
     if (ticking) {

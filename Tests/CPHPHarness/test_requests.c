@@ -114,13 +114,13 @@ static void test_functions(void)
 {
     fixture("functions.php",
             "<?php foreach (['fastcgi_finish_request', 'apache_request_headers', 'getallheaders', 'fpm_get_status',"
-            "'dl', 'pcntl_fork', 'cli_set_process_title'] as $f) echo (int)function_exists($f);"
+            "'dl', 'pcntl_fork', 'cli_set_process_title', 'chroot'] as $f) echo (int)function_exists($f);"
             "echo ' ', PHP_SAPI, ' ', (int)(extension_loaded('Zend OPcache')"
             "? opcache_get_status(false)['opcache_enabled'] : true), ' ',"
             "ini_get('fpm.config'), ' ', ini_get('html_errors'), ' ', ini_get('max_execution_time'), ' ',"
             "php_ini_loaded_file(), ' ', PHP_CONFIG_FILE_SCAN_DIR, ' ', (int)getenv('PHP_INI_SCAN_DIR');");
     request("functions.php", NULL);
-    BODY_IS("1111000 fpm-fcgi 1 /some/where 1 30 /etc/php/8.2/fpm/php.ini /etc/php/8.2/fpm/conf.d 0");
+    BODY_IS("11110000 fpm-fcgi 1 /some/where 1 30 /etc/php/8.2/fpm/php.ini /etc/php/8.2/fpm/conf.d 0");
     fixture("allheaders.php", "<?php foreach (getallheaders() as $k => $v) echo \"$k=$v \";");
     request("allheaders.php", "=HTTP_ACCEPT", "=HTTP_USER_AGENT", "=HTTP_ACCEPT_LANGUAGE", "=HTTP_COOKIE",
             "CONTENT_LENGTH=0", "HTTP_X_MY_ID=7", NULL);

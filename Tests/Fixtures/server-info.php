@@ -10,6 +10,8 @@ echo json_encode([
     'loaded' => php_ini_loaded_file(),
     'scanned' => php_ini_scanned_files(),
     'functions' => get_extension_funcs('cgi-fcgi'),
+    'internal' => get_defined_functions()['internal'],
+    'classes' => get_declared_classes(),
     'ini' => ini_get_all(null, true),
     'zts' => PHP_ZTS,
     'debug' => PHP_DEBUG,

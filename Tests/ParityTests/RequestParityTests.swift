@@ -52,6 +52,11 @@ struct RequestParityTests {
         }
     }
 
+    /// The time limit ends with the script.
+    @Test func sessionWrittenAtTheEnd() throws {
+        try Pair(Self.pool).compare([Case(name: "session at the end", script: "/session-at-end.php")])
+    }
+
     @Test func headerLines() throws {
         let pair = try Pair(Self.pool)
         for lines in [
