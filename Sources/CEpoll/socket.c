@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,12 +165,24 @@ static int socket_option(int descriptor, int option) {
     return getsockopt(descriptor, SOL_SOCKET, option, &value, &length) < 0 ? -1 : value;
 }
 
+bool cepoll_was_accepted(int socket) {
+    union { struct sockaddr any; struct sockaddr_un local; struct sockaddr_storage room; } peer = {.local = {0}};
+    const socklen_t nameless = offsetof(struct sockaddr_un, sun_path);
+    socklen_t length = sizeof peer;
+    if (getpeername(socket, &peer.any, &length) < 0) return false;
+    if (peer.any.sa_family != AF_UNIX) return true;
+    return length <= nameless ||
+           (length == nameless + 6 && peer.local.sun_path[0] == 0 &&
+            strspn(peer.local.sun_path + 1, "0123456789abcdef") == 5);
+}
+
 cepoll_stream_kind cepoll_stream(int descriptor) {
     int domain = socket_option(descriptor, SO_DOMAIN);
     if (domain != AF_UNIX && domain != AF_INET && domain != AF_INET6) return CEPOLL_NO_STREAM;
     if (socket_option(descriptor, SO_TYPE) != SOCK_STREAM || socket_option(descriptor, SO_ACCEPTCONN) != 0)
         return CEPOLL_NO_STREAM;
-    return domain == AF_UNIX ? CEPOLL_LOCAL_STREAM : CEPOLL_NETWORK_STREAM;
+    if (domain == AF_UNIX) return cepoll_was_accepted(descriptor) ? CEPOLL_LOCAL_STREAM : CEPOLL_NO_STREAM;
+    return CEPOLL_NETWORK_STREAM;
 }
 
 bool cepoll_is_local_socket(int descriptor) { return socket_option(descriptor, SO_DOMAIN) == AF_UNIX; }

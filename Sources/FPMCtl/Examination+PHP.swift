@@ -72,17 +72,17 @@ extension Examination {
                 remedy: "opcache.enable = 1"
             )
         }
-        let used = memory.number("used_memory")
-        let all = used + memory.number("free_memory") + memory.number("wasted_memory")
+        let used = memory.plausible("used_memory")
+        let all = used + memory.plausible("free_memory") + memory.plausible("wasted_memory")
         let use = status["opcache_statistics"] ?? .null
         if status.isTrue("cache_full") || used * 100 > all * 95 {
             add(
                 .warning,
                 "opcache is full: \(bytesText(used)) of \(bytesText(all))",
                 pool: settings,
-                remedy: "opcache.memory_consumption = \(max(256, all * 2 >> 20))"
+                remedy: "opcache.memory_consumption = \(max(256, (all * 2) >> 20))"
             )
-        } else if use.number("num_cached_keys") * 100 > use.number("max_cached_keys") * 95 {
+        } else if use.plausible("num_cached_keys") * 100 > use.plausible("max_cached_keys") * 95 {
             add(
                 .warning,
                 "opcache has no more keys",

@@ -95,25 +95,27 @@ struct Opcache: ParsableCommand {
         guard status.isTrue("opcache_enabled"), let memory = status["memory_usage"],
             let use = status["opcache_statistics"]
         else { return _ = put("pool \(pool): opcache is off\n") }
-        let used = memory.number("used_memory")
-        let all = used + memory.number("free_memory") + memory.number("wasted_memory")
+        let used = memory.plausible("used_memory")
+        let all = used + memory.plausible("free_memory") + memory.plausible("wasted_memory")
         let strings = status["interned_strings_usage"] ?? .null
         var table = Table(["", ">", ">OF", ""])
         table.add([
-            "memory", bytesText(used), bytesText(all), "\(bytesText(memory.number("wasted_memory"))) wasted",
+            "memory", bytesText(used), bytesText(all),
+            "\(bytesText(memory.plausible("wasted_memory"))) wasted",
         ])
         table.add([
-            "strings", bytesText(strings.number("used_memory")), bytesText(strings.number("buffer_size")), "",
+            "strings", bytesText(strings.plausible("used_memory")),
+            bytesText(strings.plausible("buffer_size")), "",
         ])
         table.add([
-            "scripts", "\(use.number("num_cached_scripts"))", "\(use.number("max_cached_keys"))",
+            "scripts", "\(use.plausible("num_cached_scripts"))", "\(use.plausible("max_cached_keys"))",
             "keys at most",
         ])
         table.add([
-            "hits", "\(use.number("hits"))", "\(use.number("hits") + use.number("misses"))",
+            "hits", "\(use.plausible("hits"))", "\(use.plausible("hits") + use.plausible("misses"))",
             "\(tenths(use["opcache_hit_rate"]?.double ?? 0)) %",
         ])
-        let restarts = ["oom_restarts", "hash_restarts", "manual_restarts"].map { use.number($0) }
+        let restarts = ["oom_restarts", "hash_restarts", "manual_restarts"].map { use.plausible($0) }
         table.add([
             "restarts", "\(restarts.reduce(0, +))", "",
             "memory \(restarts[0]), keys \(restarts[1]), asked for \(restarts[2])",

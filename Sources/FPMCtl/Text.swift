@@ -84,6 +84,8 @@ func plain(_ text: String) -> String {
 extension JSON {
     /// A member's whole number; 0 if there is none.
     func number(_ name: String) -> Int { self[name]?.count ?? 0 }
+    /// The same of a number that a worker may have written, within 0 … 2^53: sums of some, and their hundredfold, do not overflow.
+    func plausible(_ name: String) -> Int { min(max(0, number(name)), 1 << 53) }
     /// A member's text, fit for a terminal; empty if there is none.
     func words(_ name: String) -> String { plain(self[name]?.text ?? "") }
     /// A member's truth.

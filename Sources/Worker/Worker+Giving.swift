@@ -91,7 +91,10 @@ extension Worker {
         defer { withExtendedLifetime(ownFile) {} }
         let isWhole = bytes.count == payload.count || ownFile != nil
         let descriptors = [client.descriptor] + (file.map { [$0] } ?? [])
-        let isGiven = isWhole && tell(head, payload: bytes, descriptors: descriptors)
+        // The master takes a peer with a name for a service, and the worker for somebody who would misuse it.
+        let isGiven =
+            isWhole && cepoll_was_accepted(client.descriptor)
+            && tell(head, payload: bytes, descriptors: descriptors)
         if file != nil, ownFile == nil, !isGiven { return false }
         client.close()
         processor.reader.reset()

@@ -38,7 +38,7 @@ extension Worker {
     private func share(_ client: Client) -> Bool {
         // With limits on the queue a request that has come is to be in the master's hands, counted.
         guard client.isKeptAlive, client.isWatched, brevity.isProven, !isDraining,
-            !settings.plan.limitsQueue, let index = freePlace()
+            !settings.plan.limitsQueue, let index = freePlace(), cepoll_was_accepted(client.descriptor)
         else { return false }
         latestSharing = (latestSharing + 1) & UInt32(CSCOREBOARD_LAST_SHARING)
         let isAnnounced = client.hasReturned || !isFetchedFrom

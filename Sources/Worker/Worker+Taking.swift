@@ -193,7 +193,7 @@ extension Worker {
         guard descriptor >= 0 else { return }
         // Not checked: whoever serves it asks where it comes from.
         let head = Message(.park, value: MonotonicTime.now.nanoseconds)
-        _ = tell(head, descriptors: [descriptor])
+        if cepoll_was_accepted(descriptor) { _ = tell(head, descriptors: [descriptor]) }
         closeDescriptor(descriptor)
     }
 }

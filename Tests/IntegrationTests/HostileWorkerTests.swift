@@ -168,13 +168,13 @@ struct HostileWorkerTests {
             "gave back something that is not a connection",
             [
                 "parkNothing", "parkTwo", "parkPipe", "parkFile", "parkDatagram", "parkChannel", "parkPages",
-                "lingerPipe", "shareNothing", "sharePipe",
+                "parkService", "parkUnconnected", "lingerPipe", "shareNothing", "sharePipe", "shareService",
             ]
         ),
         ("shared a connection in a place that there is not", ["shareBeyond", "shareUncounted"]),
         (
             "gave something that is not the rest of a response",
-            ["deliverPipe", "deliverUnsealed", "deliverBeyond", "deliverTooLong"]
+            ["deliverPipe", "deliverService", "deliverUnsealed", "deliverBeyond", "deliverTooLong"]
         ),
         ("gave something that is not the beginning of a request", ["parkUnsealed"]),
         ("gave something that is not a list of scripts", ["scriptsTooLong"]),
@@ -240,6 +240,20 @@ struct HostileWorkerTests {
         try wait(for: "what was given to be closed") {
             try #require(ProcessSnapshot(pid: daemon.master)?.descriptorCount) <= open
         }
+        try scene.expectCalm()
+    }
+
+    /// What a worker says of the opcache is shown, however absurd.
+    @Test(arguments: ["most", "least"]) func figuresOfTheOpcache(_ which: String) throws {
+        let scene = try Scene(workers: 1)
+        let daemon = scene.daemon
+        let connection = try scene.attack("opcache.\(which)")
+        try daemon.waitForScratchFile("hostile")
+        let shown = try daemon.ctl("opcache", "status", "bad")
+        #expect(shown.status == .code(0), "\(shown.errors)")
+        #expect(shown.output.hasPrefix("memory"), "\(shown.output)")
+        #expect(try connection.finalResponse().text == "answered")
+        try scene.waitForRecovery()
         try scene.expectCalm()
     }
 

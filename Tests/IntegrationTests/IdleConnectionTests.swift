@@ -26,6 +26,26 @@ struct IdleConnectionTests {
         #expect(try daemon.get("/hello.php").isComplete)
     }
 
+    /// What a worker gives back must not lead to a service, and those have names: a client that has one is served, but not waited for.
+    @Test func clientWithAName() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1")
+        daemon.markDescriptors()
+        let pid = try #require(try daemon.waitForWorkers(1).first).pid
+        let request = daemon.makeRequest("/hello.php")
+        for (number, pieces) in [[request.bytes], [Array(request.bytes.prefix(20))], []].enumerated() {
+            let client = try daemon.connect()
+            try client.name("\(daemon.scratch)/client.\(number)")
+            for piece in pieces { try client.send(piece) }
+            if number == 0 {
+                #expect(try client.finalResponse().text == "hello, world\n")
+            } else {
+                _ = try? client.readToEnd()
+            }
+        }
+        #expect(try daemon.get("/hello.php").text == "hello, world\n")
+        #expect(try daemon.waitForWorkers(1).map(\.pid) == [pid])
+    }
+
     @Test func keptConnections() throws {
         let daemon = try Daemon.startPool(Self.pool)
         daemon.markDescriptors()

@@ -86,6 +86,31 @@ import Testing
         try wait(for: "the path to be free") { cepoll_unix_in_use(path, length) == 0 }
     }
 
+    /// What one that was made leads to takes its maker's word.
+    @Test func unixConnectionsThatWereAccepted() throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.path + "/s"
+        let listener = SharedDescriptor(
+            adopting: try check(cepoll_listen_unix(path, path.utf8.count, 0o660, 8))
+        )
+        #expect(cepoll_stream(listener.rawValue) == CEPOLL_NO_STREAM)
+        for hasName in [false, true] {
+            var client: SharedDescriptor? = SharedDescriptor(
+                adopting: try check(socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0))
+            )
+            let made = try #require(client?.rawValue)
+            #expect(cepoll_stream(made) == CEPOLL_NO_STREAM, "not connected")
+            // The kernel names who wants to know its peer.
+            if hasName { try check(cepoll_pass_credentials(made)) }
+            try withUnixAddress(path) { try check(connect(made, $0, $1)) }
+            let accepted = SharedDescriptor(adopting: try check(cepoll_accept(listener.rawValue, nil)))
+            #expect(cepoll_stream(made) == CEPOLL_NO_STREAM)
+            #expect(cepoll_stream(accepted.rawValue) == CEPOLL_LOCAL_STREAM)
+            client = nil
+            #expect(cepoll_stream(accepted.rawValue) == CEPOLL_LOCAL_STREAM, "its client has gone")
+        }
+    }
+
     @Test func unixPeersHaveNoAddress() throws {
         let directory = try TemporaryDirectory()
         let path = directory.path + "/s"

@@ -70,6 +70,20 @@ package final class FastCGIConnection {
         close()
     }
 
+    /// Gives this end of a Unix connection a name.
+    ///
+    /// - Parameter path: Of a file that does not exist.
+    /// - Throws: ``TestFailure``.
+    package func name(_ path: String) throws {
+        let (_, address) = try Endpoint.unix(path).socketAddress()
+        let result = address.withUnsafeBytes { raw in
+            raw.withMemoryRebound(to: sockaddr.self) {
+                bind(descriptor, $0.baseAddress, socklen_t(raw.count))
+            }
+        }
+        guard result == 0 else { throw TestFailure.systemCall("bind \(path)") }
+    }
+
     /// Says that nothing more will be sent.
     package func finishSending() {
         shutdown(descriptor, Int32(SHUT_WR))

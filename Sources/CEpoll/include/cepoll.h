@@ -114,8 +114,12 @@ int cepoll_accept(int listener, cepoll_address *_Nullable peer);
 /* The same for a listener whose open file somebody hostile shares, who may have made it blocking: gives up with
    EAGAIN after a few milliseconds. Uses SIGALRM, whose disposition it sets. */
 int cepoll_accept_bounded(int listener);
+/* Whether a socket is connected, and if it is a Unix socket, not to a listener: all connections that are made to one have
+   its name for their peer's. A client has none, or one that the kernel has made for it (unix(7), autobind). */
+bool cepoll_was_accepted(int socket);
 /* What a descriptor from outside is, which should be a stream socket, and not a listening one. Asks nothing that an
-   arbitrary descriptor could make block or fail loudly. */
+   arbitrary descriptor could make block or fail loudly. A Unix connection must have been accepted: at the other end of one
+   that somebody has made is a service to which the kernel would say that what is sent is root's (SO_PASSCRED). */
 typedef enum { CEPOLL_NO_STREAM, CEPOLL_LOCAL_STREAM, CEPOLL_NETWORK_STREAM } cepoll_stream_kind;
 cepoll_stream_kind cepoll_stream(int descriptor);
 /* Whether a message waits in a Unix socket, be it one with descriptors and no byte; that is left there. */
