@@ -22,7 +22,8 @@ protocol ListenerConnection: AnyObject {
 /// all places are taken, one that is idle, or else the one that has been there longest, makes room for the new one,
 /// so that silent clients cannot keep others out.
 final class ConnectionListener<Served: ListenerConnection> {
-    let listener: Listener
+    /// Where it accepts; nil once it is retired, as the address may be given up or another's then.
+    private var listener: Listener?
     /// Who may connect; nil for everyone, and on a Unix socket.
     var allowed: AllowedPeers?
     private let reactor: Reactor
@@ -64,7 +65,7 @@ final class ConnectionListener<Served: ListenerConnection> {
 
     /// Starts accepting; a failure is said, and retried.
     func start() {
-        guard watch == nil else { return }
+        guard watch == nil, let listener else { return }
         retry = nil
         do {
             watch = try reactor.watch(listener.descriptor.rawValue, for: .readable) { [weak self] _ in
@@ -89,6 +90,7 @@ final class ConnectionListener<Served: ListenerConnection> {
     func retire() {
         watch = nil
         retry = nil
+        listener = nil
         // Nobody else may need it: it lives as long as its connections.
         if !connections.isEmpty { itself = self }
     }
@@ -99,6 +101,7 @@ final class ConnectionListener<Served: ListenerConnection> {
     }
 
     private func accept() {
+        guard let listener else { return }
         for _ in 0..<acceptBatch {
             var peer = cepoll_address()
             let descriptor = cepoll_accept(listener.descriptor.rawValue, &peer)

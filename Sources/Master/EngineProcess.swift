@@ -52,10 +52,7 @@ public struct EngineProgram {
     }
 
     private static func ownDirectory() -> String? {
-        guard let real = realpath("/proc/self/exe", nil) else { return nil }
-        defer { free(real) }
-        let path = String(cString: real)
-        guard let slash = path.lastIndex(of: "/") else { return nil }
+        guard let path = ProgramFile.runningPath(), let slash = path.lastIndex(of: "/") else { return nil }
         return String(path[..<slash])
     }
 

@@ -159,6 +159,8 @@ extension Master {
         for pool in given.pools {
             let predecessor = pool.listener.pool
             pool.drain()
+            // Its address is free before the last worker has gone.
+            pool.statusListener = nil
             // What it had taken goes back.
             if let predecessor, predecessor !== pool { predecessor.takeOver(from: pool) }
             keepDraining(pool)
@@ -210,6 +212,8 @@ extension Master {
         unlinkUnused(done.replaced.flatMap(\.listeners), besides: done.isPartial ? done.pools : pools)
         for old in done.replaced {
             if old.listener.pool == nil { old.closeKept() }
+            // Its address is free before the last worker has gone.
+            old.statusListener = nil
             keepDraining(old)
             old.end(.quit, patience: drainPatience)
         }

@@ -134,6 +134,22 @@ extension Master {
         guard watchSignals() else { return 70 }
         (inheritedFileLimit, fileLimit) = (UInt64(former.childFileLimit), UInt64(former.fileLimit))
         for process in former.helpers { addHelper(ProcessID(Int32(process))) }
+        adopt(former)
+        state = .serving
+        log.notice("fpm is running, pid \(ProcessID.current): taken over with \(pools.count) pool(s)")
+        openControl()
+        // What ended meanwhile was not told to this image.
+        reap()
+        scheduleTick()
+        scheduleSystemd()
+        log.withOriginalStandardError { startReload() }
+        return runLoop()
+    }
+
+    /// Takes over pools and listeners.
+    ///
+    /// Apart from ``run(after:)``, which lasts as long as the service and must not hold what a reload gives up.
+    private func adopt(_ former: TakeoverState) {
         let generation = Generation(configuration.global)
         let leaving = Generation(configuration.global)
         let listeners = former.listeners.map { Listener(adopting: $0) }
@@ -160,15 +176,6 @@ extension Master {
         }
         use(serving)
         if let index = former.metricsListener { useMetrics(metricsListener(on: listeners[index])) }
-        state = .serving
-        log.notice("fpm is running, pid \(ProcessID.current): taken over with \(serving.count) pool(s)")
-        openControl()
-        // What ended meanwhile was not told to this image.
-        reap()
-        scheduleTick()
-        scheduleSystemd()
-        log.withOriginalStandardError { startReload() }
-        return runLoop()
     }
 
     private func answerStatus(of pool: Pool, on listener: Listener) {

@@ -11,7 +11,7 @@ final class MetricsListener {
     private let log: Log
 
     /// Where it answers.
-    var listener: Listener { connections.listener }
+    let listener: Listener
 
     /// Answers on `listener` when it is started.
     init(
@@ -20,6 +20,7 @@ final class MetricsListener {
         log: Log,
         answer: @escaping (HTTPRequest) -> HTTPAnswer
     ) {
+        self.listener = listener
         self.log = log
         let share = TurnShare(reactor: reactor)
         connections = ConnectionListener(

@@ -20,9 +20,8 @@ public struct ProgramFile {
         {
             (path, former) = (called, file)
         } else {
-            guard let real = realpath("/proc/self/exe", nil) else { return nil }
-            defer { free(real) }
-            (path, former) = (String(cString: real), running)
+            guard let path = Self.runningPath() else { return nil }
+            (self.path, former) = (path, running)
         }
     }
 
@@ -31,6 +30,24 @@ public struct ProgramFile {
         guard let now = Self.state(path) else { return false }
         return (now.device, now.inode, now.size, now.modified_ns)
             != (former.device, former.inode, former.size, former.modified_ns)
+    }
+
+    /// The absolute path of the file that runs; nil if `/proc` does not tell.
+    ///
+    /// Also if another one has taken its place since it was executed: the kernel says so behind the name.
+    static func runningPath() -> String? {
+        if let real = realpath("/proc/self/exe", nil) {
+            defer { free(real) }
+            return String(cString: real)
+        }
+        let mark = " (deleted)"
+        return withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX) + mark.utf8.count) {
+            buffer in
+            guard let base = buffer.baseAddress else { return nil }
+            let count = readlink("/proc/self/exe", base, buffer.count)
+            let text = ByteString(UnsafeRawBufferPointer(start: base, count: max(0, count))).description
+            return text.hasSuffix(mark) ? String(text.dropLast(mark.count)) : nil
+        }
     }
 
     private static func state(_ path: String) -> cepoll_file? {

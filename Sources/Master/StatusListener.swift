@@ -9,10 +9,11 @@ final class StatusListener {
     private let connections: ConnectionListener<StatusConnection>
 
     /// Where it answers.
-    var listener: Listener { connections.listener }
+    let listener: Listener
 
     /// Answers on `listener` for `pool`.
     init(listener: Listener, pool: Pool, facts: PageFacts, reactor: Reactor, log: Log) {
+        self.listener = listener
         let answer = StatusAnswer(settings: pool.settings, scoreboard: pool.scoreboard, facts: facts)
         let name = pool.name
         connections = ConnectionListener(

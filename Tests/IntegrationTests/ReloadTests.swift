@@ -219,6 +219,29 @@ struct ReloadTests {
         #expect(try held.readResponse().status == 200)
     }
 
+    /// Only the master has it: a busy worker of the pool that had it keeps no address taken.
+    @Test func statusAddressComesBack() throws {
+        let plain = Daemon.poolSection(Self.pool)
+        let status = "\npm.status_path = /status\npm.status_listen = 127.0.0.1:{{PORT:status}}"
+        let daemon = try Daemon.start(Daemon.poolSection(Self.pool + status))
+        let held = try daemon.startHolding("x")
+        let begun = try daemon.connect("status")
+        let request = daemon.makeRequest("/status").bytes
+        try begun.send(Array(request[..<20]))
+        // Once it is answered, the one before has been accepted.
+        #expect(try daemon.get("/status", from: "status").status == 200)
+        try daemon.rewriteConfiguration(plain)
+        try reload(daemon)
+        #expect(throws: TestFailure.self) { try daemon.connect("status") }
+        try begun.send(Array(request[20...]))
+        #expect(try begun.readResponse().status == 200)
+        try daemon.rewriteConfiguration(Daemon.poolSection(Self.pool + status))
+        try reload(daemon)
+        #expect(try daemon.get("/status", from: "status").status == 200)
+        try daemon.releaseHeld()
+        #expect(try held.readResponse().status == 200)
+    }
+
     // MARK: What PHP refuses
 
     /// More pools than zygotes start at a time: those that wait when the reload is given up take no place for ever.

@@ -236,4 +236,42 @@ struct UpgradeTests {
         #expect(try held.finalResponse().text == "held 1")
         #expect(try daemon.process.wait() == .code(0))
     }
+
+    /// What the new image was handed and a reload gives up is closed, as in one that was started.
+    @Test func removedPoolGivesUpItsPort() throws {
+        let others = Daemon.poolSection(Self.pool)
+        let api = "\n[api]\nuser = www-data\nlisten = 127.0.0.1:{{PORT:api}}\n\(Self.pool)"
+        let (daemon, path) = try startCopy(others + api)
+        try daemon.rewriteConfiguration(others)
+        try replace(path)
+        daemon.signal(SIGUSR2)
+        try waitForUpgrade(daemon)
+        try wait(for: "the port to be closed") { (try? daemon.connect("api")) == nil }
+        try daemon.rewriteConfiguration(others + api)
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+        #expect(try daemon.get("/hello.php", from: "api").isComplete)
+    }
+
+    /// Another deployment while the new image starts: it knows where its file was, and takes the next one.
+    @Test func replacedOnceMoreWhileTheNewProgramStarts() throws {
+        let (daemon, path) = try startCopy(Daemon.poolSection(Self.pool))
+        for name in [".first", ".second"] { try copy(path, to: path + name) }
+        let script = """
+            #!/bin/bash
+            if [ "$1" = --check-takeover ]; then exec "$0.first" "$@"; fi
+            exec {program}< "$0.first"
+            mv "$0.second" "$0.first"
+            exec -a "$0" "/proc/self/fd/$program" "$@"
+            """
+        try replace(path, with: script)
+        daemon.signal(SIGUSR2)
+        for _ in 1...2 { try daemon.waitForLog(/NOTICE: fpm is running, pid \d+: taken over with \d+ pool/) }
+        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+        #expect(try daemon.get("/hello.php").isComplete)
+        let executable = try FileManager.default.destinationOfSymbolicLink(
+            atPath: "/proc/\(daemon.master)/exe"
+        )
+        #expect(executable == path + ".first")
+    }
 }
