@@ -89,6 +89,8 @@ public struct ZygotePlan: Equatable {
     public var accessFormat: ByteString?
     /// `access.suppress_path[]`.
     public var suppressedPaths: [ByteString] = []
+    /// `access.log` is the journal: entries for it are written, in place of lines.
+    public var logsAccessToJournal = false
     /// `listen.allowed_clients`, unchecked elements; nil allows everyone.
     public var allowedClients: [ByteString]?
     /// Whether peers have addresses.
@@ -167,6 +169,7 @@ extension ZygotePlan {
         writer.put(statusPath)
         writer.put(accessFormat)
         writer.put(suppressedPaths)
+        writer.put(logsAccessToJournal)
         writer.put(allowedClients != nil)
         writer.put(allowedClients ?? [])
         writer.put(isTCP)
@@ -218,6 +221,7 @@ extension ZygotePlan {
         statusPath = reader.optionalText()
         accessFormat = reader.optionalText()
         suppressedPaths = reader.texts()
+        logsAccessToJournal = reader.flag()
         let hasClients = reader.flag()
         let clients = reader.texts()
         allowedClients = hasClients ? clients : nil

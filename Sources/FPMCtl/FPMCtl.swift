@@ -65,7 +65,7 @@ struct FPMCtl: ParsableCommand {
             variable FPMD_CONTROL, or at fpmd.sock in $RUNTIME_DIRECTORY or /run/fpmd.
 
             Exit status: 0 done; 1 doctor found a problem; 64 wrong usage, pool or value; 69 no master answers; \
-            70 the answer makes no sense; 74 the connection broke; 75 not now (not ready, busy, too slow); \
+            70 the answer makes no sense; 74 the connection broke, or no room for the output; 75 not now (not ready, busy, too slow); \
             77 no permission; 78 refused: a reload whose configuration does not work.
             """,
         version: fpmctlVersion,
@@ -104,7 +104,7 @@ struct CommonOptions: ParsableArguments {
 
     func validate() throws {
         if let timeout, !(timeout > 0 && timeout <= 86400) {
-            throw ValidationError("--timeout takes 0 to 86400 seconds.")
+            throw ValidationError("--timeout takes more than 0 and at most 86400 seconds.")
         }
     }
 
@@ -178,6 +178,8 @@ func environment(_ name: String) -> String? { getenv(name).map { String(cString:
 func complain(_ text: String) { put("fpmctl: \(text)\n", STDERR_FILENO) }
 
 /// Writes all of a text; false when nobody reads.
+///
+/// A full disk is the program's end: nothing half written is a success.
 @discardableResult
 func put(_ text: String, _ descriptor: CInt = STDOUT_FILENO) -> Bool {
     let bytes = Array(text.utf8)
@@ -187,6 +189,10 @@ func put(_ text: String, _ descriptor: CInt = STDOUT_FILENO) -> Bool {
             write(descriptor, $0.baseAddress.map { $0 + offset }, bytes.count - offset)
         }
         if count < 0 && errno == EINTR { continue }
+        if count < 0, descriptor == STDOUT_FILENO, [ENOSPC, EDQUOT, EFBIG].contains(errno) {
+            complain("cannot write to stdout: \(String(cString: strerror(errno)))")
+            exit(Status64.io.rawValue)
+        }
         if count <= 0 { return false }
         offset += count
     }

@@ -72,7 +72,8 @@ struct Arguments {
                 value.map { ByteString(UnsafeRawBufferPointer(start: $0, count: strlen($0))) } ?? ByteString()
             )
         }
-        if immediate == nil, position < count {
+        // `-i` comes before this check, as in php-fpm.
+        if immediate == nil, !showsInfo, position < count {
             immediate = .usageError
             let text = words[Int(position)].map { String(cString: $0) } ?? ""
             complaint = "there is nothing to do with '\(text)': only options are taken"

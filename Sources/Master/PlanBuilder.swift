@@ -49,6 +49,7 @@ enum PlanBuilder {
         plan.statusPath = pool.statusPath
         plan.accessFormat = pool.accessLogFormat?.text
         plan.suppressedPaths = pool.suppressedPaths
+        plan.logsAccessToJournal = pool.logsAccessToJournal
         plan.allowedClients = pool.allowedClients
         plan.isTCP = !pool.listen.isUnix
         return plan

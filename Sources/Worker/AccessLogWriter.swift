@@ -9,11 +9,18 @@ internal import Glibc
 internal import Logging
 internal import Syscalls
 
-/// Writes one line for each request into the file that the master opened, or an entry into the journal if what it opened
-/// is a socket, without waiting for whoever reads it.
+/// Writes one line for each request into the file that the master opened, or an entry into the journal, without waiting
+/// for whoever reads it.
 final class AccessLogWriter {
     private let lines: AccessLogLines
     private let file: SharedDescriptor
+    /// Standard error of a container may be a pipe or socket that is shared, and blocking: it is asked first.
+    private let isBlocking: Bool
+    /// A terminal takes nothing while another process writes to it.
+    private let isTerminal: Bool
+    /// How long a terminal's other writers are waited for, in milliseconds, and how often.
+    private static let patience: CInt = 10
+    private static let mostAttempts = 100
     /// Lines lost since the last one that went out.
     private var lost = 0
 
@@ -36,9 +43,11 @@ final class AccessLogWriter {
             format: format,
             pool: plan.pool,
             suppressed: plan.suppressedPaths,
-            // A path never opens as a socket: it is one to journald.
-            isJournal: cepoll_kind(file.rawValue) == CEPOLL_KIND_SOCKET
+            isJournal: plan.logsAccessToJournal
         )
+        let isFile = cepoll_kind(file.rawValue) == CEPOLL_KIND_FILE
+        isBlocking = !isFile && fcntl(file.rawValue, F_GETFL) & O_NONBLOCK == 0
+        isTerminal = isatty(file.rawValue) == 1
     }
 
     /// Writes the line, unless the request's path is one not to be logged.
@@ -61,14 +70,23 @@ final class AccessLogWriter {
         lost = 0
     }
 
-    /// One write, which a pipe takes as a whole or not at all; false if it is lost.
+    /// Writes the line, which a pipe takes as a whole or not at all; false if it is lost, or what a terminal has no room for.
     private func put(_ line: [UInt8]) -> Bool {
-        line.withUnsafeBytes { bytes in
-            while true {
-                if Glibc.write(file.rawValue, bytes.baseAddress, bytes.count) >= 0 { return true }
-                if errno != EINTR { return false }
-            }
+        if isBlocking, !isWritable(within: 0) { return false }
+        var rest = line[...]
+        for _ in 0..<Self.mostAttempts {
+            let count = rest.withUnsafeBytes { Glibc.write(file.rawValue, $0.baseAddress, $0.count) }
+            rest = rest.dropFirst(max(0, count))
+            if rest.isEmpty { return true }
+            if count >= 0 || errno == EINTR { continue }
+            // One that loses lines is stopped, and not waited for again.
+            guard errno == EAGAIN, isTerminal, lost == 0, isWritable(within: Self.patience) else { break }
         }
+        return false
+    }
+
+    private func isWritable(within milliseconds: CInt) -> Bool {
+        cepoll_poll_one(file.rawValue, UInt32(CEPOLL_OUT), milliseconds) > 0
     }
 
     private func request(_ facts: borrowing Facts) -> LoggedRequest {

@@ -50,6 +50,7 @@ import Testing
         plan.statusPath = "/status"
         plan.accessFormat = "%R %t"
         plan.suppressedPaths = ["/ping", "/health"]
+        plan.logsAccessToJournal = true
         plan.allowedClients = []
         plan.isTCP = true
         return plan
@@ -60,7 +61,7 @@ import Testing
         for (sample, initial) in pairs {
             #expect("\(sample.value)" != "\(initial.value)", "\(sample.label ?? "?") has its default")
         }
-        #expect(Mirror(reflecting: Self.full).children.count == 40)
+        #expect(Mirror(reflecting: Self.full).children.count == 41)
     }
 
     @Test func fullPlanIsReadBack() {

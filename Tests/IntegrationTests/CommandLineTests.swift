@@ -76,8 +76,9 @@ struct CommandLineTests {
         #expect(result.output.contains("[Zend Modules]"))
     }
 
-    @Test func phpInformation() throws {
-        let result = try invoke("-i")
+    /// Stray words do not matter to it.
+    @Test(arguments: [["-i"], ["-i", "stray"]]) func phpInformation(arguments: [String]) throws {
+        let result = try run([Program.underTest.path] + arguments, environment: baseEnvironment)
         #expect(result.status == .code(0))
         #expect(result.output.contains("Server API => FPM/FastCGI"))
         #expect(result.output.contains("php-fpm => active"))

@@ -84,6 +84,19 @@ struct ControlErrorTests {
         if result != 0 { throw TestFailure("cannot bind \(path)") }
     }
 
+    @Test func fullDisk() throws {
+        let daemon = try Control.start("pm = static\npm.max_children = 1\n")
+        let wrapper = ["/bin/sh", "-c", #"exec "$0" "$@" >/dev/full"#]
+        for command in [["status"], ["status", "--json"], ["health"]] {
+            let line = try complaint(
+                command + ["--socket", daemon.controlSocket],
+                status: 74,
+                wrapper: wrapper
+            )
+            #expect(line == "cannot write to stdout: No space left on device")
+        }
+    }
+
     @Test(.needsRoot) func noPermission() throws {
         let daemon = try Control.start("pm = static\npm.max_children = 1\n")
         for command in Self.commands where command != ["top", "--json"] {
@@ -131,7 +144,10 @@ struct ControlErrorTests {
         (["scale", "www"], "Missing expected argument '<count>' (see fpmctl scale --help)"),
         (["scale", "www", "many"], "The value 'many' is invalid for '<count>' (see fpmctl scale --help)"),
         (["top", "-i", "0"], "--interval takes 0.1 to 60 seconds (see fpmctl top --help)"),
-        (["status", "--timeout", "0"], "--timeout takes 0 to 86400 seconds (see fpmctl status --help)"),
+        (
+            ["status", "--timeout", "0"],
+            "--timeout takes more than 0 and at most 86400 seconds (see fpmctl status --help)"
+        ),
         (["opcache", "invalidate", "www"], "Which file? (see fpmctl opcache --help)"),
         (["opcache", "reset", "www", "--scripts"], "--scripts goes with status (see fpmctl opcache --help)"),
     ]) func wrongUsage(_ words: [String], _ expected: String) throws {

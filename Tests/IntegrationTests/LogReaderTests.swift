@@ -67,6 +67,90 @@ import Testing
         for line in access.split(separator: "\n") { #expect(line == "GET /hello.php") }
     }
 
+    /// Standard error of a service or container may be a socket, which cannot be opened a second time, and is shared.
+    @Test(.fpmdOnly("refuses a socket")) func accessLogOnAStreamSocket() throws {
+        let directory = try TestContext.required().makeDirectory("stream")
+        let listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        try #require(listener >= 0)
+        defer { close(listener) }
+        try #require(Self.bindUnix(listener, directory + "/log") && listen(listener, 1) == 0)
+        var options = Daemon.Options()
+        options.mode = ["-F", "-R", "-O"]
+        options.wrapper = ["perl", "-e", Self.connector, directory + "/log"]
+        options.waitsUntilReady = false
+        let daemon = try Daemon.startPool(
+            Self.pool + "catch_workers_output = yes\naccess.log = /proc/self/fd/2\naccess.format = \"%m %r\"",
+            options
+        )
+        let reader = accept(listener, nil, nil)
+        try #require(reader >= 0)
+        defer { close(reader) }
+        _ = fcntl(reader, F_SETFL, O_NONBLOCK)
+        try wait(for: "an answer") { (try? daemon.get("/hello.php"))?.isComplete == true }
+        // More than the socket holds.
+        for _ in 1...1000 { #expect(try daemon.get("/hello.php").isComplete) }
+        var log = ""
+        try wait(for: "the count of lost lines") {
+            log += Self.drain(reader)
+            _ = try daemon.get("/hello.php")
+            return log.contains("line(s) of the access log lost")
+        }
+        for line in log.split(separator: "\n").dropLast() {
+            #expect(line == "GET /hello.php" || line.hasPrefix("["), "\(line)")
+        }
+    }
+
+    /// Becomes its other arguments with a connection to the first one as standard error.
+    private static let connector = #"""
+        use Socket;
+        socket(my $log, PF_UNIX, SOCK_STREAM, 0) or die;
+        connect($log, sockaddr_un(shift)) or die;
+        open(STDERR, ">&", $log) or die;
+        exec @ARGV or die;
+        """#
+
+    /// A terminal's controlling side, non-blocking, and the path of the other one.
+    private static func openTerminal() throws -> (Int32, String) {
+        let terminal = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK)
+        try #require(terminal >= 0)
+        var (number, isLocked): (UInt32, Int32) = (0, 0)
+        try #require(ioctl(terminal, 0x8004_5430 /* TIOCGPTN */, &number) == 0)
+        try #require(ioctl(terminal, 0x4004_5431 /* TIOCSPTLCK */, &isLocked) == 0)
+        chmod("/dev/pts/\(number)", 0o666)
+        return (terminal, "/dev/pts/\(number)")
+    }
+
+    /// A terminal takes nothing from one process while another one writes to it.
+    @Test func accessLogOnATerminal() throws {
+        let (terminal, path) = try Self.openTerminal()
+        defer { close(terminal) }
+        // Held open, so that the other end is there from the beginning.
+        let held = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC)
+        try #require(held >= 0)
+        defer { close(held) }
+        let daemon = try Daemon.startPool(
+            "pm = static\npm.max_children = 8\ncatch_workers_output = yes\n"
+                + "access.log = \(path)\naccess.format = x"
+        )
+        var log = ""
+        let load = Load(
+            daemon.makeRequest("/hello.php"),
+            to: try daemon.endpoint(),
+            expecting: "hello",
+            clients: 8
+        )
+        try wait(for: "requests") {
+            log += Self.drain(terminal)
+            return load.totals.good >= 10_000
+        }
+        let totals = try load.stop()
+        try wait(for: "a line for each request") {
+            log += Self.drain(terminal)
+            return log.count(where: { $0 == "\r\n" }) >= totals.good
+        }
+        #expect(totals.failed == 0, "\(totals)")
+    }
+
     /// The same for lines that the master writes, because all workers are busy.
     @Test(.fpmdOnly("has no answers of the master")) func stalledAccessLogOfTheMaster() throws {
         let directory = try TestContext.required().makeDirectory("fifo")
