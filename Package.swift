@@ -125,7 +125,7 @@ let package = Package(
         .testTarget(name: "FPMCtlTests", dependencies: ["FPMCtl", "Control", "Configuration"], swiftSettings: strict),
         .testTarget(name: "PoolPolicyTests", dependencies: ["PoolPolicy", "Configuration"], swiftSettings: strict),
         .executableTarget(
-            name: "SyscallsHelper", dependencies: ["Syscalls", "CEpoll"], path: "Tests/SyscallsHelper", swiftSettings: strict),
+            name: "SyscallsHelper", dependencies: ["Syscalls", "CEpoll", "CTestSupport"], path: "Tests/SyscallsHelper", swiftSettings: strict),
         .testTarget(
             name: "SyscallsTests", dependencies: ["Syscalls", "CEpoll", "TestSupport", system], swiftSettings: strict),
         .testTarget(name: "ReactorTests", dependencies: ["Reactor", "CEpoll", "Syscalls", system], swiftSettings: strict),

@@ -109,7 +109,9 @@ static void on_death(int number, siginfo_t *info, void *context) {
     /* The same death as without this handler: by the same signal, with the same core. */
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigaction(number, &action, NULL);
-    if (info->si_code <= 0 || number == SIGTERM) kill(getpid(), number);
+    /* The instruction that is at fault is executed again; these are over, and the process would go on. */
+    const bool is_over = number == SIGTERM || number == SIGTRAP || number == SIGSYS;
+    if (info->si_code <= 0 || is_over) kill(getpid(), number);
     errno = saved;
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 static int drain_eventfd = -1;
+static pid_t drain_owner;
 static volatile sig_atomic_t drain_flag;
 
 static void set_handler(int number, void (*handler)(int), int flags) {
@@ -42,11 +43,13 @@ void cepoll_ignore_signals(const int *signals, size_t count) {
 static void on_quit(int number) {
     (void)number;
     drain_flag = 1;
-    if (drain_eventfd >= 0) cepoll_eventfd_add(drain_eventfd);
+    /* A fork of the script has this handler and the eventfd as well. */
+    if (drain_eventfd >= 0 && getpid() == drain_owner) cepoll_eventfd_add(drain_eventfd);
 }
 
 void cepoll_drain_on_quit(int eventfd) {
     drain_eventfd = eventfd;
+    drain_owner = getpid();
     set_handler(SIGQUIT, on_quit, SA_RESTART);
 }
 

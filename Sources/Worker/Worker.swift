@@ -393,6 +393,9 @@ public final class Worker {
             becomeIdle()
         case .workerLost:
             forget(client)
+            // The request has been counted as ended: the master is not to do it again.
+            processor.setStage(.free)
+            parkShared()
             return false
         }
         return true

@@ -1,5 +1,6 @@
 #include "ctestsupport.h"
 
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,4 +19,9 @@ int ctest_spawn_chdir(posix_spawn_file_actions_t *actions, const char *path) {
 
 int ctest_spawn_close_from(posix_spawn_file_actions_t *actions, int first) {
     return posix_spawn_file_actions_addclosefrom_np(actions, first);
+}
+
+int ctest_raise_as_kernel(int number) {
+    siginfo_t info = {.si_signo = number, .si_code = TRAP_BRKPT};
+    return (int)syscall(SYS_rt_sigqueueinfo, getpid(), number, &info);
 }

@@ -54,6 +54,16 @@ struct FailureTests {
         #expect(worker.exists)
     }
 
+    /// A request that needs more memory than 2 MB before its script is reached: PHP cannot go on in its worker.
+    static func tooLarge(_ daemon: Daemon) -> FastCGIRequest {
+        let variable = "a" + String(repeating: "[]", count: 60) + "&"
+        return daemon.makeRequest(
+            "/hello.php",
+            body: Array(String(repeating: variable, count: 200).utf8),
+            contentType: "application/x-www-form-urlencoded"
+        )
+    }
+
     @Test func displayedError() throws {
         let daemon = try Daemon.startPool(
             Self.pool + "\nphp_flag[display_errors] = on\nphp_flag[html_errors] = off"

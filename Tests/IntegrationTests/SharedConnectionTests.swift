@@ -158,6 +158,24 @@ struct SharedConnectionTests {
         if isBusy { #expect(try kept.connections[0].readResponse(within: .seconds(10)).status == 500) }
     }
 
+    /// A worker in which PHP cannot go on ends by itself: its other connections go back, also those that the master has no
+    /// duplicate of.
+    @Test func nothingIsLostWhenPHPCannotGoOn() throws {
+        let daemon = try Daemon.startPool(
+            "pm = static\npm.max_children = 1\nphp_admin_value[memory_limit] = 2M"
+        )
+        daemon.allowLog(/WARNING: .*exited with code 70/)
+        daemon.markDescriptors()
+        let kept = try Kept(daemon, workers: 1)
+        let new = try (1...3).map { _ in try daemon.connect() }
+        let fatal = FailureTests.tooLarge(daemon).bytes
+        for connection in new { try kept.ask(connection) }
+        let last = try daemon.connect()
+        try last.send(fatal)
+        #expect(try last.readResponse().status == 500)
+        #expect(kept.countClosed(new + kept.connections) == 0)
+    }
+
     @Test func aStoppedWorkerKeepsNobodyWaiting() throws {
         let daemon = try Daemon.startPool(Self.pool)
         daemon.markDescriptors()

@@ -41,6 +41,28 @@ struct StatusTests {
         #expect(try held.finalResponse().isComplete)
     }
 
+    /// Requests in which PHP cannot even start end once, though their worker ends with them.
+    @Test func mostActiveAfterRequestsThatCouldNotStart() throws {
+        let daemon = try Daemon.startPool(
+            "pm = static\npm.max_children = 4\npm.status_path = /status\nphp_admin_value[memory_limit] = 2M"
+        )
+        daemon.allowLog(/WARNING: .*exited with code 70/)
+        for _ in 1...3 {
+            let answer = try daemon.send(FailureTests.tooLarge(daemon))
+            #expect(answer.status == 500 && answer.isComplete)
+        }
+        try wait(for: "three ends in the log") { daemon.log.count(of: /exited with code 70/) == 3 }
+        let held = try (1...3).map { try daemon.startHolding("\($0)") }
+        #expect(try daemon.get("/hello.php").isComplete)
+        try daemon.releaseHeld()
+        for connection in held { #expect(try connection.finalResponse().isComplete) }
+        let most = try wait(for: "the workers to have finished") {
+            let status = try daemon.get("/status", query: "json").json
+            return status["active processes"] as? Int == 1 ? status["max active processes"] as? Int : nil
+        }
+        #expect(most == 4)
+    }
+
     @Test func fullStatusShowsARunningRequest() throws {
         let daemon = try Daemon.startPool(Self.pool)
         let held = try daemon.startHolding("1")

@@ -1,4 +1,5 @@
 import CEpoll
+import CTestSupport
 import Glibc
 import Syscalls
 
@@ -131,11 +132,38 @@ func runTitle() {
     say("threads: \(cepoll_thread_count())")
 }
 
+/// Dies of the signal that the first argument names, as a worker in a request.
+func die() {
+    guard let number = CommandLine.arguments.dropFirst(2).first.flatMap({ CInt($0) }),
+        cepoll_set_core_limit(0) == 0, cepoll_answer_on_death() == 0
+    else { return say("cannot begin: \(errno)") }
+    say(ctest_raise_as_kernel(number) == 0 ? "it goes on" : "cannot raise: \(errno)")
+}
+
+/// A fork of the script is told to leave, by SIGQUIT.
+func quitInFork() {
+    let kick = cepoll_eventfd()
+    cepoll_drain_on_quit(kick)
+    cepoll_unblock_all_signals()
+    let process = cepoll_fork()
+    if process == 0 {
+        raise(SIGQUIT)
+        _exit(cepoll_drain_requested() ? 0 : 1)
+    }
+    var status: CInt = -1
+    guard waitpid(process, &status, 0) == process else { return say("cannot wait: \(errno)") }
+    say(status == 0 ? "the fork is told" : "the fork has ended with \(status)")
+    let isKicked = cepoll_poll_one(kick, UInt32(CEPOLL_IN), 0) != 0
+    say(isKicked || cepoll_drain_requested() ? "its parent is told" : "nobody else is")
+}
+
 switch CommandLine.arguments.dropFirst().first {
 case "sibling": runGrandparent()
 case "sibling-caller": exit(runCaller())
 case "options": runOptions()
 case "title": runTitle()
+case "die": die()
+case "quit-of-fork": quitInFork()
 default:
     say("what?")
     exit(64)

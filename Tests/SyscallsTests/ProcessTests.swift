@@ -54,6 +54,20 @@ struct SignalMasks: Equatable {
         }
     }
 
+    /// Those after which the kernel would go on behind the instruction or the system call: who has answered for its death dies.
+    @Test(arguments: [SIGTRAP, SIGSYS]) func whoHasAnsweredForItsDeathDies(_ number: Int32) throws {
+        let directory = try TemporaryDirectory()
+        let output = directory.path + "/output"
+        let process = try ChildProcess(
+            [Helper.path, "die", "\(number)"],
+            environment: [:],
+            output: output,
+            errors: directory.path + "/errors"
+        )
+        #expect(try process.wait() == .signal(number))
+        #expect(readText(output).isEmpty)
+    }
+
     @Test func runningChildIsNotReaped() async {
         await #expect(processExitsWith: .success) {
             let pipe = try makePipe()
@@ -293,6 +307,10 @@ struct SignalMasks: Equatable {
             #expect(cepoll_drain_requested())
             #expect(events(of: kick) == CEPOLL_IN)
         }
+    }
+
+    @Test func quitOfAForkKicksNobodyElse() throws {
+        #expect(try Helper.run(["quit-of-fork"]) == ["the fork is told", "nobody else is"])
     }
 
     @Test func dispositionsGoBackToDefaults() async {

@@ -18,4 +18,8 @@ int ctest_spawn_chdir(posix_spawn_file_actions_t *actions, const char *path);
 // posix_spawn_file_actions_addclosefrom_np(3), which glibc declares for _GNU_SOURCE only. Returns an errno.
 int ctest_spawn_close_from(posix_spawn_file_actions_t *actions, int first);
 
+// Sends this process a signal as the kernel does after an instruction (SIGTRAP of a breakpoint) or a system call (SIGSYS of
+// a filter): its handler returns behind that. Returns -1 and sets errno.
+int ctest_raise_as_kernel(int number);
+
 #endif
