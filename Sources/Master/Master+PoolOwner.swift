@@ -188,9 +188,10 @@ extension Master: PoolOwner {
 
     func adoptedZygoteStarts() { zygoteStarts.adopt() }
 
-    func zygoteFinishedStarting() {
+    func zygoteLeavesStartPlace() {
         zygoteStarts.finish()
         startZygotes()
-        startZygotesAhead()
     }
+
+    func zygoteFinishedStarting() { startZygotesAhead() }
 }

@@ -1,3 +1,4 @@
+internal import CEpoll
 internal import Channel
 internal import Configuration
 internal import Logging
@@ -67,6 +68,7 @@ extension Pool {
             triesEngine = false
             pumpSpawns()
             keepIdleZygote()
+            leaveStartPlace()
             owner.zygoteFinishedStarting()
             if wasTried { becomeReadyIfStarted() }
         case .spawned(let slot, let serial, let process):
@@ -116,14 +118,43 @@ extension Pool {
     func zygoteWasAdopted() {
         guard let zygote else { return }
         heed(zygote.report)
-        guard zygote.state == .starting else { return }
-        owner.adoptedZygoteStarts()
-        limitZygoteStart()
+        switch zygote.state {
+        case .starting:
+            owner.adoptedZygoteStarts()
+            limitZygoteStart()
+        case .ending: limitZygoteEnd()
+        case .ready: return
+        }
     }
 
     private func limitZygoteStart() {
         zygoteDeadline = owner.reactor.after(.seconds(60)) { [weak self] in
             self?.distrustZygote("has not started PHP within 60 s")
+        }
+        keepStartPlace(since: 0)
+    }
+
+    /// The places are for those that need a processor.
+    ///
+    /// Who has used next to none for half a second waits for something else, a preloading script for a database, an
+    /// extension for ever, and other pools do not wait with it.
+    private func keepStartPlace(since used: UInt64) {
+        zygotePlace = owner.reactor.after(.milliseconds(500)) { [weak self] in
+            guard let self, let zygote else { return }
+            let now = cepoll_processor_time(zygote.process.rawValue)
+            if now >= used + 5_000_000 { keepStartPlace(since: now) } else { leaveStartPlace() }
+        }
+    }
+
+    private func leaveStartPlace() {
+        guard zygotePlace != nil else { return }
+        zygotePlace = nil
+        owner.zygoteLeavesStartPlace()
+    }
+
+    private func limitZygoteEnd() {
+        zygoteDeadline = owner.reactor.after(.seconds(5)) { [weak self] in
+            self?.distrustZygote("has not ended within 5 s")
         }
     }
 
@@ -139,6 +170,7 @@ extension Pool {
     func endIdleZygote() {
         guard let zygote, workers.isEmpty, wantedSpawns.isEmpty else { return }
         zygote.end()
+        limitZygoteEnd()
     }
 
     func distrustZygote(_ reason: ByteString) {
@@ -156,7 +188,10 @@ extension Pool {
         link.ended { [weak self] in self?.handle($0) }
         zygote = nil
         zygoteDeadline = nil
-        if wasStarting { owner.zygoteFinishedStarting() }
+        if wasStarting {
+            leaveStartPlace()
+            owner.zygoteFinishedStarting()
+        }
         loseUnnamedWorkers()
         guard state == .serving else { return owner.poolMayBeGone(self) }
         if wasTold {

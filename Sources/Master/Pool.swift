@@ -73,6 +73,8 @@ final class Pool {
     /// Ends the processes of a pool that drains, one harsher signal after the other.
     var escalation: Escalation?
     var zygoteDeadline: Reactor.Deadline?
+    /// Its zygote has one of the places of those that start; when to look whether it needs that.
+    var zygotePlace: Reactor.Deadline?
     var mostQueued: Int64 = 0
     /// What a tick has found, if there was nothing to do.
     var calm: Calm?

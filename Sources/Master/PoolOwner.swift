@@ -59,6 +59,8 @@ protocol PoolOwner: AnyObject {
     func workerCrashed()
     /// The pool's zygote is to be launched, at once or when others have started.
     func whenZygoteMayStart(_ pool: Pool)
+    /// It has been launched, and leaves its place to the next.
+    func zygoteLeavesStartPlace()
     func zygoteFinishedStarting()
     /// One is starting that the image of the program before this one has started.
     func adoptedZygoteStarts()

@@ -69,7 +69,9 @@ struct QueueFigures {
         // While requests begin, who sleeps rests, or is about to take one, as is who has just ended one.
         let isMoving = pool.hasBegun(within: Self.worthALine, before: pool.pace())
         let asleep = isMoving ? [] : pool.sleepers().filter { pool.idleTime($0, now) >= Self.worthAWord }
-        let awake = max(0, pool.watch.width.workerCount - asleep.count)
+        // Those that are under way are none: their zygote may hang.
+        let there = min(pool.watch.width.workerCount, pool.policy.running - pool.policy.starting)
+        let awake = max(0, there - asleep.count)
         let busy = counted(awake, "worker is busy", "workers are busy")
         let waiting = counted(pool.queue.total, "request waits", "requests wait")
         pool.owner.log.notice(

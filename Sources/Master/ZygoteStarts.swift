@@ -4,14 +4,14 @@ internal import DequeModule
 ///
 /// A few at a time: starting PHP takes a processor for some 20 ms.
 ///
-///     waiting ── a place is free ──► starting ── ready, or gone ──► the place is free
+///     waiting ── a place is free ──► starting ── ready, gone, or waits for something ──► the place is free
 ///        └── its pool has gone ──► dropped
 struct ZygoteStarts {
     private struct Waiting {
         weak var pool: Pool?
     }
 
-    /// How many may start at a time.
+    /// How many may start at a time, but for those that only wait.
     var most = 4
     /// How many do.
     private(set) var count = 0
@@ -33,7 +33,7 @@ struct ZygoteStarts {
     /// One starts that the image of the program before this one has started.
     mutating func adopt() { count += 1 }
 
-    /// One is ready, or has failed.
+    /// One is ready, has failed, or needs no processor.
     mutating func finish() { count -= 1 }
 }
 

@@ -194,6 +194,33 @@ struct FaultTests {
 
     // MARK: A pool that is broken beside one that is not
 
+    /// As many zygotes as start at a time wait for something for ever: the next one starts all the same.
+    @Test(.fpmdOnly("has no zygote")) func zygotesThatHangHoldUpNoOtherPool() throws {
+        let directory = try TestContext.required().makeDirectory("preload")
+        chmod(directory, 0o755)
+        let hang = directory + "/hang"
+        let script = directory + "/preload.php"
+        try "<?php while (is_file('\(hang)')) { sleep(1); clearstatcache(); }\n"
+            .write(toFile: script, atomically: false, encoding: .utf8)
+        chmod(script, 0o644)
+        func pool(_ name: String, _ more: String = "") -> String {
+            "[\(name)]\nuser = www-data\nlisten = {{SOCKET:\(name)}}\npm = ondemand\npm.max_children = 1\n\(more)\n"
+        }
+        let names = (0..<max(4, 2 * sysconf(CInt(_SC_NPROCESSORS_ONLN)))).map { "hanging\($0)" }
+        let daemon = try Daemon.start(
+            pool("good") + names.map { pool($0, "php_admin_value[opcache.preload] = \(script)") }.joined(),
+            .init(global: "process.idle_zygotes = 0")
+        )
+        try wait(for: "the zygotes that have shown that PHP starts to end") { daemon.zygotes().isEmpty }
+        try "".write(toFile: hang, atomically: false, encoding: .utf8)
+        let waiting = try names.map { try daemon.begin("/hello.php", from: $0) }
+        try wait(for: "their zygotes") { daemon.zygotes().count == names.count }
+        try daemon.waitForLog(/\[pool hanging0\] saturated: 0 workers are busy, 1 request waits/)
+        #expect(try daemon.begin("/hello.php", from: "good").finalResponse(within: .seconds(20)).isComplete)
+        unlink(hang)
+        for client in waiting { #expect(try client.finalResponse().isComplete) }
+    }
+
     /// A worker writes garbage to its stderr as fast as the master takes it; everybody else is answered meanwhile.
     @Test(.fpmdOnly("writes what it catches line by line, waiting for its log"))
     func floodOfOutputSlowsNobody() throws {
@@ -317,6 +344,22 @@ struct FaultTests {
             try wait(for: "a new worker of a new zygote") { daemon.workers().count == 2 }
         }
         #expect(try daemon.get("/hello.php").isComplete)
+        #expect(!daemon.zygotes().contains(zygote))
+    }
+
+    /// It is told to end, and does not hear it.
+    @Test(.fpmdOnly("has no zygote")) func stoppedZygoteThatIsNotNeededHoldsUpNoRequest() throws {
+        let daemon = try Daemon.startPool(
+            "pm = ondemand\npm.max_children = 2\npm.process_idle_timeout = 1",
+            .init(global: "process.idle_zygotes = 0")
+        )
+        daemon.allowLog(/zygote \d+ has not ended within 5 s: killed/)
+        #expect(try daemon.get("/hello.php").isComplete)
+        let zygote = try #require(daemon.zygotes().first)
+        try stopping(zygote.pid) {
+            try daemon.waitForWorkers(0)
+            #expect(try daemon.get("/hello.php", within: .seconds(20)).isComplete)
+        }
         #expect(!daemon.zygotes().contains(zygote))
     }
 
