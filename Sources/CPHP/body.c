@@ -36,7 +36,8 @@ static ssize_t read_some(char *buffer, size_t length)
 
 size_t fpmd_read_post(char *buffer, size_t length)
 {
-    int64_t missing = SG(request_info).content_length - SG(read_post_bytes);
+    int64_t announced = SG(request_info).content_length;
+    int64_t missing = (announced < 0 ? INT64_MAX : announced) - SG(read_post_bytes);
     size_t done = 0;
 
     if (!fpmd_sapi.request || missing <= 0) {

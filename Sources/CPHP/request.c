@@ -14,7 +14,7 @@ static void describe(const fpmd_request *request)
     if (!request->content_type && request->has_script_parameter) {
         info->content_type = "";
     }
-    info->content_length = request->content_length > 0 ? request->content_length : 0;
+    info->content_length = request->content_length;
     /* PHP frees it when it cannot open the script. */
     info->path_translated = request->script ? estrdup(request->script) : NULL;
     info->auth_user = info->auth_password = info->auth_digest = NULL;

@@ -1,4 +1,12 @@
 extension ParameterTable {
+    /// How much of a body is to be read at most: CONTENT_LENGTH.
+    ///
+    /// A negative one, as Caddy sends with a chunked request, is no limit: the body ends where its stream does.
+    public var announcedBody: Int {
+        let number = number(of: "CONTENT_LENGTH")
+        return number < 0 ? .max : number
+    }
+
     /// The number a value starts with, as C's atol(3) reads it: blanks and one sign in front, then digits up
     /// to anything else; 0 when there is none or no such parameter.
     ///

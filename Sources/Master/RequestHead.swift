@@ -5,7 +5,7 @@ struct RequestHead {
     let requestID: UInt16
     /// The connection stays open after the answer.
     let keepsConnection: Bool
-    /// CONTENT_LENGTH; not negative.
+    /// CONTENT_LENGTH, or without limit; not negative.
     let announcedBody: Int
     /// Where the head ends in the bytes.
     let end: Int
@@ -36,7 +36,7 @@ struct RequestHead {
                 return RequestHead(
                     requestID: begun.id,
                     keepsConnection: begun.keeps,
-                    announcedBody: max(0, table.number(of: "CONTENT_LENGTH")),
+                    announcedBody: table.announcedBody,
                     end: position + step.consumed,
                     decoder: decoder
                 )

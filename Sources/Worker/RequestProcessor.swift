@@ -126,7 +126,7 @@ public final class RequestProcessor {
     func process(_ head: RequestHead, of client: Client, mayKeep: Bool) -> Outcome {
         self.client = client
         keepsConnection = head.keepsConnection && mayKeep
-        bodyLeft = max(0, table.number(of: "CONTENT_LENGTH"))
+        bodyLeft = table.announcedBody
         wasLogged = false
         stream.begin(requestID: head.requestID, client: client, keepsConnection: keepsConnection)
         tellQueueTime(client)
@@ -232,7 +232,7 @@ public final class RequestProcessor {
                 request.authorization = value("HTTP_AUTHORIZATION")
                 request.request_uri = resolution.requestURI.map { arena + Int($0.offset) }
                 request.script = resolution.scriptPath.map { arena + Int($0.offset) }
-                request.content_length = Int64(bodyLeft)
+                request.content_length = Int64(table.number(of: "CONTENT_LENGTH"))
                 request.has_script_parameter = resolution.hasScriptParameter
                 guard let page else { return fpmd_php_handle(&request) }
                 return page.withCPage { cPage in
@@ -263,7 +263,7 @@ public final class RequestProcessor {
                 text(resolution.scriptPath ?? table.value(of: "SCRIPT_FILENAME"))
             )
         }
-        cscoreboard_store(&slot.pointee.content_length, Int64(bodyLeft))
+        cscoreboard_store(&slot.pointee.content_length, Int64(max(0, table.number(of: "CONTENT_LENGTH"))))
         setStage(.info)
     }
 

@@ -93,8 +93,12 @@ struct RequestReader {
                     guard let head else { return .over }
                     position += step.consumed
                     let offset = position - buffer.start
-                    let announced = max(0, table.number(of: "CONTENT_LENGTH"))
-                    if let obstacle = assembleBody(of: client, decoder, after: offset, announced: announced) {
+                    if let obstacle = assembleBody(
+                        of: client,
+                        decoder,
+                        after: offset,
+                        announced: table.announcedBody
+                    ) {
                         return obstacle
                     }
                     // From here on bytes are used up as they are read.

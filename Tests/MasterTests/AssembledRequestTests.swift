@@ -37,6 +37,17 @@ import Testing
         #expect(read(bytes)?.end == bytes.count)
     }
 
+    /// Only its end says how long such a body is.
+    @Test func bodyOfUnknownLength() {
+        let bytes =
+            Self.begin(keep: true) + Self.parameters(Self.pair("CONTENT_LENGTH", "-1"))
+            + Self.record(5, [1, 2])
+        let request = read(bytes)
+        #expect(request != nil && request?.end == nil)
+        let end = Self.record(5, [])
+        #expect(read(bytes + end)?.end == bytes.count + end.count)
+    }
+
     @Test func notARequest() {
         #expect(read([]) == nil)
         #expect(read(Self.begin(keep: true)) == nil)

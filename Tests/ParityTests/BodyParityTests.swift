@@ -60,6 +60,30 @@ struct BodyParityTests {
         )
     }
 
+    /// A body of unknown length, as Caddy sends it.
+    ///
+    /// php-fpm reads on for the length's sake until the client closes.
+    @Test func negativeLength() throws {
+        let pair = try Pair(Self.pool + "php_admin_value[post_max_size] = 200\n")
+        func answer(_ daemon: Daemon, _ body: String, _ type: String) throws -> String {
+            var request = daemon.makeRequest("/input.php", body: Array(body.utf8), contentType: type)
+            request.set("CONTENT_LENGTH", "-1")
+            let connection = try daemon.connect()
+            try connection.send(request.bytes)
+            if daemon.program != .underTest { connection.finishSending() }
+            let response = try connection.readResponse()
+            return normalise(response.text + response.errors, of: daemon)
+        }
+        let form = "application/x-www-form-urlencoded"
+        for (body, type) in [
+            ("a=1&b=2", form), ("", form), ("{}", "application/json"),
+            ("a=" + String(repeating: "1", count: 300), form),
+        ] {
+            let expected = try answer(pair.reference, body, type)
+            expectSame("\(type), \(body.utf8.count)", "body", expected, try answer(pair.subject, body, type))
+        }
+    }
+
     @Test func limits() throws {
         let pair = try Pair(
             Self.pool

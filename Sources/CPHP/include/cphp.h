@@ -140,7 +140,7 @@ typedef struct fpmd_request {
     const char *_Nullable authorization;
     const char *_Nullable request_uri;      /* the resolved URI: PHP_SELF is it plus PATH_INFO */
     const char *_Nullable script;           /* NULL: 404 "File not found." */
-    int64_t content_length;                 /* bytes, 0 when missing */
+    int64_t content_length;                 /* bytes, 0 when missing; negative: no limit */
     bool has_script_parameter;              /* SCRIPT_FILENAME or PATH_TRANSLATED was sent */
     const fpmd_page *_Nullable page;
 } fpmd_request;
