@@ -5,8 +5,10 @@
 /// receives more bytes. One value decodes one connection, request after request. Ranges are positions
 /// in the bytes passed to that call. Nothing is allocated.
 ///
-/// A buffer of 16 KiB suffices: only BEGIN_REQUEST and GET_VALUES are waited for as a whole, the content
-/// of PARAMS and STDIN is handed out in pieces as it arrives.
+/// A record is over with its padding: whoever is told that something is complete can go on with other bytes, or have
+/// somebody else do so. So a record that says something by itself is waited for as a whole; the content
+/// of PARAMS and STDIN is handed out in pieces as it arrives, the last byte with the padding. A buffer of 16 KiB suffices,
+/// unless a client gives an ABORT_REQUEST content.
 public struct RequestDecoder: Sendable {
     /// What was found in the bytes.
     public enum Event: Equatable, Sendable {
@@ -68,8 +70,10 @@ public struct RequestDecoder: Sendable {
 
     /// Whether no request is under way, so that closing or parking the connection loses nothing.
     public var isBetweenRequests: Bool {
-        phase == .betweenRequests && contentRemaining == 0
+        phase == .betweenRequests && isBetweenRecords
     }
+
+    private var isBetweenRecords: Bool { contentRemaining == 0 && paddingRemaining == 0 }
 
     /// Ends the current request, its body read or not, once it has been answered.
     ///
@@ -79,8 +83,7 @@ public struct RequestDecoder: Sendable {
     /// - Returns: Whether the connection can be kept. If not (the rest of a record is still to come), close
     ///   it, or drain it by calling ``next(_:)`` until ``Event/endOfBody``.
     public mutating func endRequest() -> Bool {
-        guard phase != .parameters else { return false }
-        guard contentRemaining == 0 || content == .ignored else { return false }
+        guard phase != .parameters, isBetweenRecords else { return false }
         phase = .betweenRequests
         return true
     }
@@ -91,8 +94,7 @@ public struct RequestDecoder: Sendable {
     public mutating func next(_ bytes: Span<UInt8>) throws(ProtocolViolation) -> Step {
         var position = 0
         if contentRemaining > 0 {
-            guard bytes.count > 0 else { return Step(consumed: 0, event: .needMore) }
-            if let step = takeContent(bytes.count, from: 0) { return step }
+            guard content == .ignored else { return takeContent(bytes.count, from: 0) }
             position = min(contentRemaining, bytes.count)
             contentRemaining -= position
         }
@@ -119,14 +121,13 @@ public struct RequestDecoder: Sendable {
         switch RecordType(rawValue: header.type) {
         case .beginRequest:
             guard length == 8 else { throw .beginRequestLength(length) }
-            guard bytes.count >= start + length else { return Step(consumed: position, event: .needMore) }
+            let end = start + length + Int(header.paddingLength)
+            guard bytes.count >= end else { return Step(consumed: position, event: .needMore) }
             let rawRole = UInt16(bytes[start]) << 8 | UInt16(bytes[start + 1])
             guard let role = Role(rawValue: rawRole) else { throw .unknownRole(rawRole) }
             requestID = header.requestID
             parameterBytes = 0
             phase = .parameters
-            paddingRemaining = Int(header.paddingLength)
-            let end = start + length + takePadding(bytes.count - start - length)
             let keep = bytes[start + 2] & 1 != 0
             return Step(
                 consumed: end,
@@ -134,12 +135,14 @@ public struct RequestDecoder: Sendable {
             )
         case .getValues:
             guard length <= Self.maximumGetValuesContent else { throw .getValuesTooLong(length) }
-            guard bytes.count >= start + length else { return Step(consumed: position, event: .needMore) }
-            paddingRemaining = Int(header.paddingLength)
-            let end = start + length + takePadding(bytes.count - start - length)
-            return Step(consumed: end, event: .getValues(start..<(start + length)))
+            return take(
+                header,
+                available: bytes.count,
+                at: position,
+                event: .getValues(start..<(start + length))
+            )
         case .standardInput where length == 0:
-            return skip(header, available: bytes.count, from: start, event: .skipped)
+            return take(header, available: bytes.count, at: position, event: .skipped)
         default:
             throw .unexpectedRecord(type: header.type)
         }
@@ -157,13 +160,12 @@ public struct RequestDecoder: Sendable {
         // There is one request at a time, so a second BEGIN_REQUEST is wrong whatever its id.
         guard type != .beginRequest else { throw .unexpectedRecord(type: header.type) }
         guard header.requestID == requestID else {
-            return skip(header, available: available, from: start, event: .skipped)
+            return skip(header, available: available, from: start)
         }
         switch (type, phase) {
         case (.parameters, .parameters):
             guard length > 0 else {
-                phase = .body
-                return skip(header, available: available, from: start, event: .endOfParameters)
+                return take(header, available: available, at: position, event: .endOfParameters, then: .body)
             }
             guard length <= maximumParameterBytes - parameterBytes else {
                 throw .parametersTooLong(limit: maximumParameterBytes)
@@ -176,13 +178,17 @@ public struct RequestDecoder: Sendable {
             return Step(consumed: position, event: .endOfParameters)
         case (.standardInput, .body):
             guard length > 0 else {
-                phase = .betweenRequests
-                return skip(header, available: available, from: start, event: .endOfBody)
+                return take(
+                    header,
+                    available: available,
+                    at: position,
+                    event: .endOfBody,
+                    then: .betweenRequests
+                )
             }
             return open(header, .body, available, from: start)
         case (.abortRequest, _):
-            phase = .betweenRequests
-            return skip(header, available: available, from: start, event: .abort)
+            return take(header, available: available, at: position, event: .abort, then: .betweenRequests)
         default:
             throw .unexpectedRecord(type: header.type)
         }
@@ -195,29 +201,44 @@ public struct RequestDecoder: Sendable {
         content = kind
         contentRemaining = Int(header.contentLength)
         paddingRemaining = Int(header.paddingLength)
-        guard available > start, let step = takeContent(available, from: start) else {
-            return Step(consumed: start, event: .needMore)
-        }
-        return step
+        return takeContent(available, from: start)
     }
 
-    /// Consumes the header of a record whose content and padding do not matter.
-    private mutating func skip(_ header: RecordHeader, available: Int, from start: Int, event: Event) -> Step
-    {
+    /// Consumes a record as a whole, when all of it has arrived.
+    private mutating func take(
+        _ header: RecordHeader,
+        available: Int,
+        at position: Int,
+        event: Event,
+        then next: Phase? = nil
+    ) -> Step {
+        let length = Int(header.contentLength) + Int(header.paddingLength)
+        let end = position + RecordLimit.headerLength + length
+        guard available >= end else { return Step(consumed: position, event: .needMore) }
+        phase = next ?? phase
+        return Step(consumed: end, event: event)
+    }
+
+    /// Consumes the header of a record that does not matter, and what has arrived of the rest.
+    private mutating func skip(_ header: RecordHeader, available: Int, from start: Int) -> Step {
         content = .ignored
         let here = min(Int(header.contentLength), available - start)
         contentRemaining = Int(header.contentLength) - here
         paddingRemaining = Int(header.paddingLength)
         let end = start + here
-        return Step(consumed: end + (contentRemaining == 0 ? takePadding(available - end) : 0), event: event)
+        return Step(
+            consumed: end + (contentRemaining == 0 ? takePadding(available - end) : 0),
+            event: .skipped
+        )
     }
 
-    /// Hands out the content that starts at `start`; nothing when it is to be ignored.
-    private mutating func takeContent(_ available: Int, from start: Int) -> Step? {
-        guard content != .ignored else { return nil }
-        let end = start + min(contentRemaining, available - start)
+    /// Hands out the content that starts at `start`, its last byte only when the padding has arrived, too.
+    private mutating func takeContent(_ available: Int, from start: Int) -> Step {
+        let isWhole = available - start >= contentRemaining + paddingRemaining
+        let end = start + min(isWhole ? contentRemaining : contentRemaining - 1, available - start)
+        guard end > start else { return Step(consumed: start, event: .needMore) }
         contentRemaining -= end - start
-        let consumed = contentRemaining == 0 ? end + takePadding(available - end) : end
+        let consumed = isWhole ? end + takePadding(available - end) : end
         let isBody = content == .body
         return Step(consumed: consumed, event: isBody ? .body(start..<end) : .parameters(start..<end))
     }

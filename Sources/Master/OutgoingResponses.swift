@@ -231,8 +231,9 @@ final class OutgoingResponses {
         response.registration = nil
         completed += 1
         switch response.next {
-        case .close: break
-        case .linger:
+        // Closed with something unread a TCP connection is reset, and what is in its buffer is lost.
+        case .close where cepoll_poll_one(response.connection.rawValue, UInt32(CEPOLL_IN), 0) <= 0: break
+        case .close, .linger:
             _ = shutdown(response.connection.rawValue, CInt(SHUT_WR))
             onLinger(response.connection)
         case .keep(let bytes): onKept(response.connection, bytes)

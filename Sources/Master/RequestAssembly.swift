@@ -19,6 +19,9 @@ struct RequestAssembly {
     /// Whether its parameters are complete.
     var hasHead: Bool { bodyLeft != nil }
 
+    /// Whether nothing of a request has come, but at most the end of the body of the one before.
+    var isBetweenRequests: Bool { scanned == bytes.count && decoder.isBetweenRequests }
+
     /// Takes what has come.
     mutating func append(_ piece: UnsafeRawBufferPointer) { bytes.append(contentsOf: piece) }
 

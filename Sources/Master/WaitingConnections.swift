@@ -66,6 +66,14 @@ final class WaitingConnections {
 
         var bytes: [UInt8] { assembly.bytes }
 
+        /// Forgets the end of the request before, which may follow its answer: kept, the connection is idle after it.
+        func dropLeftOver() {
+            guard flags.contains(.keptAlive), assembly.isBetweenRequests else { return }
+            assembly = RequestAssembly([])
+            purpose = .idle
+            deadline = nil
+        }
+
         // The watch ends before the descriptor is closed: another process may keep the open file alive.
         deinit { registration = nil }
     }
@@ -132,7 +140,6 @@ final class WaitingConnections {
     ///   - bytes: What has been received of its request.
     func park(_ descriptor: Connection, flags: Message.Flags, acceptedTime: UInt64, bytes: [UInt8]) {
         let purpose: Purpose = !bytes.isEmpty ? .assembling : flags.contains(.keptAlive) ? .idle : .silent
-        if closesIdle, purpose == .idle { return }
         let connection = Parked(
             descriptor,
             purpose: purpose,
@@ -140,8 +147,11 @@ final class WaitingConnections {
             acceptedTime: acceptedTime,
             bytes: bytes
         )
-        guard purpose == .assembling, isForWorkers(connection) else { return watch(connection) }
-        dispatch(connection, arrival: acceptedTime)
+        if purpose == .assembling {
+            guard !isForWorkers(connection) else { return dispatch(connection, arrival: acceptedTime) }
+            connection.dropLeftOver()
+        }
+        if !(closesIdle && connection.purpose == .idle) { watch(connection) }
     }
 
     /// Takes a new connection that the master has accepted: straight to the workers, who check its address.
@@ -188,7 +198,7 @@ final class WaitingConnections {
         guard hasMemory else { return dispatch(connection, arrival: connection.acceptedTime) }
         switch receive(into: connection) {
         case .closed: return
-        case .nothing: watch(connection)
+        case .nothing, .leftOver: watch(connection)
         case .incomplete:
             connection.purpose = .assembling
             watch(connection)
@@ -294,6 +304,7 @@ final class WaitingConnections {
         switch progress {
         case .closed: release(number)
         case .nothing: return false
+        case .leftOver: if closesIdle { release(number) }
         case .complete:
             release(number)
             dispatch(connection, arrival: MonotonicTime.now.nanoseconds)
@@ -307,7 +318,8 @@ final class WaitingConnections {
         return true
     }
 
-    private enum Progress { case nothing, incomplete, complete, closed }
+    /// `leftOver`: the end of the request before.
+    private enum Progress { case nothing, leftOver, incomplete, complete, closed }
 
     private func receive(into connection: Parked) -> Progress {
         withUnsafeTemporaryAllocation(byteCount: Self.piece, alignment: 8) { buffer in
@@ -316,7 +328,9 @@ final class WaitingConnections {
             case .wouldBlock: return .nothing
             case .bytes(let count):
                 connection.assembly.append(UnsafeRawBufferPointer(rebasing: buffer[0..<count]))
-                return isForWorkers(connection) ? .complete : .incomplete
+                if isForWorkers(connection) { return .complete }
+                connection.dropLeftOver()
+                return connection.bytes.isEmpty ? .leftOver : .incomplete
             }
         }
     }

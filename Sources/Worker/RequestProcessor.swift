@@ -163,7 +163,7 @@ public final class RequestProcessor {
         if stream.isAborted || client.isClosed { return .close }
         let bodyIsOver = reader.skipBody(of: client)
         if reader.bodyIsBroken { return .close }
-        if bodyIsOver { return keepsConnection ? .kept : .close }
+        if bodyIsOver { return keepsConnection ? .kept : hasMore(client) ? .linger : .close }
         // All that was announced has been read, and the end of the stream is to come: it is skipped before the next
         // request. Anything more breaks the protocol there.
         if keepsConnection, bodyLeft == 0, client.decoder.endRequest() { return .kept }
@@ -311,7 +311,7 @@ public final class RequestProcessor {
         } else if !keepsConnection {
             setStage(.finished)
             // What the client still sends is read later only if there is a connection left to read from.
-            if let client, reader.skipBody(of: client) {
+            if let client, reader.skipBody(of: client), !hasMore(client) {
                 stream.end()
                 takeBackDeposit()
                 if client.place != nil || cscoreboard_is_kept_now(slot) { client.shutDown() }
@@ -319,6 +319,15 @@ public final class RequestProcessor {
             }
         }
         return true
+    }
+
+    /// Whether a client that is to be closed has sent more than its request: a TCP connection that is closed with that unread
+    /// is reset, and what the client has not received of its answer is lost.
+    private func hasMore(_ client: Client) -> Bool {
+        guard settings.plan.isTCP else { return false }
+        if !reader.buffer.isEmpty { return true }
+        var byte: UInt8 = 0
+        return recv(client.descriptor, &byte, 1, CInt(MSG_PEEK) | CInt(MSG_DONTWAIT)) > 0
     }
 
     /// The response is complete, and its client has not taken all of it: the master sends the rest, and goes on with the

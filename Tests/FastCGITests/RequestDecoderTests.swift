@@ -184,13 +184,39 @@ import Testing
             (bytes, .init(consumed: 10, event: .body(8..<10))),
             ([], .init(consumed: 0, event: .needMore)),
             ([3], .init(consumed: 1, event: .body(0..<1))),
-            ([4, 0x55], .init(consumed: 2, event: .body(0..<1))),
-            ([0x55], .init(consumed: 1, event: .needMore)),
+            // The record is over with its padding.
+            ([4, 0x55], .init(consumed: 0, event: .needMore)),
+            ([4, 0x55, 0x55], .init(consumed: 3, event: .body(0..<1))),
         ]
         for (bytes, step) in expected {
             let decoded = try decoder.next(bytes.span)
             #expect(decoded == step)
         }
+    }
+
+    /// What is complete is so with the padding: somebody else may read on from there.
+    @Test(
+        arguments: [
+            (Wire.begin(padding: 4), [], .begin(1, .responder, false)),
+            (Wire.getValues(padding: 4), [], .getValues([])),
+            (Wire.body(padding: 4), [], .skipped),
+            (Wire.parameters(padding: 4), Wire.begin(), .endOfParameters),
+            (Wire.body(padding: 4), start, .endOfBody),
+            (Wire.record(2, [1, 2], padding: 4), start, .abort),
+        ] as [([UInt8], [UInt8], Fact)]
+    )
+    func recordsAreWholeWithTheirPadding(record: [UInt8], before: [UInt8], fact: Fact) throws {
+        for count in 0..<record.count {
+            var decoder = RequestDecoder()
+            var bytes = before + record[..<count]
+            while true {
+                let step = try decoder.next(bytes.span)
+                bytes.removeFirst(step.consumed)
+                if step.event == .needMore { break }
+            }
+            #expect(bytes == Array(record[..<count]))
+        }
+        #expect(facts([before + record]).last == fact)
     }
 
     /// Requests are answered at different points of their body; then another follows, or the surplus.
@@ -203,15 +229,10 @@ import Testing
             ([], true, Wire.body([1]), [.violation(.unexpectedRecord(type: 5))]),
             (Wire.body([1, 2]), true, Wire.body(), [.skipped]),
             (Wire.body([1, 2]), true, Wire.body([1]), [.violation(.unexpectedRecord(type: 5))]),
-            (
-                Array(Wire.body([1, 2], padding: 4)[..<12]), true, [0x55, 0x55] + Wire.begin(),
-                [.begin(1, .responder, false)]
-            ),
+            (Array(Wire.body([1, 2], padding: 4)[..<9]), false, [], []),
             (Array(Wire.body([1, 2])[..<9]), false, [], []),
-            (
-                Array(Wire.body([1, 2], id: 5)[..<9]), true, [2] + Wire.begin(),
-                [.begin(1, .responder, false)]
-            ),
+            (Array(Wire.body([1, 2], id: 5)[..<9]), false, [], []),
+            (Array(Wire.body([1, 2], id: 5, padding: 4)[..<12]), false, [], []),
         ] as [([UInt8], Bool, [UInt8], [Fact])]
     )
     func endingARequest(body: [UInt8], isKept: Bool, next: [UInt8], expected: [Fact]) throws {

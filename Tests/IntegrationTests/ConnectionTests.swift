@@ -36,6 +36,28 @@ struct ConnectionTests {
         #expect(try daemon.get("/hello.php").text == "hello, world\n")
     }
 
+    /// The last padding may come after everything that a script needs, and meanwhile somebody else may be served: the next
+    /// request is understood, whoever has the connection then.
+    @Test(.fpmdOnly("an idle connection holds a worker"), arguments: [[], [UInt8]("body".utf8)])
+    func paddingThatComesLate(_ body: [UInt8]) throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1")
+        let connection = try daemon.connect()
+        var request = daemon.makeRequest("/input.php", body: body, contentType: "application/x-bytes")
+        request.keepsConnection = true
+        let records = request.records
+        for late in records.indices.suffix(body.isEmpty ? 2 : 3) {
+            let bytes = records.indices.flatMap { records[$0].encoded(padding: $0 == late ? 8 : 0) }
+            let rest = 4 + records[(late + 1)...].reduce(0) { $0 + $1.encoded().count }
+            try connection.send(Array(bytes.dropLast(rest)))
+            #expect(try daemon.get("/hello.php").text == "hello, world\n")
+            try connection.send(Array(bytes.suffix(rest)))
+            #expect(try connection.readResponse().json["length"] as? Int == body.count)
+            #expect(try daemon.get("/hello.php").text == "hello, world\n")
+        }
+        try connection.send(request)
+        #expect(try connection.readResponse().json["length"] as? Int == body.count)
+    }
+
     @Test func requestsSentAhead() throws {
         let daemon = try Daemon.startPool(Self.pool)
         let connection = try daemon.connect()

@@ -49,6 +49,19 @@ struct SlowReaderTests {
         for connection in slow { #expect(try connection.finalResponse().text == Self.page) }
     }
 
+    /// What follows the request is read, or the connection would be reset, and with it what is under way of the answer.
+    @Test(arguments: ["0", "1M"]) func surplusCutsNoAnswer(_ buffer: String) throws {
+        let daemon = try Self.start("response_buffer = \(buffer)", listen: "127.0.0.1:{{PORT}}")
+        daemon.markDescriptors()
+        let connection = try daemon.connect()
+        let request = daemon.makeRequest("/large.php", query: "bytes=\(Self.size)")
+        // More than a worker has received when it begins.
+        let ends = [[UInt8]](repeating: Record(RecordKind.stdin, id: 1).encoded(), count: 10_000)
+        try connection.send(request.bytes + ends.joined())
+        if buffer != "0" { try Self.expectFreeWorker(daemon) }
+        #expect(try connection.finalResponse().text == Self.page)
+    }
+
     @Test func keepTheirConnection() throws {
         let daemon = try Self.start()
         let slow = try Self.ask(daemon, keep: true)

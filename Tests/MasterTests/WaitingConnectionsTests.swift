@@ -183,6 +183,26 @@ import Testing
         withExtendedLifetime(clients) {}
     }
 
+    /// The end of a body may follow the answer: a connection that is kept waits for the next request after it, without limit.
+    @Test func theEndOfTheRequestBeforeIsNoRequest() throws {
+        let queue = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero)
+        let bounded = WaitingConnections(reactor: reactor, queue: queue, quota: 10)
+        let end: [UInt8] = [1, 5, 0, 1, 0, 0, 4, 0, 0, 0, 0, 0]
+        let late = try #require(try giveBack(1, [], to: bounded).first)
+        for (piece, purpose) in [
+            (end[..<10], TakeoverState.Connection.Purpose.assembling), (end[10...], .idle),
+        ] {
+            #expect(send(late.client.rawValue, Array(piece), piece.count, 0) == piece.count)
+            try reactor.turn(until: { bounded.handedOver.first?.purpose == purpose })
+        }
+        let early = try giveBack(1, end, to: bounded)
+        #expect(bounded.handedOver.map(\.purpose) == [.idle, .idle])
+        #expect(bounded.handedOver.allSatisfy { $0.bytes.isEmpty })
+        withExtendedLifetime(early) {}
+        bounded.closesIdle = true
+        #expect(bounded.parkedCount == 0)
+    }
+
     /// There is no memory for what an idle connection has sent: a worker reads it.
     @Test func anIdleConnectionIsNotReadWithoutMemory() throws {
         let queue = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero)
