@@ -37,6 +37,14 @@ final class Connection {
         if error == .wouldBlock { return .wouldBlock }
         throw error
     }
+
+    /// Whether the client has sent something that nobody has received.
+    var hasUnread: Bool {
+        withUnsafeTemporaryAllocation(byteCount: 1, alignment: 1) { byte in
+            guard case .bytes? = try? Syscalls.receive(rawValue, into: byte, peek: true) else { return false }
+            return true
+        }
+    }
 }
 
 @available(*, unavailable)

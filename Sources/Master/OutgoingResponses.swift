@@ -232,7 +232,7 @@ final class OutgoingResponses {
         completed += 1
         switch response.next {
         // Closed with something unread a TCP connection is reset, and what is in its buffer is lost.
-        case .close where cepoll_poll_one(response.connection.rawValue, UInt32(CEPOLL_IN), 0) <= 0: break
+        case .close where !response.connection.hasUnread: break
         case .close, .linger:
             _ = shutdown(response.connection.rawValue, CInt(SHUT_WR))
             onLinger(response.connection)

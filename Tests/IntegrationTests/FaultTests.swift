@@ -211,6 +211,7 @@ struct FaultTests {
             pool("good") + names.map { pool($0, "php_admin_value[opcache.preload] = \(script)") }.joined(),
             .init(global: "process.idle_zygotes = 0")
         )
+        daemon.allowLog(/server reached max_children setting \(1\)/)
         try wait(for: "the zygotes that have shown that PHP starts to end") { daemon.zygotes().isEmpty }
         try "".write(toFile: hang, atomically: false, encoding: .utf8)
         let waiting = try names.map { try daemon.begin("/hello.php", from: $0) }
