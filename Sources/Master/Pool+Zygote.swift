@@ -188,10 +188,9 @@ extension Pool {
         link.ended { [weak self] in self?.handle($0) }
         zygote = nil
         zygoteDeadline = nil
-        if wasStarting {
-            leaveStartPlace()
-            owner.zygoteFinishedStarting()
-        }
+        // Also of one that was told to end while it started.
+        leaveStartPlace()
+        if wasStarting { owner.zygoteFinishedStarting() }
         loseUnnamedWorkers()
         guard state == .serving else { return owner.poolMayBeGone(self) }
         if wasTold {

@@ -200,7 +200,8 @@ struct FaultTests {
         chmod(directory, 0o755)
         let hang = directory + "/hang"
         let script = directory + "/preload.php"
-        try "<?php while (is_file('\(hang)')) { sleep(1); clearstatcache(); }\n"
+        // The FIFO is there later, and opened when somebody writes.
+        try "<?php @fopen('\(hang)', 'r');\n"
             .write(toFile: script, atomically: false, encoding: .utf8)
         chmod(script, 0o644)
         func pool(_ name: String, _ more: String = "") -> String {
@@ -213,11 +214,13 @@ struct FaultTests {
         )
         daemon.allowLog(/server reached max_children setting \(1\)/)
         try wait(for: "the zygotes that have shown that PHP starts to end") { daemon.zygotes().isEmpty }
-        try "".write(toFile: hang, atomically: false, encoding: .utf8)
+        try #require(mkfifo(hang, 0o644) == 0)
         let waiting = try names.map { try daemon.begin("/hello.php", from: $0) }
         try wait(for: "their zygotes") { daemon.zygotes().count == names.count }
         try daemon.waitForLog(/\[pool hanging0\] saturated: 0 workers are busy, 1 request waits/)
         #expect(try daemon.begin("/hello.php", from: "good").finalResponse(within: .seconds(20)).isComplete)
+        let writer = open(hang, O_RDWR | O_CLOEXEC)
+        defer { close(writer) }
         unlink(hang)
         for client in waiting { #expect(try client.finalResponse().isComplete) }
     }
