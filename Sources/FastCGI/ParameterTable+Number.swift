@@ -1,11 +1,13 @@
 extension ParameterTable {
-    /// How much of a body is to be read at most: CONTENT_LENGTH.
-    ///
-    /// A negative one, as Caddy sends with a chunked request, is no limit: the body ends where its stream does.
-    public var announcedBody: Int {
-        let number = number(of: "CONTENT_LENGTH")
-        return number < 0 ? .max : number
-    }
+    /// CONTENT_LENGTH: bytes, 0 when missing; negative, as Caddy sends with a chunked request: the body ends where its
+    /// stream does.
+    public var contentLength: Int { number(of: "CONTENT_LENGTH") }
+
+    /// How much of a body is to be read at most.
+    public var announcedBody: Int { Self.bodyLimit(contentLength) }
+
+    /// How much of the body of a request with this CONTENT_LENGTH is to be read at most.
+    public static func bodyLimit(_ contentLength: Int) -> Int { contentLength < 0 ? .max : contentLength }
 
     /// The number a value starts with, as C's atol(3) reads it: blanks and one sign in front, then digits up
     /// to anything else; 0 when there is none or no such parameter.

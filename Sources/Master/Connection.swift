@@ -40,10 +40,8 @@ final class Connection {
 
     /// Whether the client has sent something that nobody has received.
     var hasUnread: Bool {
-        withUnsafeTemporaryAllocation(byteCount: 1, alignment: 1) { byte in
-            guard case .bytes? = try? Syscalls.receive(rawValue, into: byte, peek: true) else { return false }
-            return true
-        }
+        guard case .bytes? = try? peek(rawValue) else { return false }
+        return true
     }
 }
 

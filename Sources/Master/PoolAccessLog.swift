@@ -144,7 +144,7 @@ final class PoolAccessLog {
                 BasicAuthentication.user(of: authorization),
                 LoggedRequest.Limit.user
             )
-            request.contentLength = Int64(max(0, table.number(of: "CONTENT_LENGTH")))
+            request.contentLength = Int64(max(0, table.contentLength))
         }
         setTimes(of: &request, since: waiting.arrival)
         request.peer = address(of: waiting.connection)

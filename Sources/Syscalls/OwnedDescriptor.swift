@@ -55,16 +55,23 @@ public func read(_ descriptor: CInt, into buffer: UnsafeMutableRawBufferPointer)
     } catch .wouldBlock { return .wouldBlock }
 }
 
-/// `recv(2)` without blocking; `peek` leaves the bytes in the socket.
-public func receive(
-    _ socket: CInt,
-    into buffer: UnsafeMutableRawBufferPointer,
-    peek: Bool = false
-) throws(Errno) -> Transfer {
-    let flags = CInt(MSG_DONTWAIT) | (peek ? CInt(MSG_PEEK) : 0)
+/// `recv(2)` without blocking.
+public func receive(_ socket: CInt, into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Transfer {
     do {
-        let count = try retryingOnInterrupt { recv(socket, buffer.baseAddress, buffer.count, flags) }
+        let count = try retryingOnInterrupt {
+            recv(socket, buffer.baseAddress, buffer.count, CInt(MSG_DONTWAIT))
+        }
         return count == 0 && !buffer.isEmpty ? .endOfStream : .bytes(count)
+    } catch .wouldBlock { return .wouldBlock }
+}
+
+/// What the next `receive` would find, without taking anything of it: `.bytes(1)` if there is any.
+public func peek(_ socket: CInt) throws(Errno) -> Transfer {
+    var byte: UInt8 = 0
+    let flags = CInt(MSG_DONTWAIT) | CInt(MSG_PEEK)
+    do {
+        let count = try retryingOnInterrupt { recv(socket, &byte, 1, flags) }
+        return count == 0 ? .endOfStream : .bytes(count)
     } catch .wouldBlock { return .wouldBlock }
 }
 

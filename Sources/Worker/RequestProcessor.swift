@@ -33,6 +33,8 @@ public final class RequestProcessor {
     // The current request's.
     private var client: Client?
     private var keepsConnection = false
+    /// CONTENT_LENGTH; negative: the body ends where its stream does.
+    private var contentLength = 0
     private var bodyLeft = 0
     private(set) var begin = MonotonicTime(nanoseconds: 0)
     private var beginEpoch: Int64 = 0
@@ -126,7 +128,8 @@ public final class RequestProcessor {
     func process(_ head: RequestHead, of client: Client, mayKeep: Bool) -> Outcome {
         self.client = client
         keepsConnection = head.keepsConnection && mayKeep
-        bodyLeft = table.announcedBody
+        contentLength = table.contentLength
+        bodyLeft = ParameterTable.bodyLimit(contentLength)
         wasLogged = false
         stream.begin(requestID: head.requestID, client: client, keepsConnection: keepsConnection)
         tellQueueTime(client)
@@ -232,7 +235,7 @@ public final class RequestProcessor {
                 request.authorization = value("HTTP_AUTHORIZATION")
                 request.request_uri = resolution.requestURI.map { arena + Int($0.offset) }
                 request.script = resolution.scriptPath.map { arena + Int($0.offset) }
-                request.content_length = Int64(table.number(of: "CONTENT_LENGTH"))
+                request.content_length = Int64(contentLength)
                 request.has_script_parameter = resolution.hasScriptParameter
                 guard let page else { return fpmd_php_handle(&request) }
                 return page.withCPage { cPage in
@@ -263,7 +266,7 @@ public final class RequestProcessor {
                 text(resolution.scriptPath ?? table.value(of: "SCRIPT_FILENAME"))
             )
         }
-        cscoreboard_store(&slot.pointee.content_length, Int64(max(0, table.number(of: "CONTENT_LENGTH"))))
+        cscoreboard_store(&slot.pointee.content_length, Int64(max(0, contentLength)))
         setStage(.info)
     }
 
@@ -326,8 +329,8 @@ public final class RequestProcessor {
     private func hasMore(_ client: Client) -> Bool {
         guard settings.plan.isTCP else { return false }
         if !reader.buffer.isEmpty { return true }
-        var byte: UInt8 = 0
-        return recv(client.descriptor, &byte, 1, CInt(MSG_PEEK) | CInt(MSG_DONTWAIT)) > 0
+        guard case .bytes? = try? peek(client.descriptor) else { return false }
+        return true
     }
 
     /// The response is complete, and its client has not taken all of it: the master sends the rest, and goes on with the

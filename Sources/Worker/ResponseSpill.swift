@@ -65,18 +65,10 @@ final class ResponseSpill {
                 )
                 if count < 0, errno == EINTR { continue }
                 guard count > 0 else { return .broken }
-                let taken = Glibc.send(
-                    socket,
-                    buffer.baseAddress,
-                    count,
-                    CInt(MSG_DONTWAIT | MSG_NOSIGNAL)
-                )
-                if taken >= 0 {
-                    sent += taken
-                } else if errno == EAGAIN {
-                    return .blocked
-                } else if errno != EINTR {
-                    return .broken
+                switch try? Syscalls.send(socket, UnsafeRawBufferPointer(rebasing: buffer[..<count])) {
+                case .bytes(let taken): sent += taken
+                case .wouldBlock: return .blocked
+                default: return .broken
                 }
             }
             clear()

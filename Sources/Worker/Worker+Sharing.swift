@@ -135,12 +135,15 @@ extension Worker {
     }
 
     /// Closes those whose clients have gone: that is no work for which something else would have to wait.
+    ///
+    /// The kernel tells also of a connection that has been closed here, as long as the master has its duplicate.
     func closeEnded() {
         for descriptor in ended {
-            var byte: UInt8 = 0
-            guard recv(descriptor, &byte, 1, CInt(MSG_PEEK) | CInt(MSG_DONTWAIT)) == 0 else { continue }
+            guard let client = client(with: descriptor), case .endOfStream? = try? peek(descriptor) else {
+                continue
+            }
             readable.removeAll { $0 == descriptor }
-            if let client = client(with: descriptor), claim(client) { forget(client) }
+            if claim(client) { forget(client) }
         }
     }
 
