@@ -15,7 +15,7 @@
 
 _Static_assert(CEPOLL_IN == EPOLLIN && CEPOLL_OUT == EPOLLOUT && CEPOLL_RDHUP == EPOLLRDHUP, "kernel ABI");
 _Static_assert(CEPOLL_ERR == EPOLLERR && CEPOLL_HUP == EPOLLHUP, "kernel ABI");
-_Static_assert(CEPOLL_EXCLUSIVE_BIT == EPOLLEXCLUSIVE, "kernel ABI");
+_Static_assert(CEPOLL_ONESHOT == EPOLLONESHOT, "kernel ABI");
 _Static_assert(CEPOLL_IN == POLLIN && CEPOLL_OUT == POLLOUT, "poll and epoll share these bits");
 
 enum { BATCH = 64 };

@@ -42,6 +42,8 @@ public final class RequestProcessor {
     private var wasLogged = false
     /// Tells the master, which sleeps, that a request has begun.
     var wakeKeeper: () -> Void = {}
+    /// Takes a connection that is about to be closed out of the worker's epoll set.
+    var unwatch: (Client) -> Void = { _ in }
     /// Where a request's connection is left; nil before the fork.
     var deposit: Deposit?
     /// The next one's is left there.
@@ -317,6 +319,7 @@ public final class RequestProcessor {
             if let client, reader.skipBody(of: client), !hasMore(client) {
                 stream.end()
                 takeBackDeposit()
+                unwatch(client)
                 if client.place != nil || cscoreboard_is_kept_now(slot) { client.shutDown() }
                 client.close()
             }

@@ -31,11 +31,17 @@ extension Worker {
         processor.reader.reset()
     }
 
-    /// Takes the connection out of the epoll set: its open file may live on in another process.
+    /// Is no longer concerned with the connection.
     func release(_ client: Client) {
+        unwatch(client)
+        if held === client { held = nil }
+    }
+
+    /// Takes the connection out of the epoll set: its open file may live on in another process, be it a script's fork, and
+    /// its end would be reported for ever.
+    func unwatch(_ client: Client) {
         if client.isWatched, !client.isClosed { _ = cepoll_remove(epoll.rawValue, client.descriptor) }
         client.isWatched = false
-        if held === client { held = nil }
     }
 
     func parkHeld() {

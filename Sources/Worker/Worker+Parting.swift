@@ -34,7 +34,6 @@ extension Worker {
     }
 
     func endParting() {
-        // Closed, it leaves the epoll set: nobody else has it.
         parting?.close()
         parting = nil
     }

@@ -135,8 +135,6 @@ extension Worker {
     }
 
     /// Closes those whose clients have gone: that is no work for which something else would have to wait.
-    ///
-    /// The kernel tells also of a connection that has been closed here, as long as the master has its duplicate.
     func closeEnded() {
         for descriptor in ended {
             guard let client = client(with: descriptor), case .endOfStream? = try? peek(descriptor) else {

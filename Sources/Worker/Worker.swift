@@ -133,6 +133,7 @@ public final class Worker {
         processor.deliverElsewhere = { [unowned self] client, message, file in
             deliver(client, message, file)
         }
+        processor.unwatch = { [unowned self] client in unwatch(client) }
         processor.wakeKeeper = { _ = try? channel.send(Message(.busy)) }
         let page = processor.slot
         announceDeath(page)
@@ -165,9 +166,15 @@ public final class Worker {
     }
 
     func watch(_ descriptor: CInt, _ source: Source, exclusive: Bool = false) throws(Errno) {
-        let isClient = source == .client
-        let data = isClient ? Self.firstClient + UInt64(descriptor) : source.rawValue
-        let events = UInt32(CEPOLL_IN) | (isClient ? UInt32(CEPOLL_RDHUP) : 0)
+        let data = source == .client ? Self.firstClient + UInt64(descriptor) : source.rawValue
+        let more =
+            switch source {
+            case .client: CEPOLL_RDHUP
+            // Closed, it leaves the set, unless a script's fork has it: then it reports once.
+            case .parting: CEPOLL_ONESHOT
+            default: 0
+            }
+        let events = UInt32(CEPOLL_IN | more)
         _ = try retryingOnInterrupt { cepoll_add(epoll.rawValue, descriptor, events, exclusive, data) }
     }
 

@@ -26,9 +26,8 @@ enum {
     CEPOLL_ERR = 0x008,
     CEPOLL_HUP = 0x010,
     CEPOLL_RDHUP = 0x2000,
+    CEPOLL_ONESHOT = 1 << 30,
 };
-/* Bits of 31 and 28: outside the range of a C enum constant that Swift imports as Int32. */
-#define CEPOLL_EXCLUSIVE_BIT (1u << 28)
 
 typedef struct cepoll_ready {
     uint64_t data;      /* what was registered */
