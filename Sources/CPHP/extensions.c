@@ -10,14 +10,24 @@ static int (*register_builtin)(void);
 /* Between registration and module start-up: the module never runs any code. */
 static void leave_out(const char *name)
 {
-    zend_module_entry *module = zend_hash_str_find_ptr(&module_registry, name, strlen(name));
+    zend_module_entry *module = zend_hash_str_find_ptr(&module_registry, name, strlen(name)), *later;
+    int number;
 
-    if (module) {
-        if (module->functions) {
-            zend_unregister_functions(module->functions, -1, NULL);
-        }
-        zend_hash_str_del(&module_registry, name, strlen(name));
+    if (!module) {
+        return;
     }
+    number = module->module_number;
+    if (module->functions) {
+        zend_unregister_functions(module->functions, -1, NULL);
+    }
+    zend_hash_str_del(&module_registry, name, strlen(name));
+    /* PHP counts modules to number the next one, which would share its number with the last one here otherwise, and with
+       that its constants and settings. */
+    ZEND_HASH_FOREACH_PTR(&module_registry, later) {
+        if (later->module_number > number) {
+            later->module_number--;
+        }
+    } ZEND_HASH_FOREACH_END();
 }
 
 /* The PHP in this process is the kind whose headers this was compiled with. */

@@ -131,4 +131,5 @@ void fpmd_php_worker_init(void)
     fpmd_script_worker_init();
     fpmd_timer_worker_init();
     fpmd_soft_worker_init();
+    fpmd_fork_worker_init();
 }

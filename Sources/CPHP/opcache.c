@@ -15,6 +15,15 @@ static void allow_api(void)
     }
 }
 
+/* With session.auto_start each question would leave a session behind: as PHP_ADMIN_VALUE does, for this request. */
+static void leave_out_session(void)
+{
+    zend_string *name = zend_string_init(ZEND_STRL("session.auto_start"), 0);
+
+    zend_alter_ini_entry_chars(name, ZEND_STRL("0"), ZEND_INI_SYSTEM, PHP_INI_STAGE_ACTIVATE);
+    zend_string_release(name);
+}
+
 /* False, and `result` undefined, when there is no such function. */
 static bool call(fpmd_opcache_action action, const char *file, zval *result)
 {
@@ -58,6 +67,7 @@ ssize_t fpmd_php_opcache(fpmd_opcache_action action, const char *file, fpmd_opca
     volatile bool started = false;
 
     zend_first_try {
+        leave_out_session();
         started = php_request_startup() == SUCCESS;
     } zend_end_try();
     if (started) {

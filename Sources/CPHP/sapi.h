@@ -103,6 +103,10 @@ void fpmd_script_worker_init(void);
 /* Opens and runs the request's script, or answers 404/403 as php-fpm does. May bail out. */
 void fpmd_script_answer(const fpmd_request *request);
 
+/* ---- fork.c ---------------------------------------------------------------------------------------- */
+
+void fpmd_fork_worker_init(void);
+
 /* ---- info.c ----------------------------------------------------------------------------------------- */
 
 /* Output outside a request: on stdout. */

@@ -1,8 +1,6 @@
 /* FastCGI parameters as $_SERVER, $_ENV and getenv(). */
 #include "sapi.h"
 
-#include <strings.h>
-
 static void (*import_process_environment)(zval *array);
 
 const fpmd_parameter *fpmd_parameter_find(const char *name, size_t length)
@@ -18,10 +16,11 @@ const fpmd_parameter *fpmd_parameter_find(const char *name, size_t length)
     return NULL;
 }
 
-/* A request header "Proxy" must not pass for the environment variable that HTTP clients obey (httpoxy). */
+/* A request header "Proxy" must not pass for the environment variable that HTTP clients obey (httpoxy). Its name is in
+   capitals as every header's: http_proxy comes from the web server's configuration. */
 static bool is_hidden(const fpmd_parameter *parameter)
 {
-    return parameter->name_length == 10 && strncasecmp(parameter->name, "HTTP_PROXY", 10) == 0;
+    return parameter->name_length == 10 && memcmp(parameter->name, "HTTP_PROXY", 10) == 0;
 }
 
 char *fpmd_getenv(const char *name, size_t length)

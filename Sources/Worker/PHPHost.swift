@@ -19,7 +19,7 @@ enum PHPHost {
         fpmd_host(
             context: Unmanaged.passUnretained(processor).toOpaque(),
             output: processor.stream.output,
-            drain: { context, _ in PHPHost.processor(context).stream.drain() },
+            drain: { context, flush in PHPHost.processor(context).stream.drain(flush: flush) },
             send_whole: { context, bytes, length in
                 PHPHost.processor(context).stream.sendWhole(
                     UnsafeRawBufferPointer(start: bytes, count: length)

@@ -153,6 +153,8 @@ public final class RequestProcessor {
         publish(resolution)
         leaveDeposit(of: client)
         let outcome = run(resolution, page: page)
+        // What a script has forked has this worker's slot, channel and deposit, but they are not its own.
+        if fpmd_php_is_fork() { _exit(0) }
         fpmd_php_set_token(0)
         // Complete already, if PHP came to `complete()`.
         _ = stream.finish()
@@ -320,7 +322,9 @@ public final class RequestProcessor {
                 stream.end()
                 takeBackDeposit()
                 unwatch(client)
-                if client.place != nil || cscoreboard_is_kept_now(slot) { client.shutDown() }
+                if client.place != nil || cscoreboard_is_kept_now(slot) || fpmd_php_has_forked() {
+                    client.shutDown()
+                }
                 client.close()
             }
         }
@@ -368,6 +372,7 @@ public final class RequestProcessor {
     }
 
     func executed(status: Int, memoryPeak: Int) {
+        if fpmd_php_is_fork() { return }
         publishUser()
         finished(status: status, memoryPeak: memoryPeak)
         accessLog?.write(

@@ -109,14 +109,16 @@ final class ResponseStream {
     }
 
     /// Sends what PHP has written; false when the client is gone.
-    func drain() -> Bool {
+    ///
+    /// - Parameter flush: The script asks for it: it is told that the client is gone also when there is nothing to send.
+    func drain(flush isAskedFor: Bool) -> Bool {
         if isFinished {
             discardOutput()
             return keepsConnection && !isAborted
         }
         collectOutput()
         framer.closeRecord(in: buffer)
-        let sent = flush()
+        let sent = framer.count == 0 && isAskedFor ? isClientThere() : flush()
         openOutput()
         return sent
     }
@@ -237,6 +239,18 @@ final class ResponseStream {
         guard !pieces.isEmpty, !isAborted, let client, !client.isClosed else { return !isAborted }
         pending.pointee.has_begun = true
         if !deliver(to: client.descriptor) {
+            isAborted = true
+            spill.clear()
+        }
+        return !isAborted
+    }
+
+    /// Whether the client takes anything; what it has not taken yet is sent first.
+    private func isClientThere() -> Bool {
+        guard !isAborted, let client, !client.isClosed else { return !isAborted }
+        // The kernel refuses to send even nothing to somebody who has closed.
+        let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
+        if !deliver(to: client.descriptor) || (try? Syscalls.send(client.descriptor, nothing)) == nil {
             isAborted = true
             spill.clear()
         }

@@ -1,4 +1,5 @@
 internal import CEpoll
+internal import CPHP
 internal import CScoreboard
 internal import Channel
 internal import Glibc
@@ -26,7 +27,7 @@ extension Worker {
     func forget(_ client: Client) {
         release(client)
         let wasShared = endSharing(client)
-        if wasShared || cscoreboard_is_kept(processor.slot) { client.shutDown() }
+        if wasShared || cscoreboard_is_kept(processor.slot) || fpmd_php_has_forked() { client.shutDown() }
         client.close()
         processor.reader.reset()
     }

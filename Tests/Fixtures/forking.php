@@ -1,17 +1,23 @@
 <?php
-// Answers, and leaves a process behind that has everything open what this one has: until dir/release appears.
-$libc = FFI::cdef('int fork(void); void _exit(int);');
-$isChild = $libc->fork() === 0;
-if (!$isChild) {
+// Answers, and leaves a process behind that has everything open what this one has: until dir/release appears. Then
+// that ends, as `how` says: by returning from the script, by exit, or at once.
+$libc = FFI::cdef('int fork(void); int waitpid(int, int *, int); void _exit(int);');
+$pid = $libc->fork();
+if ($pid !== 0) {
+    $libc->waitpid($pid, null, 0);
     echo "forked\n";
-    if ($_GET['finishes']) fastcgi_finish_request();
+    if ($_GET['finishes'] ?? false) fastcgi_finish_request();
     return;
 }
-touch($_GET['dir'] . '/started.fork');
+if ($libc->fork() !== 0) $libc->_exit(0);
+file_put_contents($_GET['dir'] . '/fork', basename(readlink('/proc/self')));
 $deadline = hrtime(true) + 60e9;
 while (!file_exists($_GET['dir'] . '/release') && hrtime(true) < $deadline) {
     clearstatcache();
     usleep(20000);
 }
-touch($_GET['dir'] . '/ended.fork');
-$libc->_exit(0);
+switch ($_GET['how'] ?? '') {
+    case 'return': return;
+    case 'exit': exit;
+    default: $libc->_exit(0);
+}

@@ -308,6 +308,16 @@ struct ConnectionTests {
         #expect(next.errors.isEmpty)
     }
 
+    /// A script that waits for something, and asks now and then whether anybody waits for its answer.
+    @Test func flushWithoutOutputFindsThatTheClientHasGone() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1")
+        let connection = try daemon.begin("/flush-nothing.php", query: "dir=\(daemon.scratch)")
+        #expect(try daemon.waitForScratch("started") == "1")
+        connection.abort()
+        #expect(try daemon.waitForScratch("aborted") == "1")
+        #expect(try daemon.get("/hello.php").text == "hello, world\n")
+    }
+
     @Test func clientGoesAwayBeforeAnAnswer() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 1")
         let worker = try #require(try daemon.waitForWorkers(1).first)

@@ -31,6 +31,20 @@ struct ControlOpcacheTests {
         #expect(try daemon.ctl("opcache", "invalidate", "www").status == .code(64))
     }
 
+    /// Nobody has one: the operator is no visitor.
+    @Test func noSessionIsLeftBehind() throws {
+        let daemon = try Daemon.startPool(
+            Self.two + "php_value[session.auto_start] = 1\nphp_value[session.save_path] = {{TMP}}\n",
+            Daemon.Options(global: Control.directive)
+        )
+        #expect(try daemon.ctl("opcache", "status", "www").status == .code(0))
+        let sessions = try FileManager.default.contentsOfDirectory(atPath: daemon.scratch)
+            .filter { $0.hasPrefix("sess_") }
+        #expect(sessions.isEmpty)
+        // Requests have one as before.
+        #expect(try daemon.get("/hello.php").headerLines.contains { $0.hasPrefix("Set-Cookie: PHPSESSID=") })
+    }
+
     @Test func opcacheOfAPoolWithoutWorkers() throws {
         let daemon = try Control.start("pm = ondemand\npm.max_children = 2\n")
         let status = try daemon.ctlJSON("opcache", "status", "www")["result"] as? [String: Any]

@@ -42,6 +42,18 @@ struct RequestTests {
         #expect((environment["getenv"] as? [String: String])?["HTTP_PROXY_X"] == "seen")
     }
 
+    /// It is no header's: the web server's configuration says it.
+    @Test func proxyOfTheWebServersConfigurationIsShown() throws {
+        let daemon = try Daemon.startPool(Self.pool)
+        let headers = ["http_proxy": "http://proxy:3128"]
+        #expect(
+            try daemon.get("/server.php", headers: headers).json["http_proxy"] as? String
+                == headers["http_proxy"]
+        )
+        let environment = try daemon.get("/environment.php", headers: headers).json
+        #expect((environment["getenv"] as? [String: String])?["http_proxy"] == headers["http_proxy"])
+    }
+
     @Test(.fpmdOnly("shows it in the array of getenv()")) func proxyHeaderIsHiddenInTheArray() throws {
         let daemon = try Daemon.startPool(Self.pool)
         let environment = try daemon.get("/environment.php", headers: ["HTTP_PROXY": "evil:8080"]).json

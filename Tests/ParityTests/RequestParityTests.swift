@@ -139,6 +139,13 @@ struct RequestParityTests {
             Case(name: "NUL", changes: [("HTTP_X", "a\0b"), ("HTTP\0Y", "c")]),
             Case(name: "long", changes: [("HTTP_X", String(repeating: "y", count: 20_000))]),
             Case(name: "HTTP_PROXY", headers: ["HTTP_PROXY": "evil"]),
+            Case(name: "http_proxy", changes: [("http_proxy", "http://proxy:3128")]),
+            Case(
+                name: "http_proxy in getenv()",
+                script: "/environment.php",
+                query: "name=http_proxy",
+                changes: [("http_proxy", "http://proxy:3128")]
+            ),
             Case(
                 name: "overridden environment",
                 changes: [("ONE", "parameter"), ("USER", "parameter"), ("HOME", "h")]

@@ -209,6 +209,11 @@ void fpmd_php_worker_init(void);
    FPMD_WARM_NS or a little longer, as an idle one holds nothing of anybody's. */
 void fpmd_php_rest(void);
 
+/* Whether this worker has forked: somebody else may have its connections, and to close one does not end it. */
+bool fpmd_php_has_forked(void);
+/* Whether this process is no worker, but what a script has forked: the request that it is in is its last. */
+bool fpmd_php_is_fork(void);
+
 /* Settings that script resolution needs now: they may change between requests through PHP_VALUE. */
 bool fpmd_php_fix_pathinfo(void);
 bool fpmd_php_discard_path(void);
