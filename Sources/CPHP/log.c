@@ -52,6 +52,11 @@ void fpmd_logf(fpmd_level level, const char *format, ...)
     }
 }
 
+void fpmd_php_notice(const char *text)
+{
+    fpmd_logf(FPMD_NOTICE, "%s", text);
+}
+
 void fpmd_log_php(const char *message, int syslog_level)
 {
     static const char prefix[] = "PHP message: ";

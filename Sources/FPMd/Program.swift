@@ -20,6 +20,7 @@ enum Program {
     private static let systemConfiguration = "/etc/php/8.2/fpm/php-fpm.conf"
 
     static func run() -> CInt {
+        openStandardStreams()
         // An image of this program that is to be replaced asks first; the arguments are its own.
         let isAsked = CommandLine.arguments.dropFirst().first == Takeover.checkOption
         let arguments = Arguments(from: isAsked ? 1 : 0)
@@ -63,6 +64,13 @@ enum Program {
         return serve(arguments, engine)
     }
 
+    /// Opens those that whoever starts this has closed, as with `<&-`: what is opened next would be taken for them.
+    private static func openStandardStreams() {
+        var null: CInt
+        repeat { null = open("/dev/null", O_RDWR) } while 0...STDERR_FILENO ~= null
+        if null >= 0 { close(null) }
+    }
+
     // MARK: - Configuration
 
     private static func loadOptions(_ arguments: Arguments) -> LoadOptions {
@@ -76,10 +84,11 @@ enum Program {
         return options
     }
 
-    /// `-y`, else php.ini's fpm.config, else the prefix's or the system's file.
+    /// `-y`, else php.ini's fpm.config, else the prefix's or the system's file. An empty one, as of a variable that is
+    /// not set, names none, and then fpm.config is not asked either: so does php-fpm.
     private static func configurationPath(_ arguments: Arguments, _ engine: EngineQuery) -> ByteString {
-        if let path = arguments.configurationFile { return path }
-        if let path = engine.resolve("i:fpm.config"), !path.isEmpty { return path }
+        let named = arguments.configurationFile ?? engine.resolve("i:fpm.config") ?? ""
+        if !named.isEmpty { return named }
         if let prefix = arguments.prefix { return prefix + "/etc/php-fpm.conf" }
         return ByteString(systemConfiguration)
     }

@@ -21,7 +21,7 @@ extension Master: PoolOwner {
     }
 
     func plan(for pool: Pool) -> ZygotePlan {
-        PlanBuilder.plan(
+        var plan = PlanBuilder.plan(
             for: pool.settings,
             global: pool.generation.global,
             identity: pool.identity,
@@ -29,6 +29,8 @@ extension Master: PoolOwner {
             program: options.program,
             host: host
         )
+        plan.addGlobals(of: pool.generation.global, unlessInForce: configuration.global)
+        return plan
     }
 
     func poolIsActive(_ pool: Pool) {

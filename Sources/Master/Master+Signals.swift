@@ -112,7 +112,9 @@ extension Master {
                 log.use(.file(path: path, descriptor: SharedDescriptor(adopting: descriptor)))
                 log.notice("error log file re-opened")
             } else {
-                log.error("unable to re-opened error log file: \(describe(currentErrno))")
+                let reason = describe(currentErrno)
+                log.error("failed to open error_log (\(path)): \(reason)")
+                log.error("unable to re-opened error log file")
             }
         } else {
             log.notice("error log file re-opened")
@@ -121,7 +123,12 @@ extension Master {
             switch pool.reopenAccessLog() {
             case .success(false): continue
             case .success(true): log.notice("access log file re-opened")
-            case .failure(let error): log.error("unable to re-opened access log file: \(describe(error))")
+            case .failure(let error):
+                pool.log.write(
+                    .error,
+                    "failed to open access log (\(pool.settings.accessLog ?? "")): \(describe(error))"
+                )
+                log.error("unable to re-opened access log file")
             }
         }
     }

@@ -71,3 +71,16 @@ enum PlanBuilder {
         return entries
     }
 }
+
+extension ZygotePlan {
+    /// The limits and the priority of `[global]`, where the pool has none of its own and the master's are others.
+    ///
+    /// A process inherits those of the master, which has the former ones until a reload's new pools serve.
+    mutating func addGlobals(of global: GlobalSettings, unlessInForce current: GlobalSettings) {
+        if fileLimit == 0, global.rlimitFiles != current.rlimitFiles { fileLimit = global.rlimitFiles }
+        if coreLimit == 0, global.rlimitCore != current.rlimitCore { coreLimit = global.rlimitCore }
+        if priority == nil, global.processPriority != current.processPriority {
+            priority = global.processPriority ?? 0
+        }
+    }
+}

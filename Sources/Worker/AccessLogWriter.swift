@@ -56,8 +56,8 @@ final class AccessLogWriter {
             return
         }
         if line.isTruncated {
-            log.write(
-                .notice,
+            // The web server's log has it too, as with php-fpm.
+            fpmd_php_notice(
                 "the log buffer is full (\(AccessLogLines.longest)). The access log request has been truncated."
             )
         }

@@ -1,5 +1,7 @@
+internal import AccessLog
 internal import CEpoll
 internal import CPHP
+internal import CScoreboard
 internal import Channel
 internal import Configuration
 internal import FastCGI
@@ -60,8 +62,19 @@ extension RequestProcessor {
         guard isStatus else { return nil }
         // The request itself counts, and shows itself.
         publish(resolution)
+        publishUserOfHeader()
         setStage(.executing)
         return statusPage()
+    }
+
+    /// PHP reads the header later, when the page is written already.
+    private func publishUserOfHeader() {
+        guard let header = table.value(of: "HTTP_AUTHORIZATION") else { return }
+        let user = BasicAuthentication.user(of: table.bytes(of: header))
+        user.withUnsafeBytes {
+            let text = $0.bindMemory(to: CChar.self)
+            cscoreboard_publish_user(slot, cscoreboard_bytes(text: text.baseAddress, length: text.count))
+        }
     }
 
     private func statusPage() -> OwnPage {

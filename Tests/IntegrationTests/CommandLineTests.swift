@@ -288,6 +288,18 @@ struct CommandLineTests {
         }
     }
 
+    /// As of a variable that is not set: `-y "$FILE"`.
+    @Test func emptyNameOfConfigurationFile() throws {
+        let prefix = try #require(realpath("/tmp", nil).map { String(cString: $0) })
+        let result = try invoke("-t", "-d", "fpm.config=/other.conf", "-p", prefix, "-y", "")
+        #expect(result.status == .code(78))
+        #expect(
+            result.errors.contains(
+                "ERROR: failed to open configuration file '\(prefix)/etc/php-fpm.conf': No such file or directory (2)"
+            )
+        )
+    }
+
     @Test func missingConfigurationFile() throws {
         let result = try invoke("-F", "-y", "/no/such.conf")
         #expect(result.status == .code(78))

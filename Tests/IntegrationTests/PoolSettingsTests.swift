@@ -179,6 +179,24 @@ struct PoolSettingsTests {
         #expect(master.niceness == ProcessSnapshot(pid: getpid())?.niceness)
     }
 
+    /// The new workers start before the master takes the new settings over.
+    @Test(.needsRoot) func limitsAndPriorityOfTheServiceByReload() throws {
+        let daemon = try Daemon.startPool(Self.one)
+        let former = try #require(try daemon.waitForWorkers(1).first)
+        try daemon.rewriteConfiguration(
+            Daemon.poolSection(Self.one),
+            global: "rlimit_files = 345\nrlimit_core = 789\nprocess.priority = 7"
+        )
+        daemon.signal(SIGUSR2)
+        try wait(for: "the new worker") { try daemon.waitForWorkers(1).first?.pid != former.pid }
+        let limits = try daemon.get("/identity.php").json["limits"] as? [String: Any]
+        #expect(limits?["soft openfiles"] as? Int == 345)
+        #expect(limits?["hard openfiles"] as? Int == 345)
+        #expect(limits?["soft core"] as? Int == 789)
+        let worker = try #require(try daemon.waitForWorkers(1).first)
+        #expect(ProcessSnapshot(pid: worker.pid)?.niceness == 7)
+    }
+
     // MARK: Environment
 
     @Test func environmentIsCleared() throws {

@@ -358,6 +358,25 @@ struct SignalTests {
         try newLog.wait(for: /exiting, bye-bye!/)
     }
 
+    @Test(.fpmdOnly("answers nothing any more")) func logsThatCannotBeReopenedAreNamed() throws {
+        let daemon = try Daemon.startPool(Self.pool + "\naccess.log = {{DIR}}/access.log")
+        daemon.allowLog(/ERROR: failed to open access log \(/)
+        daemon.allowLog(/ERROR: unable to re-opened access log file$/)
+        let access = daemon.directory + "/access.log"
+        try FileManager.default.moveItem(atPath: access, toPath: access + ".1")
+        try FileManager.default.createDirectory(atPath: access, withIntermediateDirectories: false)
+        daemon.signal(SIGUSR1)
+        try daemon.waitForLog(/ERROR: unable to re-opened access log file$/)
+        #expect(
+            daemon.log.lines.contains {
+                $0.hasSuffix("ERROR: failed to open access log (\(access)): Is a directory (21)")
+            }
+        )
+        // The former file is still written to.
+        #expect(try daemon.get("/hello.php").isComplete)
+        try LogFile(path: access + ".1").wait(for: /GET \/hello.php/)
+    }
+
     @Test(.fpmdOnly("restarts the workers")) func reopeningKeepsTheWorkers() throws {
         let daemon = try Daemon.startPool(Self.pool + "\naccess.log = {{DIR}}/access.log")
         let connection = try daemon.startHolding("1")

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Starts that cannot succeed end, and say why.
+/// Starts that cannot succeed end, and say why; others that are odd succeed.
 @Suite(.daemons, .fpmdOnly("its workers come from the master"))
 struct StartTests {
     /// The engine's program is none: nothing has been started when the service stops.
@@ -22,6 +22,17 @@ struct StartTests {
             status: 70
         )
         #expect(readText(daemon.log.path).contains("ERROR: [pool www] cannot start: cannot start "))
+    }
+
+    /// What is opened first must not be taken for them.
+    @Test func closedStandardStreams() throws {
+        var options = Daemon.Options()
+        options.mode = ["-F", "-R"]
+        options.wrapper = ["sh", "-c", "exec \"$0\" \"$@\" <&- >&- 2>&-"]
+        options.waitsUntilReady = false
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1", options)
+        try LogFile(path: daemon.directory + "/error.log").wait(for: /ready to handle connections/)
+        #expect(try daemon.get("/hello.php").isComplete)
     }
 
     /// Workers that end before they are ready.

@@ -63,6 +63,17 @@ struct StatusTests {
         #expect(most == 4)
     }
 
+    @Test func fullStatusNamesTheUserWhoAsks() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1\npm.status_path = /status")
+        let credentials = Data("jane:secret".utf8).base64EncodedString()
+        for (header, user) in [("Basic \(credentials)", "jane"), ("Bearer x", "-")] {
+            let headers = ["HTTP_AUTHORIZATION": header]
+            let status = try daemon.get("/status", query: "json&full", headers: headers).json
+            let processes = try #require(status["processes"] as? [[String: Any]])
+            #expect(processes.first?["user"] as? String == user)
+        }
+    }
+
     @Test func fullStatusShowsARunningRequest() throws {
         let daemon = try Daemon.startPool(Self.pool)
         let held = try daemon.startHolding("1")

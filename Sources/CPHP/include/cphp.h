@@ -194,6 +194,9 @@ bool fpmd_php_apply_setting(const char *name, const char *value, bool admin);
 void fpmd_php_set_limit_extensions(const char *const _Nonnull *_Nullable suffixes, size_t count);
 /* log_limit in bytes, for cutting "PHP message: …". */
 void fpmd_php_set_log_limit(size_t bytes);
+/* A notice about the request under way: to FCGI_STDERR, unless fastcgi.logging is off, and to the host's log. Valid
+   inside `executed`. */
+void fpmd_php_notice(const char *text);
 /* Bytes that PHP's and the C library's allocators have from the kernel. */
 size_t fpmd_php_allocated(void);
 /* Gives the kernel back what requests have used of the allocators' memory. Between two requests only; the next one gets
