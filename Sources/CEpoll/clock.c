@@ -131,6 +131,16 @@ void cepoll_close_on_exec(int first, int end) {
 
 int cepoll_duplicate(int descriptor) { return fcntl(descriptor, F_DUPFD_CLOEXEC, 3); }
 
+bool cepoll_has_two_numbers(int descriptor) {
+    int first = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    if (first < 0) return false;
+    int second = fcntl(descriptor, F_DUPFD_CLOEXEC, first + 1);
+    close(first);
+    if (second < 0) return false;
+    close(second);
+    return true;
+}
+
 int cepoll_set_nonblocking(int descriptor) {
     int flags = fcntl(descriptor, F_GETFL);
     return flags < 0 ? -1 : fcntl(descriptor, F_SETFL, flags | O_NONBLOCK);

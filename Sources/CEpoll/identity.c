@@ -70,6 +70,16 @@ uint64_t cepoll_raise_file_limit(uint64_t *now) {
     return former;
 }
 
+uint64_t cepoll_soft_file_limit(void) {
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 1024 : limit.rlim_cur;
+}
+
+uint64_t cepoll_hard_file_limit(void) {
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 1024 : limit.rlim_max;
+}
+
 int cepoll_set_dumpable(bool dumpable) { return prctl(PR_SET_DUMPABLE, dumpable ? 1 : 0, 0, 0, 0); }
 
 int cepoll_change_root(const char *path) { return chroot(path) < 0 ? -1 : chdir("/"); }

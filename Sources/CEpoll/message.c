@@ -2,6 +2,7 @@
 #include "cepoll.h"
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -26,6 +27,30 @@ int cepoll_pass_credentials(int socket) {
     return setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
 }
 
+static ssize_t send_message(int socket, const struct msghdr *message) {
+    ssize_t sent;
+    do sent = sendmsg(socket, message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    return sent;
+}
+
+/* As many descriptors of this user's are under way as this process may open: the hard limit counts for this message. */
+static ssize_t send_above_limit(int socket, const struct msghdr *message) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        struct rlimit raised = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
+            ssize_t sent = send_message(socket, message);
+            int error = errno;
+            (void)setrlimit(RLIMIT_NOFILE, &limit);
+            errno = error;
+            return sent;
+        }
+    }
+    errno = ETOOMANYREFS;
+    return -1;
+}
+
 ssize_t cepoll_send_message(int socket, const void *bytes, size_t length, const int *descriptors,
                             size_t descriptor_count) {
     union {
@@ -48,10 +73,8 @@ ssize_t cepoll_send_message(int socket, const void *bytes, size_t length, const 
         header->cmsg_len = CMSG_LEN(sizeof(int) * descriptor_count);
         memcpy(CMSG_DATA(header), descriptors, sizeof(int) * descriptor_count);
     }
-    ssize_t sent;
-    do sent = sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (sent < 0 && errno == EINTR);
-    return sent;
+    ssize_t sent = send_message(socket, &message);
+    return sent < 0 && errno == ETOOMANYREFS ? send_above_limit(socket, &message) : sent;
 }
 
 int cepoll_receive_message(int socket, void *buffer, size_t capacity, bool wait, cepoll_received *received) {

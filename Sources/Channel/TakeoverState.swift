@@ -7,7 +7,7 @@ public import Configuration
 /// refer to something else in the state are checked when it is read.
 public struct TakeoverState: Equatable {
     /// An image that says another number has another layout.
-    public static let version = 10
+    public static let version = 11
 
     /// The soft limit of open files for children, and the master's own.
     public var childFileLimit = 0
@@ -87,6 +87,10 @@ public struct TakeoverState: Equatable {
         public var home: ByteString?
         /// Whether it has been told to drain.
         public var isDraining = false
+        /// Whether an operator has drained it: it serves, but begins no request.
+        public var isHeld = false
+        /// The most workers it may have, `pm.max_children` unless an operator has scaled it.
+        public var maxChildren = 1
         /// Indices into ``TakeoverState/listeners``.
         public var listener = 0
         /// Index of the listener for status pages; nil for none.

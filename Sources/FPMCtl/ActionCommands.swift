@@ -228,7 +228,7 @@ struct Drain: ParsableCommand {
         var answer = try common.ask(request)
         let patience = common.timeout ?? 3600
         let deadline = cepoll_monotonic_ns() + UInt64(patience * 1e9)
-        while wait, try workers() > 0 {
+        while wait, try hasWorkers() {
             guard cepoll_monotonic_ns() < deadline else { throw common.fail(.silent(seconds: patience)) }
             usleep(50_000)
         }
@@ -239,10 +239,17 @@ struct Drain: ParsableCommand {
         put(running > 0 ? "; \(running) request(s) still run\n" : "\n")
     }
 
-    private func workers() throws -> Int {
+    /// Whether the drained pool still has workers; the end of the program if it is drained no longer.
+    private func hasWorkers() throws -> Bool {
         var request = ControlRequest(.status)
         request.pool = pool
-        return try common.ask(request)["pools"]?.elements.first?.number("running") ?? 0
+        guard let now = try common.ask(request)["pools"]?.elements.first, now.words("state") == "drained"
+        else {
+            let message = "pool \(plain(pool)) serves again: a reload or undrain has ended the drain"
+            _ = try common.result(of: .refused(.busy, message, details: .null))
+            return false
+        }
+        return now.number("running") > 0
     }
 }
 

@@ -78,8 +78,8 @@ extension Master: ControlHandler {
         case .restart: restart(reply)
         case .trace: trace(request, reply)
         case .recycle: recycle(request, reply)
-        case .scale: reply(onPool(request) { scale($0, request.count) })
-        case .drain: reply(onPool(request, drain))
+        case .scale: reply(unsettled ?? onPool(request) { scale($0, request.count) })
+        case .drain: reply(unsettled ?? onPool(request, drain))
         case .undrain: reply(onPool(request, undrain))
         case .opcache: opcache(request, reply)
         }
@@ -105,6 +105,12 @@ extension Master: ControlHandler {
         case .success(let pool): body(pool)
         case .failure(let failure): failure.answer
         }
+    }
+
+    /// The answer to what must hold for all of a pool's workers, unless the service serves: while a reload is under way
+    /// the new generation's workers serve already, and would know nothing of it.
+    var unsettled: ControlAnswer? {
+        state == .serving ? nil : .refused(.busy, "the service is \(controlState): try again after that")
     }
 
     /// The pool and the worker that is a process.

@@ -21,6 +21,8 @@ extension Master {
         case .failure(let failure): reply(failure.answer)
         case .success(let pool):
             if action != .status, action != .scripts {
+                // The pool that takes this one's place has another opcache.
+                if let unsettled { return reply(unsettled) }
                 log.notice(
                     "[pool \(pool.name)] opcache \(action.name), asked for on the control socket",
                     .pool(pool.name)

@@ -25,6 +25,8 @@ extension Pool {
         state.userName = identity.userName
         state.home = identity.home
         state.isDraining = self.state == .draining
+        state.isHeld = isHeld
+        state.maxChildren = policy.limits.maxChildren
         state.startEpoch = Int(cscoreboard_load(&scoreboard.pool.pointee.start_epoch))
         state.slotCount = scoreboard.slotCount
         if let memory = scoreboard.memory, let (writer, reader) = madeQueue?.socketEnds {
@@ -99,7 +101,10 @@ extension Pool {
         let used = Set(former.workers.map(\.slot))
         freeSlots.take { used.contains($0) }
         for worker in former.workers { try adopt(worker) }
+        // What an operator has set holds until a reload takes effect, and the one that follows may be refused.
+        isHeld = former.isHeld
         policy.adopt(
+            maxChildren: min(former.maxChildren, scoreboard.slotCount),
             running: workers.count,
             starting: workers.values.count { !$0.isReady && !$0.isLeaving }
         )

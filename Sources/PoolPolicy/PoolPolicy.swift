@@ -145,8 +145,9 @@ public struct PoolPolicy: Sendable {
         starting += count
     }
 
-    /// Workers that there are already, when the master begins to look after them.
-    public mutating func adopt(running: Int, starting: Int) {
+    /// Workers that there are already, and the limit that holds for them, when the master begins to look after them.
+    public mutating func adopt(maxChildren: Int, running: Int, starting: Int) {
+        limits.maxChildren = max(1, maxChildren)
         (self.running, self.starting) = (running, starting)
     }
 

@@ -1,3 +1,4 @@
+internal import CEpoll
 internal import Channel
 internal import Syscalls
 internal import SystemPackage
@@ -12,7 +13,7 @@ internal import SystemPackage
 /// whenever a Unix socket is closed (unix_gc, net/unix/garbage.c), so there are not to be too many.
 final class Deposit {
     /// Requests that run in the pool at the same time, beyond which nothing more is left.
-    static let most: Int64 = 256
+    let most: Int64
 
     private let sender: MessageSocket
     /// The end that the master is to have, too.
@@ -20,7 +21,12 @@ final class Deposit {
     private(set) var isFull = false
 
     /// - Throws: `Errno` of `socketpair(2)`.
-    init() throws(Errno) { (sender, receiver) = try MessageSocket.pair() }
+    init() throws(Errno) {
+        (sender, receiver) = try MessageSocket.pair()
+        // No more of a user's descriptors may be under way than a process may have: the others are for connections that
+        // are given back, by this user's other pools, too.
+        most = min(256, Int64(clamping: cepoll_hard_file_limit() / 8))
+    }
 
     /// Leaves a duplicate of a connection; false if it cannot be left: too many descriptors are under way.
     func leave(_ connection: CInt) -> Bool {

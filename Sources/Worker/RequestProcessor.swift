@@ -180,8 +180,8 @@ public final class RequestProcessor {
     /// Should this worker be killed, the master has the connection, or will look for it in a moment.
     private func leaveDeposit(of client: Client) {
         // Of a shared one the master has a duplicate.
-        if leavesDeposit, client.place == nil, cscoreboard_load(&pool.pointee.active) <= Deposit.most,
-            let deposit, deposit.leave(client.descriptor)
+        if leavesDeposit, client.place == nil, let deposit,
+            cscoreboard_load(&pool.pointee.active) <= deposit.most, deposit.leave(client.descriptor)
         {
             cscoreboard_store_word(&slot.pointee.deposited, 1)
         } else if cscoreboard_wakes_keeper(pool) {

@@ -117,11 +117,15 @@ extension Worker {
         payload: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
         descriptors: [CInt] = []
     ) -> Bool {
+        var wasReady = false
         while let sent = try? channel.send(message, payload: payload, descriptors: descriptors) {
             if case .bytes = sent { return true }
+            // The master reads, but too many descriptors are under way: nothing tells when fewer are.
+            if wasReady { _ = waitUntilReady(channel.descriptor, for: 0, milliseconds: 10) }
             guard case .wouldBlock = sent,
                 waitUntilReady(channel.descriptor, for: UInt32(CEPOLL_OUT), milliseconds: 10_000)
             else { return false }
+            wasReady = true
         }
         return false
     }

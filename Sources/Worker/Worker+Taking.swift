@@ -61,6 +61,10 @@ extension Worker {
 
     /// Takes what the master has put next into the pool's queue.
     func takeFromQueue() -> Taken {
+        guard spareNumbers.areLeft(for: settings.queue.descriptor) else {
+            cannotTake("no descriptor for a connection", .tooManyOpenFiles)
+            return .nothing
+        }
         switch try? settings.queue.receive(into: message) {
         case .message(let head, let payload, let descriptors, _) where head.kind == .serve:
             return client(head, payload: payload, descriptors).map { .client($0) } ?? .skipped
@@ -68,8 +72,8 @@ extension Worker {
             for descriptor in descriptors { closeDescriptor(descriptor) }
             return .skipped
         case .descriptorsLost(let descriptors):
+            // Something else in this process has been faster; the next one would be lost likewise.
             for descriptor in descriptors { closeDescriptor(descriptor) }
-            // For want of numbers: the next one would be lost likewise.
             cannotTake("recvmsg() failed", .tooManyOpenFiles)
             return .nothing
         case .wouldBlock, .closed, nil: return .nothing
@@ -79,6 +83,7 @@ extension Worker {
     /// The connection of a message, if it is to be served.
     private func client(_ head: Message, payload: Int, _ descriptors: [CInt]) -> Client? {
         guard let descriptor = descriptors.first else { return nil }
+        spareNumbers.latest = descriptor
         defer { for surplus in descriptors.dropFirst() { closeDescriptor(surplus) } }
         setHeldAside()
         cscoreboard_connection_taken(settings.scoreboard.pool)

@@ -76,6 +76,7 @@ public final class Worker {
     /// How many connections may be taken before the worker asks again what is ready.
     var takesAtOnce = 0
     @exclusivity(unchecked) var takingAtOnce = AdaptiveAttempt()
+    var spareNumbers = SpareNumbers()
     /// Registered with the pool's listener.
     var isListening = false
     /// Registered with the pool's queue.
@@ -147,10 +148,13 @@ public final class Worker {
         isListening = true
         becomeIdle()
         let deposit = try Deposit()
-        processor.deposit = deposit
         let ready = Message(.workerReady, slot: UInt32(slot))
-        guard case .bytes = try channel.send(ready, descriptors: [deposit.receiver.descriptor]) else {
-            throw .brokenPipe
+        switch try channel.send(ready, descriptors: [deposit.receiver.descriptor]) {
+        case .bytes: processor.deposit = deposit
+        case .wouldBlock:
+            // The channel is empty, so too many descriptors are under way: its requests are served without.
+            guard case .bytes = try channel.send(ready) else { throw .brokenPipe }
+        case .endOfStream: throw .brokenPipe
         }
         // After the message: the first worker's complaints follow the line that says that the service is ready.
         for problem in settings.allowedPeersProblems { log.write(.error, problem) }

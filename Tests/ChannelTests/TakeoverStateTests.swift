@@ -34,7 +34,7 @@ import Testing
         pool.settings = [NamedValue(name: "pm", value: "2"), NamedValue(name: "env", value: "A\0B")]
         (pool.userID, pool.groupID) = (33, 34)
         (pool.groupsOf, pool.userName, pool.home) = ("www-data", "www-data", "/var/www")
-        pool.isDraining = true
+        (pool.isDraining, pool.isHeld, pool.maxChildren) = (true, true, 4)
         (pool.listener, pool.statusListener) = (0, 1)
         (pool.startEpoch, pool.slotCount) = (1_700_000_000, 6)
         var shared = TakeoverState.Shared()

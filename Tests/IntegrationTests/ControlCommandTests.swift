@@ -172,6 +172,51 @@ struct ControlCommandTests {
         #expect(try daemon.ctlJSON("undrain", "www")["was_drained"] as? Bool == false)
     }
 
+    /// Whoever waits for the end of the requests learns that the pool serves again, and does not take it for drained.
+    @Test(arguments: [["undrain", "www"], ["reload"]])
+    func waitForADrainEndsWithTheDrain(by command: [String]) throws {
+        let daemon = try Control.start(Self.two)
+        let held = try daemon.startHolding("one")
+        let waiting = try ChildProcess(
+            [Control.program, "drain", "www", "--wait", "--timeout", "60", "--socket", daemon.controlSocket],
+            environment: [:],
+            output: daemon.directory + "/drain.out",
+            errors: daemon.directory + "/drain.err"
+        )
+        try wait(for: "the drain") { try daemon.controlPool()["state"] as? String == "drained" }
+        #expect(
+            try run([Control.program] + command + ["--socket", daemon.controlSocket]).status
+                == .code(0)
+        )
+        #expect(try waiting.wait() == .code(75))
+        let errors = try String(contentsOfFile: daemon.directory + "/drain.err", encoding: .utf8)
+        #expect(errors == "fpmctl: pool www serves again: a reload or undrain has ended the drain\n")
+        try daemon.releaseHeld()
+        #expect(try held.finalResponse().isComplete)
+    }
+
+    /// The new generation's workers serve already: the pool would not be drained, they would keep what they have compiled.
+    @Test func nothingIsSetDuringAReload() throws {
+        let daemon = try Control.start(Self.two)
+        let (preload, release) = (daemon.directory + "/preload.php", daemon.directory + "/release")
+        try "<?php while (!file_exists('\(release)')) { usleep(1000); clearstatcache(); }"
+            .write(toFile: preload, atomically: false, encoding: .utf8)
+        let slow = "[slow]\nuser = www-data\nlisten = {{SOCKET:slow}}\npm = static\npm.max_children = 1\n"
+        try daemon.rewriteConfiguration(
+            Daemon.poolSection(Self.two) + slow + "php_admin_value[opcache.preload] = \(preload)\n"
+        )
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/NOTICE: reloading: new generation/)
+        for command in [["drain", "www", "--wait"], ["scale", "www", "4"], ["opcache", "reset", "www"]] {
+            let refused = try run([Control.program] + command + ["--socket", daemon.controlSocket])
+            #expect(refused.status == .code(75))
+            #expect(refused.errors == "fpmctl: the service is reloading: try again after that\n")
+        }
+        try "".write(toFile: release, atomically: false, encoding: .utf8)
+        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+        #expect(try daemon.ctl("drain", "www", "--wait").status == .code(0))
+    }
+
     @Test func drainedPoolRefusesWhatTheQueueDoesNotTake() throws {
         let daemon = try Control.start(Self.two + "pm.max_queue = 1\n")
         try daemon.ctl("drain", "www", "--wait")

@@ -105,6 +105,56 @@ struct ShortageTests {
         #expect(daemon.log.count(of: /accept\(\) failed/) <= 2)
     }
 
+    /// Whoever has been given a connection by the master in place of the listener loses it no more than one that accepts.
+    @Test(.fpmdOnly("has no queue of its own")) func scriptsThatLeaveNoDescriptors() throws {
+        let daemon = try Daemon.startPool(
+            "pm = static\npm.max_children = 2\npm.max_queue = 100\nrlimit_files = 40"
+        )
+        daemon.allowLog(/no descriptor for a connection|accept\(\) failed/)
+        let load = Load(
+            daemon.makeRequest("/leak.php", query: "count=3"),
+            to: try daemon.endpoint(),
+            expecting: "left",
+            clients: 16
+        )
+        // Some ten workers have none left by then.
+        try load.waitForGood(150)
+        let totals = try load.stop()
+        #expect(totals.failed == 0, "\(totals)")
+        #expect(daemon.log.count(of: /no descriptor for a connection/) > 0)
+    }
+
+    /// The kernel lets no user have more descriptors in messages than a process may have open: those that long requests
+    /// leave there are not to be all.
+    @Test(.fpmdOnly("leaves no descriptors under way"), arguments: ["rlimit_files = 64", ""])
+    func moreLongRequestsThanDescriptors(_ limit: String) throws {
+        func pool(_ name: String, _ lines: String) -> String {
+            "[\(name)]\nuser = www-data\nlisten = {{SOCKET:\(name)}}\n\(lines)\n\(limit)\n"
+        }
+        var options = Daemon.Options()
+        if limit.isEmpty { options.wrapper = ["prlimit", "--nofile=64:4096"] }
+        let daemon = try Daemon.start(
+            pool("full", "pm = static\npm.max_children = 80")
+                + pool("other", "pm = ondemand\npm.max_children = 4"),
+            options
+        )
+        try daemon.waitForWorkers(80)
+        let names = (1...79).map(String.init)
+        let long = try names.map { try daemon.hold($0, from: "full") }
+        try daemon.waitUntilStarted(names)
+        // A worker that starts, and one that gives a connection back.
+        #expect(try daemon.begin("/hello.php", from: "other").finalResponse().isComplete)
+        var request = daemon.makeRequest("/hello.php")
+        request.keepsConnection = true
+        let kept = try (1...4).map { _ in try daemon.connect("full") }
+        for connection in kept + kept {
+            try connection.send(request)
+            #expect(try connection.readResponse().isComplete)
+        }
+        try daemon.releaseHeld()
+        for connection in long { #expect(try connection.finalResponse().isComplete) }
+    }
+
     // MARK: Processes
 
     @Test(.fpmdOnly("forks as root, whom no limit of processes concerns"))

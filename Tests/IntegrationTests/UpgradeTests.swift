@@ -222,6 +222,30 @@ struct UpgradeTests {
         #expect(try daemon.get("/server.php").json["GENERATION"] as? String == "two")
     }
 
+    /// What an operator has set holds until a reload takes effect.
+    @Test func drainedAndScaledPoolsStayAsTheyAreWhenTheReloadIsRefused() throws {
+        let pools =
+            Daemon.poolSection(Self.pool) + "[two]\nuser = www-data\nlisten = {{SOCKET:two}}\n" + Self.pool
+        let (daemon, path) = try startCopy(pools, global: Control.directive)
+        daemon.allowLog(/ERROR|WARNING|ALERT/)
+        #expect(try daemon.ctl("drain", "www", "--wait").status == .code(0))
+        #expect(try daemon.ctl("scale", "two", "5").status == .code(0))
+        try daemon.waitForWorkers(5, pool: "two")
+        // Only PHP finds out.
+        try daemon.rewriteConfiguration(pools + "\nphp_admin_value[opcache.preload] = /nonexistent.php\n")
+        try replace(path)
+        let waiting = try daemon.begin("/hello.php")
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/NOTICE: fpm is running, pid \d+: taken over/)
+        try daemon.waitForLog(/ERROR: reload refused/)
+        #expect(try daemon.controlPool()["state"] as? String == "drained")
+        #expect(daemon.workers(pool: "www").isEmpty)
+        #expect(try daemon.ctl("undrain", "www").output == "pool www serves again\n")
+        #expect(try waiting.finalResponse().text == "hello, world\n")
+        try daemon.waitForWorkers(2, pool: "www")
+        try daemon.waitForWorkers(5, pool: "two")
+    }
+
     @Test func stopAfterAnUpgrade() throws {
         let (daemon, path) = try startCopy(
             Daemon.poolSection(Self.pool),

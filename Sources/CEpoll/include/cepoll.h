@@ -84,7 +84,8 @@ int cepoll_seqpacket_pair(int ends[_Nonnull 2], int buffer_bytes);
 /* Best effort (SO_SNDBUFFORCE first, then SO_SNDBUF): without it the socket queues less. The kernel doubles `bytes`, and
    calls a Unix socket writable while no more than a quarter of that is unsent (unix_writable, net/unix/af_unix.c). */
 void cepoll_send_buffer(int socket, int bytes);
-/* One message; never blocks, never raises SIGPIPE. */
+/* One message; never blocks, never raises SIGPIPE. ETOOMANYREFS: more descriptors of this user's are under way than the
+   hard RLIMIT_NOFILE allows. */
 ssize_t cepoll_send_message(int socket, const void *bytes, size_t length, const int *_Nullable descriptors,
                             size_t descriptor_count);
 typedef struct cepoll_received {
@@ -304,6 +305,9 @@ int cepoll_set_file_limit(uint64_t limit);
 int cepoll_set_core_limit(int64_t limit);
 /* Raises the soft RLIMIT_NOFILE to the hard one; returns the former soft limit, the new one in *now. */
 uint64_t cepoll_raise_file_limit(uint64_t *now);
+/* RLIMIT_NOFILE of this process. */
+uint64_t cepoll_soft_file_limit(void);
+uint64_t cepoll_hard_file_limit(void);
 /* chroot(2) and chdir into it. */
 int cepoll_change_root(const char *path);
 /* unsets every variable: clearenv(3). */
@@ -384,6 +388,8 @@ int cepoll_open_append(const char *path);
 /* Sets close-on-exec on all descriptors from `first` up to (not including) `end`. */
 void cepoll_close_on_exec(int first, int end);
 int cepoll_duplicate(int descriptor);       /* F_DUPFD_CLOEXEC, 3 or higher */
+/* Whether this process may have two more descriptors, tried with duplicates of this one. */
+bool cepoll_has_two_numbers(int descriptor);
 int cepoll_set_nonblocking(int descriptor);
 /* openlog(3) with a copy of `ident` that stays. */
 void cepoll_open_syslog(const char *ident, int facility);
