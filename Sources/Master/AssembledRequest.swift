@@ -31,6 +31,15 @@ struct AssembledRequest {
         }
         return nil
     }
+
+    /// What the beginning of a request says whose parameters are incomplete; nil if the bytes begin with anything else.
+    static func beginning(of bytes: [UInt8]) -> AssembledRequest? {
+        var decoder = RequestDecoder()
+        guard let step = try? decoder.next(bytes.span), case .begin(let id, _, let keeps) = step.event else {
+            return nil
+        }
+        return AssembledRequest(requestID: id, keepsConnection: keeps, end: nil)
+    }
 }
 
 /// Memory for the parameters of a request that is looked at.

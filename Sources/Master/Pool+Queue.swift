@@ -74,16 +74,19 @@ extension Pool {
         guard watch.saturation.isActive || startsToQueue() else { return true }
         let most = settings.maxQueue
         let isFull = most > 0 && queue.total >= most && queue.exactTotal() >= most
-        guard isFull || hasPages, let request = AssembledRequest.read(waiting.bytes, into: &scratch.table)
-        else {
-            // Not to be understood, or too large to be assembled: a worker says so, or reads on.
-            return true
-        }
+        guard isFull || hasPages else { return true }
+        let waiting = isFull ? received(waiting) : waiting
+        let request = AssembledRequest.read(waiting.bytes, into: &scratch.table)
+        // Not to be understood, or too large to be assembled: a worker says so, or reads on. Nothing has come: it is no
+        // request yet.
+        guard request != nil || (isFull && !waiting.bytes.isEmpty) else { return true }
         guard isAllowed(waiting) else { return false }
+        if request == nil { scratch.table.reset() }
         let target = RequestTarget(&scratch.table)
-        if answersItself(waiting, request, target) { return false }
+        if let request, answersItself(waiting, request, target) { return false }
         guard isFull else { return true }
         queueFigures.rejected += 1
+        queueFigures.reportRefusals(pool: self)
         refuse(waiting, request, target)
         return false
     }
@@ -114,7 +117,6 @@ extension Pool {
         guard hasPages,
             let page = ownPages.ownResponse(to: target, scratch.table, requestID: request.requestID)
         else { return false }
-        refreshQueueFigures()
         answer(waiting, request, with: page.records)
         ownAccessLog?.write(page, to: target, waiting, scratch.table)
         return true
@@ -128,13 +130,48 @@ extension Pool {
     /// A request has waited for `pm.queue_timeout`.
     func expired(_ waiting: WaitingRequest) {
         queueFigures.expired += 1
-        guard isAllowed(waiting), let request = AssembledRequest.read(waiting.bytes, into: &scratch.table)
-        else { return }
+        queueFigures.reportRefusals(pool: self)
+        refuse(waiting)
+    }
+
+    /// A request cannot be handed to the workers.
+    func couldNotSend(_ waiting: WaitingRequest, _ error: Errno) {
+        reportUnsendable(error)
+        refuse(waiting)
+    }
+
+    private func refuse(_ waiting: WaitingRequest) {
+        guard isAllowed(waiting) else { return }
+        let waiting = received(waiting)
+        let request = AssembledRequest.read(waiting.bytes, into: &scratch.table)
+        if request == nil { scratch.table.reset() }
         refuse(waiting, request, RequestTarget(&scratch.table))
     }
 
-    private func refuse(_ waiting: WaitingRequest, _ request: AssembledRequest, _ target: RequestTarget) {
-        queueFigures.reportRefusals(pool: self)
+    /// What has come of a request that has waited unread, for want of memory.
+    private func received(_ waiting: WaitingRequest) -> WaitingRequest {
+        guard waiting.bytes.isEmpty else { return waiting }
+        return withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 8) { buffer in
+            guard case .bytes(let count)? = try? waiting.connection.receive(into: buffer) else {
+                return waiting
+            }
+            return WaitingRequest(
+                connection: waiting.connection,
+                flags: waiting.flags,
+                arrival: waiting.arrival,
+                bytes: Array(buffer[0..<count])
+            )
+        }
+    }
+
+    /// Answers 503.
+    ///
+    /// - Parameters:
+    ///   - waiting: Closed if it does not begin like a request.
+    ///   - request: What could be read of it; nil: its parameters have not come to their end.
+    ///   - target: What it asks for, with the parameters in the table.
+    private func refuse(_ waiting: WaitingRequest, _ request: AssembledRequest?, _ target: RequestTarget) {
+        guard let request = request ?? AssembledRequest.beginning(of: waiting.bytes) else { return }
         // Who comes again when what waits now has been served finds a place.
         let oldest = queue.oldestArrival
         let wait = oldest == 0 ? .zero : MonotonicTime.now - MonotonicTime(nanoseconds: oldest)

@@ -46,6 +46,16 @@ extension Pool {
         )
     }
 
+    /// There is no memory file for what is too large for a message.
+    func reportUnsendable(_ error: Errno) {
+        guard let count = unsendableRequests.happened(at: MonotonicTime.now) else { return }
+        let remedy: ByteString = error == .tooManyOpenFiles ? "; consider raising rlimit_files" : ""
+        log.write(
+            .error,
+            "[pool \(name)] large requests are refused with 503, as they cannot be handed to a worker: \(describe(error)), \(count) since this was said last\(remedy)"
+        )
+    }
+
     // MARK: - Workers
 
     /// Counts that there may be no more workers, and says it.

@@ -69,6 +69,7 @@ final class Pool {
     var failedForks = RepeatedEvent(saidEvery: .seconds(30))
     var unstartableWorkers = RepeatedEvent(saidEvery: .seconds(30))
     var lostConnections = RepeatedEvent(saidEvery: .seconds(30))
+    var unsendableRequests = RepeatedEvent(saidEvery: .seconds(60))
     var hasShutQueue = false
     /// Ends the processes of a pool that drains, one harsher signal after the other.
     var escalation: Escalation?
@@ -82,7 +83,7 @@ final class Pool {
     var exits = WorkerExits()
     var crashTraces = Allowance(most: 5, period: .seconds(2))
     /// Status and ping, when the master answers them in place of a worker.
-    lazy var ownPages = StatusAnswer(settings: settings, scoreboard: scoreboard)
+    lazy var ownPages = makePages(PageFacts(poweredBy: nil, charset: "UTF-8"))
     /// Parameters of the request that is looked at.
     lazy var scratch = RequestScratch()
     /// Whom `listen.allowed_clients` allows; nil: everybody.
@@ -137,6 +138,13 @@ final class Pool {
         let page = scoreboard.pool
         cscoreboard_store(&page.pointee.start_epoch, wallClockSeconds())
         cscoreboard_store_word(&page.pointee.max_children, UInt32(clamping: settings.maxChildren))
+    }
+
+    /// Status and ping, answered by the master.
+    func makePages(_ facts: PageFacts) -> StatusAnswer {
+        let made = StatusAnswer(settings: settings, scoreboard: scoreboard, facts: facts)
+        made.refresh = { [weak self] in self?.refreshQueueFigures() }
+        return made
     }
 
     /// Connections that no worker has.
@@ -224,6 +232,7 @@ final class Pool {
         made.socket.onShut = { [weak self] in self?.reportShutQueue() }
         made.isForWorkers = { [weak self] in self?.waitsOn($0) != false }
         made.onExpired = { [weak self] in self?.expired($0) }
+        made.onUnsendable = { [weak self] in self?.couldNotSend($0, $1) }
         made.onAbandoned = { [weak self] in self?.queueFigures.abandoned += 1 }
         made.onPassed = { [weak self] in self?.queueFigures.passed(after: $0) }
         made.socket.onTaken = { [weak self] in self?.watch.saturation.workerTook() }

@@ -3,6 +3,7 @@ internal import Configuration
 internal import DequeModule
 internal import Reactor
 internal import Syscalls
+internal import SystemPackage
 
 /// The requests of one pool that wait for a worker, in the order of their arrival; the first of them are in the
 /// ``WorkersSocket``, from which the workers take them.
@@ -11,6 +12,7 @@ internal import Syscalls
 ///                  │  ▲                                │
 ///                  │  └─────────── takeBack ───────────┘
 ///                  └── its client has gone, it has waited too long ──► dropped, handed to `onExpired`
+///                  └── too large for what memory or descriptors there are ──► handed to `onUnsendable`
 ///
 /// While the pool moves, everything goes straight into the socket. While the pool is saturated the queue is
 /// *metered*: only a few requests are in the socket, as many as workers can take before the master has woken up,
@@ -20,7 +22,7 @@ internal import Syscalls
 /// came before what is kept here.
 final class RequestQueue {
     private final class Entry {
-        let request: WaitingRequest
+        var request: WaitingRequest
         var registration: Reactor.Registration?
 
         init(_ request: WaitingRequest) { self.request = request }
@@ -59,12 +61,14 @@ final class RequestQueue {
 
     /// A request has waited too long, and is the receiver's.
     var onExpired: (WaitingRequest) -> Void = { _ in }
+    /// A request cannot be sent to the workers, for want of memory or descriptors, and is the receiver's.
+    var onUnsendable: (WaitingRequest, Errno) -> Void = { _, _ in }
     /// Whether a request that the workers have not taken is still for them, now that the queue is metered; if not, it has been
     /// answered or refused.
     var isForWorkers: (WaitingRequest) -> Bool = { _ in true }
     /// The client of a request has gone before a worker took it.
     var onAbandoned: () -> Void = {}
-    /// A request went to the workers while the queue was metered, after this time.
+    /// A request that was here while the queue was metered has gone to the workers, after this time; once for each.
     var onPassed: (Duration) -> Void = { _ in }
 
     init(
@@ -137,7 +141,11 @@ final class RequestQueue {
             watchClients()
         } else {
             socket.endMetering()
-            for case let entry? in entries { entry.registration = nil }
+            for case let entry? in entries {
+                entry.registration = nil
+                // Also of those that wait on for room.
+                entry.request.flags.insert(.queued)
+            }
             firstUnwatched = firstNumber
         }
         flush()
@@ -150,7 +158,8 @@ final class RequestQueue {
             var state = TakeoverState.Connection()
             state.descriptor = Int(request.connection.rawValue)
             state.purpose = .waiting
-            state.flags = Int(request.flags.rawValue)
+            let flags = isMetered ? request.flags.union(.queued) : request.flags
+            state.flags = Int(flags.rawValue)
             state.acceptedTime = Int(clamping: request.arrival)
             state.bytes = ByteString(request.bytes)
             return state
@@ -178,9 +187,13 @@ final class RequestQueue {
             switch socket.send(next.request) {
             case .sent:
                 removeFirst()
-                guard isMetered else { continue }
+                guard isMetered || next.request.flags.contains(.queued), !next.request.isCounted else {
+                    continue
+                }
                 onPassed(MonotonicTime.now - MonotonicTime(nanoseconds: next.request.arrival))
-            case .tooLarge: removeFirst()
+            case .tooLarge(let error):
+                removeFirst()
+                onUnsendable(next.request, error)
             case .notNow: return
             }
         }

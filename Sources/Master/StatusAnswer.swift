@@ -26,6 +26,8 @@ final class StatusAnswer {
     private let scoreboard: Scoreboard
     /// What PHP would add to the headers; the pool's zygote says it.
     var facts: PageFacts
+    /// Called before the status page is made: brings its figures up to date.
+    var refresh: () -> Void = {}
 
     init(
         settings: PoolSettings,
@@ -119,6 +121,7 @@ final class StatusAnswer {
         if let accept = table.value(of: "HTTP_ACCEPT") {
             table.withBytes(of: accept) { wanted.adapt(toAccept: $0) }
         }
+        refresh()
         let style = (settings.processManager ?? .static).name
         let page = scoreboard.statusPage(
             wanted,

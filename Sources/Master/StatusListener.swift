@@ -14,7 +14,7 @@ final class StatusListener {
     /// Answers on `listener` for `pool`.
     init(listener: Listener, pool: Pool, facts: PageFacts, reactor: Reactor, log: Log) {
         self.listener = listener
-        let answer = StatusAnswer(settings: pool.settings, scoreboard: pool.scoreboard, facts: facts)
+        let answer = pool.makePages(facts)
         let name = pool.name
         connections = ConnectionListener(
             listener: listener,

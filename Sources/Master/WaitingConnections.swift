@@ -187,7 +187,7 @@ final class WaitingConnections {
             of: Parked(
                 waiting.connection,
                 purpose: .silent,
-                flags: waiting.flags.union(.peerChecked),
+                flags: waiting.flags.subtracting(.queued).union(.peerChecked),
                 acceptedTime: waiting.arrival,
                 bytes: []
             )

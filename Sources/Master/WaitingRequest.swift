@@ -1,14 +1,18 @@
 internal import Channel
 internal import Syscalls
+internal import SystemPackage
 
 /// A request that waits for a worker.
 struct WaitingRequest {
     let connection: Connection
-    let flags: Message.Flags
+    /// `queued`: it has waited in a queue that was metered, also before a reload.
+    var flags: Message.Flags
     /// Monotonic nanoseconds: when the connection was accepted, or the request was complete.
     let arrival: UInt64
     /// What has been received of it.
     let bytes: [UInt8]
+    /// Its waiting time has been counted: it has been before the workers, and none took it.
+    var isCounted = false
 }
 
 /// How it travels: a message with its connection, and its bytes in it or, if they are too many, in a file.
@@ -32,9 +36,10 @@ extension WaitingRequest {
         }
         self.init(
             connection: Connection(adopting: descriptor),
-            flags: message.flags.subtracting([.queued, .bytesInFile]),
+            flags: message.flags.subtracting(.bytesInFile),
             arrival: message.value,
-            bytes: bytes
+            bytes: bytes,
+            isCounted: message.flags.contains(.queued)
         )
     }
 
@@ -43,17 +48,17 @@ extension WaitingRequest {
     /// - Parameters:
     ///   - socket: The end to send on.
     ///   - isQueued: The receiver is told that it has waited in the queue.
-    /// - Returns: What came of it; nil: it cannot be sent now, as there is no memory.
-    func send(to socket: MessageSocket, isQueued: Bool) -> Transfer? {
-        bytes.withUnsafeBytes { bytes in
+    /// - Throws: `Errno`: it cannot be sent now, as there is no memory, or no descriptor for the file.
+    func send(to socket: MessageSocket, isQueued: Bool) throws(Errno) -> Transfer {
+        try bytes.span.withUnsafeBytes { bytes throws(Errno) -> Transfer in
             var message = Message(.serve, flags: flags, value: arrival)
             if isQueued { message.flags.insert(.queued) }
             guard bytes.count > MessageSocket.maximumPayload else {
-                return try? socket.send(message, payload: bytes, descriptors: [connection.rawValue])
+                return try socket.send(message, payload: bytes, descriptors: [connection.rawValue])
             }
-            guard let file = try? BytesFile.make(bytes) else { return nil }
+            let file = try BytesFile.make(bytes)
             message.flags.insert(.bytesInFile)
-            return try? socket.send(message, descriptors: [connection.rawValue, file.rawValue])
+            return try socket.send(message, descriptors: [connection.rawValue, file.rawValue])
         }
     }
 }

@@ -3,6 +3,7 @@ internal import Channel
 internal import DequeModule
 internal import Reactor
 internal import Syscalls
+internal import SystemPackage
 
 /// The socket from which all workers of a pool receive requests, and what is known of those that are in it.
 ///
@@ -146,25 +147,29 @@ final class WorkersSocket {
         case sent
         /// There is no room or no memory, which ``onRoom`` says when it has passed; or the socket has been shut.
         case notNow
-        /// There is no memory for so large a request.
-        case tooLarge
+        /// There is no memory for so large a request, or no descriptor for the file in which it travels.
+        case tooLarge(Errno)
     }
 
     /// Puts a request behind those that are in it.
     func send(_ request: WaitingRequest) -> Sending {
         guard let writer else { return .notNow }
         loosen()
-        switch request.send(to: writer, isQueued: isMetered) {
+        let transfer: Transfer
+        do throws(Errno) {
+            transfer = try request.send(to: writer, isQueued: isMetered)
+        } catch {
+            guard request.bytes.count <= MessageSocket.maximumPayload else { return .tooLarge(error) }
+            tryLater()
+            return .notNow
+        }
+        switch transfer {
         case .bytes: break
         case .wouldBlock:
             watchRoom()
             return .notNow
         case .endOfStream:
             isShut()
-            return .notNow
-        case nil:
-            guard request.bytes.count <= MessageSocket.maximumPayload else { return .tooLarge }
-            tryLater()
             return .notNow
         }
         sent &+= 1

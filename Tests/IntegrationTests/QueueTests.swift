@@ -64,6 +64,55 @@ struct QueueTests {
         #expect(try kept.finalResponse().text == "hello, world\n")
     }
 
+    /// The page is as of this moment, and not of the last tick: the first one that is asked for.
+    @Test func statusIsExact() throws {
+        let daemon = try Self.start(1, "pm.max_queue = 50\npm.status_listen = {{SOCKET:status}}\n")
+        let blockers = try Self.block(daemon)
+        var waiting: [FastCGIConnection] = []
+        for count in 1...20 {
+            waiting.append(try Self.ordered(daemon, "w\(count)"))
+            // Then the master has read what was sent before.
+            #expect(try daemon.get("/ping", from: "status").text == "pong")
+            for label in ["", "status"] {
+                let status = try daemon.get("/status", query: "json", from: label).json
+                #expect(status["listen queue"] as? Int == count)
+                #expect(status["max listen queue"] as? Int == count)
+            }
+        }
+        try daemon.releaseHeld()
+        for connection in blockers + waiting { #expect(try connection.finalResponse().isComplete) }
+    }
+
+    /// What has waited in the master has waited also when it goes to the workers of the next generation.
+    @Test func waitingTimeOutlivesTheQueue() throws {
+        let daemon = try Self.start()
+        let blockers = try Self.block(daemon)
+        let waiting = try (1...10).map { try Self.ordered(daemon, "w\($0)") }
+        try Self.waitUntilQueued(daemon, 10)
+        daemon.signal(SIGUSR2)
+        let answers = try waiting.map { try $0.finalResponse().text }
+        #expect(answers.allSatisfy { Double($0) != nil }, "\(answers)")
+        try daemon.releaseHeld()
+        for connection in blockers { #expect(try connection.finalResponse().isComplete) }
+    }
+
+    /// Beyond 32 MiB of requests the others wait unread: they are refused like those that have been read.
+    @Test func unreadRequestsAreRefused() throws {
+        let daemon = try Self.start(1, "pm.queue_timeout = 3")
+        daemon.allowLog(/saturated|refused with 503/)
+        let blockers = try Self.block(daemon)
+        let body = [UInt8](repeating: 65, count: 100_000)
+        let request = daemon.makeRequest("/hello.php", body: body, contentType: "a/b")
+        let waiting = try (1...350).map { _ in
+            let connection = try daemon.connect()
+            try connection.send(request)
+            return connection
+        }
+        for connection in waiting { #expect(try connection.finalResponse().status == 503) }
+        try daemon.releaseHeld()
+        for connection in blockers { #expect(try connection.finalResponse().isComplete) }
+    }
+
     /// Workers that seem to sleep and take nothing: what needs none is done all the same.
     @Test func stoppedWorkers() throws {
         let daemon = try Self.start(2, "pm.queue_timeout = 3")

@@ -155,6 +155,42 @@ struct ShortageTests {
         for connection in long { #expect(try connection.finalResponse().isComplete) }
     }
 
+    /// What is larger than a message travels in a file: without a descriptor for that it is refused, and not dropped.
+    @Test(.fpmdOnly("has no queue of its own")) func largeRequestWithoutDescriptors() throws {
+        let daemon = try Daemon.startPool(
+            "pm = static\npm.max_children = 1\nping.path = /ping\nrequest_buffer = 1M\n"
+                + "access.log = {{DIR}}/access.log\naccess.format = \"%s %R\""
+        )
+        daemon.allowLog(/large requests are refused|saturated/)
+        let blocker = try daemon.startHolding("blocker")
+        // Answered by the master, which has the connection from then on.
+        let connection = try daemon.connect()
+        var ping = daemon.makeRequest("/ping")
+        ping.keepsConnection = true
+        try connection.send(ping)
+        #expect(try connection.readResponse().text == "pong")
+        let body = [UInt8](repeating: 65, count: 600_000)
+        var upload = daemon.makeRequest("/input.php", method: "PUT", body: body, contentType: "a/b")
+        upload.keepsConnection = true
+        try limit(daemon.master, "--nofile=4:")
+        for _ in 1...3 {
+            try connection.send(upload)
+            let answer = try connection.readResponse()
+            #expect(answer.status == 503 && answer.header("Retry-After") != nil)
+        }
+        try daemon.waitForLog(
+            /ERROR: \[pool www\] large requests are refused with 503, .*: Too many open files \(24\), 1 since/
+        )
+        #expect(daemon.log.count(of: /large requests are refused/) == 1)
+        try limit(daemon.master, "--nofile=1024:")
+        try connection.send(upload)
+        try daemon.releaseHeld()
+        #expect(try connection.readResponse().json["length"] as? Int == body.count)
+        #expect(try blocker.finalResponse().isComplete)
+        let lines = try LogFile(path: daemon.directory + "/access.log").waitForLines(6)
+        #expect(lines.count { $0.hasPrefix("503 ") } == 3, "\(lines)")
+    }
+
     // MARK: Processes
 
     @Test(.fpmdOnly("forks as root, whom no limit of processes concerns"))

@@ -175,6 +175,26 @@ import Testing
         #expect(queue.count == 0 && successor.total == 1)
     }
 
+    /// Those that have waited are marked also when they are sent after the metering, and their time is counted once.
+    @Test func waitingIsRemembered() throws {
+        let peers = try (1...6).map { _ in try Peers() }
+        let passed = Counter()
+        queue.onPassed = { _ in passed.taken += 1 }
+        queue.meter(true)
+        for number in 1...5 { append(UInt64(number), peers[number - 1]) }
+        #expect(passed.taken == 2)
+        queue.meter(false)
+        append(6, peers[5])
+        #expect(passed.taken == 5)
+        queue.takeBack()
+        queue.flush()
+        for number in 1...6 {
+            let taken = take()
+            #expect(taken?.arrival == UInt64(number) && taken?.isQueued == (number < 6))
+        }
+        #expect(passed.taken == 5)
+    }
+
     /// Too large for a message: in a file, from which it also comes back.
     @Test func largeRequestsGoInFiles() throws {
         let peers = try Peers()
@@ -294,7 +314,7 @@ import Testing
             )
         }
         for number in 0..<left {
-            guard case .bytes = request(number).send(to: writer, isQueued: false) else {
+            guard case .bytes = try request(number).send(to: writer, isQueued: false) else {
                 Issue.record("not sent")
                 return
             }
