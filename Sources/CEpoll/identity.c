@@ -70,11 +70,6 @@ uint64_t cepoll_raise_file_limit(uint64_t *now) {
     return former;
 }
 
-uint64_t cepoll_soft_file_limit(void) {
-    struct rlimit limit;
-    return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 1024 : limit.rlim_cur;
-}
-
 uint64_t cepoll_hard_file_limit(void) {
     struct rlimit limit;
     return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 1024 : limit.rlim_max;

@@ -61,7 +61,8 @@ extension Worker {
 
     /// Takes what the master has put next into the pool's queue.
     func takeFromQueue() -> Taken {
-        guard spareNumbers.areLeft(for: settings.queue.descriptor) else {
+        // What is received without a number for it is lost, and scripts may have left none. A file may come with it.
+        guard cepoll_has_two_numbers(settings.queue.descriptor) else {
             cannotTake("no descriptor for a connection", .tooManyOpenFiles)
             return .nothing
         }
@@ -83,7 +84,6 @@ extension Worker {
     /// The connection of a message, if it is to be served.
     private func client(_ head: Message, payload: Int, _ descriptors: [CInt]) -> Client? {
         guard let descriptor = descriptors.first else { return nil }
-        spareNumbers.latest = descriptor
         defer { for surplus in descriptors.dropFirst() { closeDescriptor(surplus) } }
         setHeldAside()
         cscoreboard_connection_taken(settings.scoreboard.pool)

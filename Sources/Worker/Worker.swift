@@ -76,7 +76,6 @@ public final class Worker {
     /// How many connections may be taken before the worker asks again what is ready.
     var takesAtOnce = 0
     @exclusivity(unchecked) var takingAtOnce = AdaptiveAttempt()
-    var spareNumbers = SpareNumbers()
     /// Registered with the pool's listener.
     var isListening = false
     /// Registered with the pool's queue.
