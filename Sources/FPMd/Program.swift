@@ -84,8 +84,9 @@ enum Program {
         return options
     }
 
-    /// `-y`, else php.ini's fpm.config, else the prefix's or the system's file. An empty one, as of a variable that is
-    /// not set, names none, and then fpm.config is not asked either: so does php-fpm.
+    /// `-y`, else php.ini's fpm.config, else the prefix's or the system's file.
+    ///
+    /// An empty one, as of a variable that is not set, names none, and then fpm.config is not asked either: so does php-fpm.
     private static func configurationPath(_ arguments: Arguments, _ engine: EngineQuery) -> ByteString {
         let named = arguments.configurationFile ?? engine.resolve("i:fpm.config") ?? ""
         if !named.isEmpty { return named }

@@ -48,6 +48,7 @@ extension WaitingRequest {
     /// - Parameters:
     ///   - socket: The end to send on.
     ///   - isQueued: The receiver is told that it has waited in the queue.
+    /// - Returns: What came of it.
     /// - Throws: `Errno`: it cannot be sent now, as there is no memory, or no descriptor for the file.
     func send(to socket: MessageSocket, isQueued: Bool) throws(Errno) -> Transfer {
         try bytes.span.withUnsafeBytes { bytes throws(Errno) -> Transfer in

@@ -108,9 +108,10 @@ final class ResponseStream {
         openOutput()
     }
 
-    /// Sends what PHP has written; false when the client is gone.
+    /// Sends what PHP has written.
     ///
-    /// - Parameter flush: The script asks for it: it is told that the client is gone also when there is nothing to send.
+    /// - Parameter isAskedFor: By the script, which is told that the client is gone also when there is nothing to send.
+    /// - Returns: False when the client is gone.
     func drain(flush isAskedFor: Bool) -> Bool {
         if isFinished {
             discardOutput()
