@@ -243,13 +243,12 @@ struct Drain: ParsableCommand {
     private func hasWorkers() throws -> Bool {
         var request = ControlRequest(.status)
         request.pool = pool
-        guard let now = try common.ask(request)["pools"]?.elements.first, now.words("state") == "drained"
-        else {
+        let now = try common.ask(request)["pools"]?.elements.first
+        if now?.words("state") != "drained" {
             let message = "pool \(plain(pool)) serves again: a reload or undrain has ended the drain"
             _ = try common.result(of: .refused(.busy, message, details: .null))
-            return false
         }
-        return now.number("running") > 0
+        return (now?.number("running") ?? 0) > 0
     }
 }
 

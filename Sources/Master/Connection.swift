@@ -39,10 +39,7 @@ final class Connection {
     }
 
     /// Whether the client has sent something that nobody has received.
-    var hasUnread: Bool {
-        guard case .bytes? = try? peek(rawValue) else { return false }
-        return true
-    }
+    var hasUnread: Bool { Syscalls.hasUnread(rawValue) }
 }
 
 @available(*, unavailable)

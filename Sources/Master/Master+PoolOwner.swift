@@ -21,16 +21,15 @@ extension Master: PoolOwner {
     }
 
     func plan(for pool: Pool) -> ZygotePlan {
-        var plan = PlanBuilder.plan(
+        PlanBuilder.plan(
             for: pool.settings,
             global: pool.generation.global,
+            inForce: configuration.global,
             identity: pool.identity,
             isRoot: options.loadOptions.isRoot,
             program: options.program,
             host: host
         )
-        plan.addGlobals(of: pool.generation.global, unlessInForce: configuration.global)
-        return plan
     }
 
     func poolIsActive(_ pool: Pool) {

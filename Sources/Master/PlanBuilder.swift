@@ -3,9 +3,13 @@ internal import Configuration
 
 /// Turns a pool's settings into what its zygote must know.
 enum PlanBuilder {
+    /// The plan, with what `global`, of the pool's generation, has other than `current`.
+    ///
+    /// A process inherits the master's limits and priority, which are the former ones until a reload's new pools serve.
     static func plan(
         for pool: PoolSettings,
         global: GlobalSettings,
+        inForce current: GlobalSettings,
         identity: PoolIdentity,
         isRoot: Bool,
         program: EngineProgram,
@@ -24,8 +28,15 @@ enum PlanBuilder {
         plan.chroot = isRoot ? pool.chroot.flatMap { $0.isEmpty ? nil : $0 } : nil
         plan.chdir = pool.chdir.flatMap { $0.isEmpty ? nil : $0 }
         plan.fileLimit = pool.rlimitFiles
+        if plan.fileLimit == 0, global.rlimitFiles != current.rlimitFiles {
+            plan.fileLimit = global.rlimitFiles
+        }
         plan.coreLimit = pool.rlimitCore
+        if plan.coreLimit == 0, global.rlimitCore != current.rlimitCore { plan.coreLimit = global.rlimitCore }
         plan.priority = pool.processPriority
+        if plan.priority == nil, global.processPriority != current.processPriority {
+            plan.priority = global.processPriority ?? 0
+        }
         plan.isDumpable = pool.processDumpable
         plan.allowsTracing =
             !isRoot && (pool.requestSlowLogTimeout > .zero || pool.requestTerminateTimeout > .zero)
@@ -69,18 +80,5 @@ enum PlanBuilder {
         add("USER", identity.userName)
         add("HOME", identity.home)
         return entries
-    }
-}
-
-extension ZygotePlan {
-    /// The limits and the priority of `[global]`, where the pool has none of its own and the master's are others.
-    ///
-    /// A process inherits those of the master, which has the former ones until a reload's new pools serve.
-    mutating func addGlobals(of global: GlobalSettings, unlessInForce current: GlobalSettings) {
-        if fileLimit == 0, global.rlimitFiles != current.rlimitFiles { fileLimit = global.rlimitFiles }
-        if coreLimit == 0, global.rlimitCore != current.rlimitCore { coreLimit = global.rlimitCore }
-        if priority == nil, global.processPriority != current.processPriority {
-            priority = global.processPriority ?? 0
-        }
     }
 }

@@ -76,12 +76,11 @@ extension Pool {
         let isFull = most > 0 && queue.total >= most && queue.exactTotal() >= most
         guard isFull || hasPages else { return true }
         let waiting = isFull ? received(waiting) : waiting
-        let request = AssembledRequest.read(waiting.bytes, into: &scratch.table)
+        let request = read(waiting)
         // Not to be understood, or too large to be assembled: a worker says so, or reads on. Nothing has come: it is no
         // request yet.
         guard request != nil || (isFull && !waiting.bytes.isEmpty) else { return true }
         guard isAllowed(waiting) else { return false }
-        if request == nil { scratch.table.reset() }
         let target = RequestTarget(&scratch.table)
         if let request, answersItself(waiting, request, target) { return false }
         guard isFull else { return true }
@@ -102,9 +101,7 @@ extension Pool {
     /// Whether a request is none for a worker: it asks for status or ping, and has been answered here, or its client may not
     /// connect.
     func answersItself(_ waiting: WaitingRequest) -> Bool {
-        guard hasPages, let request = AssembledRequest.read(waiting.bytes, into: &scratch.table) else {
-            return false
-        }
+        guard hasPages, let request = read(waiting) else { return false }
         guard isAllowed(waiting) else { return true }
         return answersItself(waiting, request, RequestTarget(&scratch.table))
     }
@@ -143,9 +140,15 @@ extension Pool {
     private func refuse(_ waiting: WaitingRequest) {
         guard isAllowed(waiting) else { return }
         let waiting = received(waiting)
+        let request = read(waiting)
+        refuse(waiting, request, RequestTarget(&scratch.table))
+    }
+
+    /// The request, and its parameters in the table; nil, and no parameters: they are incomplete or not well formed.
+    private func read(_ waiting: WaitingRequest) -> AssembledRequest? {
         let request = AssembledRequest.read(waiting.bytes, into: &scratch.table)
         if request == nil { scratch.table.reset() }
-        refuse(waiting, request, RequestTarget(&scratch.table))
+        return request
     }
 
     /// What has come of a request that has waited unread, for want of memory.

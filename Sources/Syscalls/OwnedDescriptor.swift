@@ -75,6 +75,12 @@ public func peek(_ socket: CInt) throws(Errno) -> Transfer {
     } catch .wouldBlock { return .wouldBlock }
 }
 
+/// Whether something has come that nobody has received.
+public func hasUnread(_ socket: CInt) -> Bool {
+    guard case .bytes? = try? peek(socket) else { return false }
+    return true
+}
+
 /// `send(2)` without blocking and without SIGPIPE.
 public func send(_ socket: CInt, _ bytes: UnsafeRawBufferPointer) throws(Errno) -> Transfer {
     let flags = CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL)

@@ -153,7 +153,6 @@ public final class RequestProcessor {
         publish(resolution)
         leaveDeposit(of: client)
         let outcome = run(resolution, page: page)
-        // What a script has forked has this worker's slot, channel and deposit, but they are not its own.
         if fpmd_php_is_fork() { _exit(0) }
         fpmd_php_set_token(0)
         // Complete already, if PHP came to `complete()`.
@@ -310,6 +309,8 @@ public final class RequestProcessor {
     func finishEarly() -> Bool {
         if stream.isFinished { return keepsConnection }
         _ = stream.finish()
+        // What a script has forked leaves the rest to the worker: slot, epoll set, deposit and channel are not its own.
+        if fpmd_php_is_fork() { return true }
         deliverUnsent()
         if client?.isClosed == true {
             // When the master closes it, its client is to see that, however long the script goes on.
@@ -335,9 +336,7 @@ public final class RequestProcessor {
     /// is reset, and what the client has not received of its answer is lost.
     private func hasMore(_ client: Client) -> Bool {
         guard settings.plan.isTCP else { return false }
-        if !reader.buffer.isEmpty { return true }
-        guard case .bytes? = try? peek(client.descriptor) else { return false }
-        return true
+        return !reader.buffer.isEmpty || hasUnread(client.descriptor)
     }
 
     /// The response is complete, and its client has not taken all of it: the master sends the rest, and goes on with the

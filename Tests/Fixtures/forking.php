@@ -1,6 +1,7 @@
 <?php
 // Answers, and leaves a process behind that has everything open what this one has: until dir/release appears. Then
-// that ends, as `how` says: by returning from the script, by exit, or at once.
+// that ends, as `how` says: by returning from the script, by exit, after
+// finishing the request once more, or at once.
 $libc = FFI::cdef('int fork(void); int waitpid(int, int *, int); void _exit(int);');
 $pid = $libc->fork();
 if ($pid !== 0) {
@@ -19,5 +20,6 @@ while (!file_exists($_GET['dir'] . '/release') && hrtime(true) < $deadline) {
 switch ($_GET['how'] ?? '') {
     case 'return': return;
     case 'exit': exit;
+    case 'finish': fastcgi_finish_request(); exit;
     default: $libc->_exit(0);
 }

@@ -199,7 +199,9 @@ struct ControlCommandTests {
     @Test func nothingIsSetDuringAReload() throws {
         let daemon = try Control.start(Self.two)
         let (preload, release) = (daemon.directory + "/preload.php", daemon.directory + "/release")
-        try "<?php while (!file_exists('\(release)')) { usleep(1000); clearstatcache(); }"
+        // Opened when somebody writes.
+        try #require(mkfifo(release, 0o644) == 0)
+        try "<?php fopen('\(release)', 'r');"
             .write(toFile: preload, atomically: false, encoding: .utf8)
         let slow = "[slow]\nuser = www-data\nlisten = {{SOCKET:slow}}\npm = static\npm.max_children = 1\n"
         try daemon.rewriteConfiguration(
@@ -212,7 +214,8 @@ struct ControlCommandTests {
             #expect(refused.status == .code(75))
             #expect(refused.errors == "fpmctl: the service is reloading: try again after that\n")
         }
-        try "".write(toFile: release, atomically: false, encoding: .utf8)
+        let writer = open(release, O_RDWR | O_CLOEXEC)
+        defer { close(writer) }
         try daemon.waitForLog(/NOTICE: ready to handle connections$/)
         #expect(try daemon.ctl("drain", "www", "--wait").status == .code(0))
     }

@@ -305,7 +305,7 @@ int cepoll_set_file_limit(uint64_t limit);
 int cepoll_set_core_limit(int64_t limit);
 /* Raises the soft RLIMIT_NOFILE to the hard one; returns the former soft limit, the new one in *now. */
 uint64_t cepoll_raise_file_limit(uint64_t *now);
-/* RLIMIT_NOFILE of this process. */
+/* The hard RLIMIT_NOFILE of this process. */
 uint64_t cepoll_hard_file_limit(void);
 /* chroot(2) and chdir into it. */
 int cepoll_change_root(const char *path);
