@@ -48,6 +48,8 @@ extension GlobalSettings {
             "Group whose members may use `fpmctl status`, `top` and `health`; all else is for root and the master's user.",
             dump: .whenSet),
     ]
+    /// Those that take one value.
+    static let scalars = ScalarDirectives(of: table)
 
     private static func row(
         _ name: ByteString,

@@ -1,6 +1,8 @@
 extension PoolSettings {
     /// The directives of a pool, in the order of the dump.
     static let table: [DirectiveRow<PoolSettings>] = listening + management + requests + confinement
+    /// Those that take one value.
+    static let scalars = ScalarDirectives(of: table)
 
     // swift-format-ignore
     private static let listening: [DirectiveRow<PoolSettings>] = [

@@ -110,6 +110,19 @@ struct DirectiveRow<Settings>: Sendable {
     let dump: DumpRule
 }
 
+/// The rows of a section that take one value, by their names in small letters.
+struct ScalarDirectives<Settings>: Sendable {
+    private let rows: [ByteString: DirectiveRow<Settings>]
+
+    init(of table: [DirectiveRow<Settings>]) {
+        let scalars = table.filter { !$0.field.isArray }.map { ($0.name.loweredASCII, $0) }
+        rows = Dictionary(scalars, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// The row of a name, whose letters' case does not matter.
+    subscript(name: ByteString) -> DirectiveRow<Settings>? { rows[name.loweredASCII] }
+}
+
 /// When `-tt` shows a directive.
 enum DumpRule: Sendable {
     case always, never

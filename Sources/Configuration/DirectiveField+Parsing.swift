@@ -47,6 +47,42 @@ extension DirectiveField {
     }
 }
 
+/// Why an entry of a file is refused, in php-fpm's words, and perhaps what is meant.
+struct EntryProblem: Error, Hashable, Sendable {
+    var message: ByteString
+    var hint: ByteString?
+}
+
+extension ScalarDirectives {
+    /// Reads `value` as the directive `name` says, and stores it.
+    ///
+    /// - Parameters:
+    ///   - value: The text after the sign of equality.
+    ///   - name: As the file has it.
+    ///   - pool: The pool's name; nil in the global section.
+    ///   - settings: The section to change.
+    /// - Throws: ``EntryProblem`` if there is no such directive, or it does not take the value.
+    func store(
+        _ value: ByteString,
+        _ name: ByteString,
+        pool: ByteString?,
+        in settings: inout Settings
+    ) throws(EntryProblem) {
+        guard let row = self[name] else {
+            throw EntryProblem(
+                message: "unknown entry '\(name)'",
+                hint: Suggestion.hint(for: name, isArray: false, pool: pool)
+            )
+        }
+        do throws(ValueProblem) {
+            try row.check(value)
+            try row.field.store(value, pool: pool, in: &settings)
+        } catch {
+            throw EntryProblem(message: "unable to parse value for entry '\(row.name)': \(error.text)")
+        }
+    }
+}
+
 extension DirectiveRow {
     /// Refuses what php-fpm's ways of reading would make something else of, where a directive is not php-fpm's.
     ///

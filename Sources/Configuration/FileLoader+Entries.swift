@@ -70,32 +70,14 @@ extension FileLoader {
             pendingInclude = value
             return
         }
-        if let pool = currentPool {
-            noteSource(pool)
-            store(value, name, PoolSettings.table, pool: pools[pool].name, \.pools[pool])
-        } else {
-            store(value, name, GlobalSettings.table, pool: nil, \.global)
-        }
-    }
-
-    /// Finds the row of a scalar and stores the value in the section that `section` leads to.
-    private mutating func store<Settings>(
-        _ value: ByteString,
-        _ name: ByteString,
-        _ table: [DirectiveRow<Settings>],
-        pool: ByteString?,
-        _ section: WritableKeyPath<Self, Settings>
-    ) {
-        guard let row = table.first(where: { !$0.field.isArray && $0.name.equalsIgnoringCase(name) }) else {
-            fail("unknown entry '\(name)'", hint: Suggestion.hint(for: name, isArray: false, pool: pool))
-            return
-        }
-        do throws(ValueProblem) {
-            try row.check(value)
-            try row.field.store(value, pool: pool, in: &self[keyPath: section])
-        } catch {
-            fail("unable to parse value for entry '\(row.name)': \(error.text)")
-        }
+        do throws(EntryProblem) {
+            if let pool = currentPool {
+                noteSource(pool)
+                try PoolSettings.scalars.store(value, name, pool: pools[pool].name, in: &pools[pool])
+            } else {
+                try GlobalSettings.scalars.store(value, name, pool: nil, in: &global)
+            }
+        } catch { fail(error.message, hint: error.hint) }
     }
 
     private mutating func addToArray(_ name: ByteString, _ key: ByteString, _ value: ByteString) {

@@ -22,8 +22,8 @@ public final class Listener {
     weak var pool: Pool?
     /// Who may connect, and how many may wait, as it was set last; nil if this process has set nothing.
     var access: SocketAccess?
-    /// Most connections that may wait, as the kernel said last.
-    var backlogLimit: UInt32?
+    /// Most connections that may wait, as far as that is known without asking the kernel.
+    var queueLimit: UInt32?
     /// Which file the path named when the socket was bound or handed over; nil for TCP, a socket unit's, and what
     /// was handed over without a socket at its path.
     private(set) var file: (device: UInt64, inode: UInt64)?
@@ -43,9 +43,11 @@ public final class Listener {
     /// Under which name systemd keeps a copy of it, so that it goes on listening when this process ends.
     var storedName: String?
 
-    private init(descriptor: CInt, path: ByteString?) {
+    private init(descriptor: CInt, path: ByteString?, _ access: SocketAccess) {
         self.descriptor = SharedDescriptor(adopting: descriptor)
         self.path = path
+        self.access = access
+        queueLimit = access.queueLimit
         name = path ?? Listener.boundName(descriptor)
         origin = .own
     }
@@ -185,30 +187,30 @@ public final class Listener {
     ///
     /// - Parameters:
     ///   - pool: Its `listen` is the address.
+    ///   - access: What its directives say of who may connect.
     ///   - directive: Whose value that is, for messages.
     ///   - log: Gets the reasons.
-    ///   - users: Knows users and groups.
     /// - Returns: A listening socket.
     /// - Throws: ``Unavailable`` after logging what failed, in php-fpm's words, and what to do.
     static func open(
         _ pool: PoolSettings,
+        _ access: SocketAccess,
         of directive: ByteString,
-        log: Log,
-        users: some ConfigurationHost
+        log: Log
     ) throws(Unavailable) -> Listener {
         switch pool.listen {
-        case .unix(let path): return try openUnix(path, pool, directive, log, users)
+        case .unix(let path): return try openUnix(path, pool, access, directive, log)
         case .invalidPort(let text):
             log.error("invalid port value '\(text)'")
             throw Unavailable()
         case .port(let port):
             let text = pool.listenText ?? ""
-            if let any = bind(wildcard(6, port), pool.listenBacklog) { return any }
+            if let any = bind(wildcard(6, port), access) { return any }
             log.notice("Failed implicitly binding to ::, retrying with 0.0.0.0")
-            if let any = bind(wildcard(4, port), pool.listenBacklog) { return any }
+            if let any = bind(wildcard(4, port), access) { return any }
             reportUnbound(text, directive, currentErrno, log)
             throw Unavailable()
-        case .host(let host, let port): return try openTCP(host, port, pool, directive, log)
+        case .host(let host, let port): return try openTCP(host, port, pool, access, directive, log)
         }
     }
 
@@ -245,19 +247,18 @@ public final class Listener {
         return address
     }
 
-    private static func bind(_ address: cepoll_address, _ backlog: Int) -> Listener? {
+    private static func bind(_ address: cepoll_address, _ access: SocketAccess) -> Listener? {
         var address = address
-        let descriptor = cepoll_listen_tcp(&address, CInt(clamping: backlog))
+        let descriptor = cepoll_listen_tcp(&address, CInt(clamping: access.backlog))
         guard descriptor >= 0 else { return nil }
-        let listener = Listener(descriptor: descriptor, path: nil)
-        listener.access = SocketAccess(backlog: backlog)
-        return listener
+        return Listener(descriptor: descriptor, path: nil, access)
     }
 
     private static func openTCP(
         _ host: ByteString,
         _ port: UInt16,
         _ pool: PoolSettings,
+        _ access: SocketAccess,
         _ directive: ByteString,
         _ log: Log
     ) throws(Unavailable) -> Listener {
@@ -275,7 +276,7 @@ public final class Listener {
             throw Unavailable()
         }
         for index in 0..<Int(count) {
-            guard let listener = bind(found[index], pool.listenBacklog) else {
+            guard let listener = bind(found[index], access) else {
                 reportUnbound(text, directive, currentErrno, log)
                 continue
             }
@@ -290,12 +291,11 @@ public final class Listener {
     private static func openUnix(
         _ path: ByteString,
         _ pool: PoolSettings,
+        _ access: SocketAccess,
         _ directive: ByteString,
-        _ log: Log,
-        _ users: some ConfigurationHost
+        _ log: Log
     ) throws(Unavailable) -> Listener {
         let text = path.cString
-        let access = try SocketAccess(pool, log: log, users: users)
         guard path.count <= 107 else {
             log.error(
                 "[pool \(pool.name)] cannot bind to UNIX socket '\(path)' as path is too long (found length: \(path.count), maximal length: 107)",
@@ -319,15 +319,14 @@ public final class Listener {
         let descriptor = cepoll_listen_unix(
             text,
             path.count,
-            pool.listenMode,
-            CInt(clamping: pool.listenBacklog)
+            access.mode,
+            CInt(clamping: access.backlog)
         )
         guard descriptor >= 0 else {
             reportUnbound(path, directive, currentErrno, log)
             throw Unavailable()
         }
-        let listener = Listener(descriptor: descriptor, path: path)
-        listener.access = access
+        let listener = Listener(descriptor: descriptor, path: path, access)
         listener.rememberFile()
         guard listener.restrict(access, pool.name, log) else {
             listener.unlinkPath()

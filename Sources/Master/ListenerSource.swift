@@ -6,19 +6,27 @@ struct ListenerSource {
     private let existing: [ByteString: Listener]
     /// Those of socket units that are named after a pool.
     private let named: [ByteString: Listener]
+    /// What listen(2) cuts a backlog to without a word, `net.core.somaxconn`; nil if that cannot be read.
+    private let longestQueue: UInt32?
     private(set) var bound: [Listener] = []
     /// Existing ones that nobody can reach any more, and the new ones in their place.
     private(set) var rebound: [(former: Listener, fresh: Listener)] = []
     /// Existing ones that are used again, with what their pool wants of them.
     private(set) var kept: [(listener: Listener, pool: ByteString, access: SocketAccess)] = []
 
-    init(existing: [Listener]) {
+    /// - Parameters:
+    ///   - existing: Those that may be used again.
+    ///   - host: Reads a file of the kernel's.
+    init(existing: [Listener], host: some ConfigurationHost) {
         self.existing = Dictionary(existing.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         var named: [ByteString: Listener] = [:]
         for listener in existing {
             if case .socketUnit(let name) = listener.origin { named[name] = named[name] ?? listener }
         }
         self.named = named
+        longestQueue = (try? host.readFile("/proc/sys/net/core/somaxconn")).flatMap {
+            UInt32(String(decoding: $0.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self))
+        }
     }
 
     /// The listener for an address.
@@ -36,14 +44,15 @@ struct ListenerSource {
         log: Log,
         users: some ConfigurationHost
     ) throws(Listener.Unavailable) -> Listener {
-        warnOfShortQueue(settings, log, users)
+        warnOfShortQueue(settings, log)
+        let access = try SocketAccess(settings, longestQueue: longestQueue, log: log, users: users)
         let former = existing.isEmpty ? nil : reusable(settings.listen) ?? named[settings.name]
         if let former, !isLost(former, settings.name, log) {
-            kept.append((former, settings.name, try SocketAccess(settings, log: log, users: users)))
+            kept.append((former, settings.name, access))
             return former
         }
         let directive = directive ?? "listen of pool \(settings.name)"
-        let fresh = try Listener.open(settings, of: directive, log: log, users: users)
+        let fresh = try Listener.open(settings, access, of: directive, log: log)
         bound.append(fresh)
         if let former { rebound.append((former, fresh)) }
         return fresh
@@ -77,14 +86,11 @@ struct ListenerSource {
     /// Whether this listener has another one in its place from now on.
     func isReplaced(_ listener: Listener) -> Bool { rebound.contains { $0.former === listener } }
 
-    /// listen(2) cuts what is more than `net.core.somaxconn` without a word.
-    private func warnOfShortQueue(_ settings: PoolSettings, _ log: Log, _ host: some ConfigurationHost) {
-        guard settings.listenBacklog > 511, let bytes = try? host.readFile("/proc/sys/net/core/somaxconn"),
-            let most = Int(String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)),
-            settings.listenBacklog > most
+    private func warnOfShortQueue(_ settings: PoolSettings, _ log: Log) {
+        guard let longestQueue, settings.listenBacklog > 511, settings.listenBacklog > Int(longestQueue)
         else { return }
         log.warning(
-            "[pool \(settings.name)] listen.backlog = \(settings.listenBacklog) is cut to \(most): raise net.core.somaxconn with sysctl(8)",
+            "[pool \(settings.name)] listen.backlog = \(settings.listenBacklog) is cut to \(longestQueue): raise net.core.somaxconn with sysctl(8)",
             .pool(settings.name)
         )
     }

@@ -83,7 +83,7 @@ extension Master {
         inherited: [Listener] = []
     ) throws(Listener.Unavailable) -> MetricsListener? {
         guard let settings = global.metricsListenerSettings else { return nil }
-        var source = ListenerSource(existing: (metrics.map { [$0.listener] } ?? []) + inherited)
+        var source = ListenerSource(existing: (metrics.map { [$0.listener] } ?? []) + inherited, host: host)
         let listener: Listener
         do throws(Listener.Unavailable) {
             listener = try source.listener(for: settings, of: "metrics.listen", log: log, users: host)

@@ -58,7 +58,7 @@ extension Master {
     func makePools(_ settings: [PoolSettings], in generation: Generation, reusing existing: [Listener])
         throws(Listener.Unavailable) -> NewPools
     {
-        var made = NewPools(generation: generation, source: ListenerSource(existing: existing))
+        var made = NewPools(generation: generation, source: ListenerSource(existing: existing, host: host))
         made.pools.reserveCapacity(settings.count)
         let users = LookupCache(host)
         var engines = EngineVariants()

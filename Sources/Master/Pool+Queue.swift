@@ -234,8 +234,8 @@ extension Pool {
 
     /// What waits for a worker in the kernel, and the most that may; nil if the kernel does not say.
     private func kernelQueue() -> (queued: UInt32, limit: UInt32)? {
-        // The kernel looks for a Unix socket among all there are: not for each of thousands of pools at each tick.
-        if let limit = listener.backlogLimit,
+        // The kernel looks for a Unix socket among all there are: not for each of thousands of pools at a start or a tick.
+        if let limit = listener.queueLimit,
             cepoll_poll_one(listener.descriptor.rawValue, UInt32(CEPOLL_IN), 0) == 0
         {
             return (0, limit)
@@ -249,7 +249,7 @@ extension Pool {
                 cepoll_unix_queue(diag, listener.descriptor.rawValue, &queued, &limit) == 0
             else { return nil }
         }
-        listener.backlogLimit = limit
+        listener.queueLimit = limit
         return (queued, limit)
     }
 

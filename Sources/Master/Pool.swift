@@ -313,8 +313,11 @@ final class Pool {
     func takeOver(from predecessor: Pool) {
         listener.pool = self
         watch.start()
-        guard predecessor.madeConnections != nil || predecessor.madeQueue != nil else { return }
-        predecessor.connections.move(to: connections)
+        if predecessor.madeConnections != nil || predecessor.madeQueue != nil {
+            predecessor.connections.move(to: connections)
+        }
+        // Its backlog may have been changed, and more waits in it now.
+        refreshQueueFigures()
     }
 
     /// Opens the access log anew and gives it to the zygote and the workers, who hold the old file.

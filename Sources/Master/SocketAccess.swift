@@ -15,17 +15,33 @@ struct SocketAccess: Equatable {
     var aclUsers: [uid_t] = []
     var aclGroups: [gid_t] = []
     let backlog: Int
+    /// Most connections that may wait: the backlog, or what listen(2) cuts it to; nil if that is not known.
+    let queueLimit: UInt32?
 
     var hasACL: Bool { !aclUsers.isEmpty || !aclGroups.isEmpty }
 
-    /// That of a TCP listener.
-    init(backlog: Int) { self.backlog = backlog }
+    /// That of a TCP listener, or one whose owner and mode are set one by one.
+    init(backlog: Int, queueLimit: UInt32? = nil) {
+        self.backlog = backlog
+        self.queueLimit = queueLimit
+    }
 
     /// What a pool's directives say.
     ///
+    /// - Parameters:
+    ///   - pool: Whose directives.
+    ///   - longestQueue: What `net.core.somaxconn` is; nil if that is not known.
+    ///   - log: Gets the reason.
+    ///   - users: Knows users and groups.
     /// - Throws: ``Listener/Unavailable`` after logging which name does not exist.
-    init(_ pool: PoolSettings, log: Log, users: some ConfigurationHost) throws(Listener.Unavailable) {
+    init(
+        _ pool: PoolSettings,
+        longestQueue: UInt32?,
+        log: Log,
+        users: some ConfigurationHost
+    ) throws(Listener.Unavailable) {
         backlog = pool.listenBacklog
+        queueLimit = longestQueue.map { min($0, UInt32(truncatingIfNeeded: pool.listenBacklog)) }
         guard pool.listen.isUnix else { return }
         mode = pool.listenMode
         let aclUsers = pool.listenACLUsers.flatMap { $0.isEmpty ? nil : $0 }
@@ -131,9 +147,10 @@ extension Listener {
         let former = access
         guard former != wanted else { return }
         access = wanted
-        backlogLimit = nil
-        if former?.backlog != wanted.backlog, listen(descriptor.rawValue, CInt(clamping: wanted.backlog)) != 0
-        {
+        if listen(descriptor.rawValue, CInt(clamping: wanted.backlog)) == 0 {
+            queueLimit = wanted.queueLimit
+        } else {
+            queueLimit = nil
             log.error(
                 "[pool \(pool)] listen.backlog of '\(name)' stays: listen(): \(describe(currentErrno))",
                 .pool(pool)

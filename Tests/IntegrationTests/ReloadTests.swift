@@ -22,13 +22,15 @@ struct ReloadTests {
     }
 
     @Test(.needsRoot) func keptSocketGetsItsNewOwnerModeAndBacklog() throws {
-        let daemon = try Daemon.startPool(Self.pool + "\nlisten.backlog = 5\nlisten.mode = 0600")
+        let status = "\npm.status_path = /status"
+        let daemon = try Daemon.startPool(Self.pool + status + "\nlisten.backlog = 5\nlisten.mode = 0600")
+        #expect(try queueLimit(daemon) == 5)
         let path = try #require(daemon.socketPaths.first)
         let before = mode(path)
         #expect(before.mode == 0o600 && before.user == 0)
         try daemon.rewriteConfiguration(
             Daemon.poolSection(
-                Self.pool + "\nlisten.owner = www-data\nlisten.mode = 0666\nlisten.backlog = 9"
+                Self.pool + status + "\nlisten.owner = www-data\nlisten.mode = 0666\nlisten.backlog = 9"
             )
         )
         try reload(daemon)
@@ -36,7 +38,7 @@ struct ReloadTests {
         #expect(after.mode == 0o666)
         #expect(after.user == getpwnam("www-data").pointee.pw_uid)
         #expect(after.inode == before.inode, "the same socket")
-        #expect(backlog(of: path) == 9)
+        #expect(try backlog(of: path) == 9 && queueLimit(daemon) == 9)
         // And back, with an ACL in between.
         try daemon.rewriteConfiguration(
             Daemon.poolSection(Self.pool + "\nlisten.acl_users = www-data\nlisten.mode = 0600")
@@ -47,6 +49,37 @@ struct ReloadTests {
         try reload(daemon)
         #expect(mode(path).mode == 0o640 && mode(path).inode == before.inode)
         #expect(try daemon.get("/hello.php").isComplete)
+    }
+
+    /// The kernel finds a Unix socket by looking at all there are: thousands of pools would look for seconds.
+    @Test func newSocketsAreNotLookedForAmongAll() throws {
+        func pools(_ count: Int, _ lines: String) -> String {
+            (0..<count).map {
+                "[p\($0)]\nuser = www-data\nlisten = {{DIR}}/p\($0)\npm = ondemand\npm.max_children = 2\n\(lines)\n"
+            }.joined()
+        }
+        let daemon = try Daemon.start(Daemon.poolSection(Self.pool) + pools(3, "listen.backlog = 7"))
+        let calls = daemon.directory + "/calls"
+        let trace = try daemon.record("network", of: #require(ProcessSnapshot(pid: daemon.master)), to: calls)
+        defer { trace.send(SIGTERM) }
+        try daemon.rewriteConfiguration(
+            Daemon.poolSection(Self.pool + "\npm.status_path = /status") + pools(6, "listen.backlog = 9")
+        )
+        try reload(daemon)
+        trace.send(SIGTERM)
+        _ = try trace.wait(within: patience)
+        let written = readText(calls)
+        #expect(written.ranges(of: "/p5\"").count > 0 && written.contains("listen("))
+        #expect(!written.contains("SOCK_DIAG"))
+        let most = Int(
+            readText("/proc/sys/net/core/somaxconn").trimmingCharacters(in: .whitespacesAndNewlines)
+        )
+        #expect(try queueLimit(daemon) == most)
+    }
+
+    /// What the status page says of the most that may wait.
+    private func queueLimit(_ daemon: Daemon) throws -> Int? {
+        try daemon.get("/status", query: "json").json["listen queue len"] as? Int
     }
 
     /// The Send-Q column of a listening socket.

@@ -13,11 +13,30 @@ extension Daemon {
         -> ChildProcess
     {
         let calls = fault.prefix { $0 != ":" }
-        let trace = try ChildProcess(
-            ["strace"] + (followsForks ? ["-f"] : []) + [
-                "-qq", "-o", "/dev/null", "-p", "\(process.pid)", "-e", "trace=\(calls)", "-e",
-                "inject=\(fault)",
+        return try trace(
+            (followsForks ? ["-f"] : []) + [
+                "-o", "/dev/null", "-e", "trace=\(calls)", "-e", "inject=\(fault)",
             ],
+            process
+        )
+    }
+
+    /// Has strace write down system calls of a process from now on, until the process it returns is told to end.
+    ///
+    /// - Parameters:
+    ///   - calls: What strace(1) takes after `-e trace=`, such as `sendto`.
+    ///   - process: Whose calls.
+    ///   - file: Where to; everything is there once strace has ended.
+    /// - Throws: When strace is not there, or does not attach.
+    /// - Returns: strace, attached.
+    package func record(_ calls: String, of process: ProcessSnapshot, to file: String) throws -> ChildProcess
+    {
+        try trace(["-o", file, "-e", "trace=\(calls)"], process)
+    }
+
+    private func trace(_ options: [String], _ process: ProcessSnapshot) throws -> ChildProcess {
+        let trace = try ChildProcess(
+            ["strace", "-qq", "-p", "\(process.pid)"] + options,
             environment: baseEnvironment,
             output: directory + "/strace",
             errors: directory + "/strace"
