@@ -195,7 +195,11 @@ final class WaitingConnections {
     }
 
     private func receiveFirst(of connection: Parked) {
-        guard hasMemory else { return dispatch(connection, arrival: connection.acceptedTime) }
+        guard hasMemory else {
+            // A client that has sent nothing has no request that could wait unread.
+            guard connection.descriptor.hasUnread else { return watch(connection) }
+            return dispatch(connection, arrival: connection.acceptedTime)
+        }
         switch receive(into: connection) {
         case .closed: return
         case .nothing, .leftOver: watch(connection)
@@ -294,6 +298,13 @@ final class WaitingConnections {
         let number = connection.descriptor.rawValue
         // No more memory for requests: it waits unread.
         if connection.bytes.isEmpty, !hasMemory {
+            switch try? peek(number) {
+            case .wouldBlock: return false
+            case .endOfStream, nil:
+                release(number)
+                return true
+            case .bytes: break
+            }
             release(number)
             dispatch(connection, arrival: MonotonicTime.now.nanoseconds)
             return true

@@ -214,6 +214,23 @@ import Testing
         #expect(queue.handedOver.map(\.bytes.count) == [WaitingConnections.ordinaryMemory, 0])
     }
 
+    /// A client that has sent nothing is none that waits for a worker, also where there is no memory to read what it sends.
+    @Test func silentClientsAreNoRequestsWithoutMemory() throws {
+        let queue = RequestQueue(reactor: reactor, isTCP: false, timeout: .zero)
+        let bounded = WaitingConnections(reactor: reactor, queue: queue, quota: 10)
+        let full = try giveBack(1, nonsense(WaitingConnections.ordinaryMemory), to: bounded)
+        let (silent, gone, late, early) = try (Peers(), Peers(), Peers(), Peers())
+        #expect(send(early.client.rawValue, nonsense(8), 8, 0) == 8)
+        for peers in [silent, gone, late, early] { bounded.arrive(Connection(adopting: peers.server)) }
+        #expect(queue.count == 2)
+        #expect(send(late.client.rawValue, nonsense(8), 8, 0) == 8)
+        #expect(shutdown(gone.client.rawValue, CInt(SHUT_WR)) == 0)
+        try withExtendedLifetime((full, silent)) {
+            try reactor.turn(until: { queue.count == 3 && bounded.parkedCount == 1 })
+        }
+        #expect(queue.handedOver.map(\.bytes.count) == [WaitingConnections.ordinaryMemory, 0, 0])
+    }
+
     /// A socket whose error queue nobody reads is reported all the time.
     @Test func anErrorQueueKeepsNobodyBusy() throws {
         let (mine, theirs) = try connectedByTCP()
