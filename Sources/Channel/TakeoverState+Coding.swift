@@ -58,6 +58,7 @@ extension TakeoverState.Listener {
         writer.put(aclUsers)
         writer.put(aclGroups)
         writer.put(backlog)
+        writer.put(queueLimit)
     }
 
     fileprivate init(from reader: inout PlanReader) {
@@ -77,6 +78,7 @@ extension TakeoverState.Listener {
         aclUsers = reader.numbers()
         aclGroups = reader.numbers()
         backlog = reader.number()
+        queueLimit = reader.optionalNumber()
     }
 }
 

@@ -7,7 +7,7 @@ public import Configuration
 /// refer to something else in the state are checked when it is read.
 public struct TakeoverState: Equatable {
     /// An image that says another number has another layout.
-    public static let version = 11
+    public static let version = 12
 
     /// The soft limit of open files for children, and the master's own.
     public var childFileLimit = 0
@@ -65,6 +65,8 @@ public struct TakeoverState: Equatable {
         public var aclGroups: [Int] = []
         /// Length of the queue as asked for.
         public var backlog = 0
+        /// Most connections that may wait; nil if that is not known.
+        public var queueLimit: Int?
         /// One with nothing in it.
         public init() {}
     }

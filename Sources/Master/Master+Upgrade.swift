@@ -207,6 +207,7 @@ extension Listener {
             former.device = Int(bitPattern: UInt(file.device))
             former.inode = Int(bitPattern: UInt(file.inode))
         }
+        former.queueLimit = queueLimit.map { Int($0) }
         if let access {
             former.hasAccess = true
             former.userID = access.userID.map { Int($0) } ?? -1
@@ -229,8 +230,9 @@ extension Listener {
             origin: former.socketUnit.map { .socketUnit(name: $0) } ?? (former.wasStored ? .stored : .own)
         )
         storedName = former.storedName?.description
+        queueLimit = former.queueLimit.map { UInt32(truncatingIfNeeded: $0) }
         guard former.hasAccess else { return }
-        var access = SocketAccess(backlog: former.backlog)
+        var access = SocketAccess(backlog: former.backlog, queueLimit: queueLimit)
         access.userID = former.userID < 0 ? nil : UInt32(truncatingIfNeeded: former.userID)
         access.groupID = former.groupID < 0 ? nil : UInt32(truncatingIfNeeded: former.groupID)
         access.mode = UInt32(truncatingIfNeeded: former.mode)

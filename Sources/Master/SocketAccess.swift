@@ -21,7 +21,7 @@ struct SocketAccess: Equatable {
     var hasACL: Bool { !aclUsers.isEmpty || !aclGroups.isEmpty }
 
     /// That of a TCP listener, or one whose owner and mode are set one by one.
-    init(backlog: Int, queueLimit: UInt32? = nil) {
+    init(backlog: Int, queueLimit: UInt32?) {
         self.backlog = backlog
         self.queueLimit = queueLimit
     }

@@ -21,6 +21,7 @@ import Testing
         (unix.hasFile, unix.device, unix.inode) = (true, 5, -6)
         (unix.hasAccess, unix.userID, unix.groupID, unix.mode) = (true, 33, -1, 0o660)
         (unix.aclUsers, unix.aclGroups, unix.backlog) = ([1, 2], [3], 511)
+        unix.queueLimit = 300
         var tcp = TakeoverState.Listener()
         (tcp.descriptor, tcp.name) = (12, "127.0.0.1:9000")
         state.listeners = [unix, tcp]

@@ -71,6 +71,27 @@ struct UpgradeTests {
         #expect(try metrics.page()["fpmd_reloads_total{result=\"done\"}"] == 2)
     }
 
+    /// The kernel finds a Unix socket by looking at all there are: thousands of pools would look for seconds.
+    @Test func howLongQueuesMayBeIsHandedOver() throws {
+        let (daemon, path) = try startCopy(
+            Daemon.poolSection(Self.pool + "\nlisten.backlog = 7\npm.status_path = /status")
+        )
+        let limit = { try daemon.get("/status", query: "json").json["listen queue len"] as? Int }
+        #expect(try limit() == 7)
+        let calls = daemon.directory + "/calls"
+        let trace = try daemon.record("network", of: #require(ProcessSnapshot(pid: daemon.master)), to: calls)
+        defer { trace.send(SIGTERM) }
+        try replace(path)
+        daemon.signal(SIGUSR2)
+        try waitForUpgrade(daemon)
+        trace.send(SIGTERM)
+        _ = try trace.wait(within: patience)
+        let written = readText(calls)
+        #expect(written.contains("accept") || written.contains("sendmsg"))
+        #expect(!written.contains("SOCK_DIAG_BY_FAMILY"))
+        #expect(try limit() == 7)
+    }
+
     @Test func socketFileOfTheImageBeforeIsRemovedOnlyIfItIsStillThere() throws {
         let (daemon, program) = try startCopy(Daemon.poolSection(Self.pool))
         let path = try #require(daemon.socketPaths.first)
