@@ -29,6 +29,13 @@ static PHP_RSHUTDOWN_FUNCTION(fpmd)
     return SUCCESS;
 }
 
+/* The last that PHP does before it reads what the script has left of the body. */
+static ZEND_MODULE_POST_ZEND_DEACTIVATE_D(fpmd)
+{
+    fpmd_sapi.over = true;
+    return SUCCESS;
+}
+
 static PHP_MINFO_FUNCTION(fpmd)
 {
     php_info_print_table_start();
@@ -47,7 +54,9 @@ zend_module_entry fpmd_module_entry = {
     PHP_RSHUTDOWN(fpmd),
     PHP_MINFO(fpmd),
     PHP_VERSION,
-    STANDARD_MODULE_PROPERTIES
+    NO_MODULE_GLOBALS,
+    ZEND_MODULE_POST_ZEND_DEACTIVATE_N(fpmd),
+    STANDARD_MODULE_PROPERTIES_EX
 };
 
 static int module_startup(sapi_module_struct *module)

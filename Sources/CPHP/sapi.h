@@ -27,10 +27,12 @@ typedef struct fpmd_state {
     fpmd_host host;                 /* valid when has_host */
     const fpmd_request *request;    /* NULL between requests */
     size_t log_limit;               /* bytes of a log line, its newline included */
+    bool hides_notices;
     int body_file;                  /* REQUEST_BODY_FILE: descriptor, or FPMD_BODY_… */
     bool has_host;
     bool finished;                  /* fastcgi_finish_request() was called */
     bool aborted;                   /* the host refused output */
+    bool over;                      /* the script and all modules have ended: no more output */
     bool retire;                    /* this request changed the process for good */
     bool extended_info;             /* -e */
 } fpmd_state;

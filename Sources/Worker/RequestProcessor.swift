@@ -69,6 +69,7 @@ public final class RequestProcessor {
         accessLog = settings.accessFormat.flatMap { format in
             settings.accessLog.map { AccessLogWriter(format: format, file: $0, plan: settings.plan) }
         }
+        reader.awaitBody = { [stream] in stream.awaitInput(of: $0, milliseconds: $1) }
     }
 
     /// In the new worker: from now on this is its slot.
@@ -266,7 +267,7 @@ public final class RequestProcessor {
                 text(resolution.requestURI),
                 text(resolution.hasScriptParameter ? table.value(of: "QUERY_STRING") : nil),
                 text(nil),
-                text(resolution.scriptPath ?? table.value(of: "SCRIPT_FILENAME"))
+                text(resolution.scriptPath)
             )
         }
         cscoreboard_store(&slot.pointee.content_length, Int64(max(0, contentLength)))

@@ -46,6 +46,10 @@ struct RequestReader {
     private var firstBytes = AdaptiveAttempt()
     /// `request_buffer`: a request that is not complete is assembled up to here; what is larger streams.
     private let limit: Int
+    /// Waits for more of a body for so many milliseconds; false when none comes.
+    var awaitBody: (Client, CInt) -> Bool = {
+        waitUntilReady($0.descriptor, for: UInt32(CEPOLL_IN), milliseconds: $1)
+    }
     /// What is left of the patience with the request at hand.
     private var patienceLeft = RequestReader.patience
 
@@ -276,13 +280,7 @@ struct RequestReader {
             switch buffer.receive(from: client.descriptor) {
             case .received: return true
             case .closed: return false
-            case .nothing:
-                return wait
-                    && waitUntilReady(
-                        client.descriptor,
-                        for: UInt32(CEPOLL_IN),
-                        milliseconds: Self.bodyTimeoutMilliseconds
-                    )
+            case .nothing: return wait && awaitBody(client, Self.bodyTimeoutMilliseconds)
             }
         default:
             buffer.advance(step.consumed)

@@ -2,6 +2,7 @@ internal import CEpoll
 internal import CPHP
 internal import CScoreboard
 internal import FastCGI
+internal import Glibc
 internal import Syscalls
 
 /// The response of one request on its way: PHP writes into ``output``, records are framed around that, and whole buffers
@@ -275,6 +276,28 @@ final class ResponseStream {
         guard !isAborted, let client, !client.isClosed else { return }
         if !spill.sendWaiting(to: client.descriptor) { isAborted = true }
         spill.clear()
+    }
+
+    /// Waits until the client sends; false when it does not.
+    ///
+    /// It may want what it has not taken of the answer first, or its end: web servers stop sending when an answer has begun.
+    func awaitInput(of client: Client, milliseconds: CInt) -> Bool {
+        while hasUnsent {
+            let ready = cepoll_poll_one(
+                client.descriptor,
+                UInt32(CEPOLL_IN) | UInt32(CEPOLL_OUT),
+                milliseconds
+            )
+            if ready < 0, errno == EINTR { continue }
+            guard ready > 0 else { return false }
+            if ready & ~CInt(CEPOLL_OUT) != 0 { return true }
+            if case .broken = spill.send(to: client.descriptor) {
+                isAborted = true
+                return false
+            }
+        }
+        if isFinished, !keepsConnection { _ = shutdown(client.descriptor, CInt(SHUT_WR)) }
+        return waitUntilReady(client.descriptor, for: UInt32(CEPOLL_IN), milliseconds: milliseconds)
     }
 
     /// Sends the pieces or keeps them; false when the client has gone, or does not read for too long.

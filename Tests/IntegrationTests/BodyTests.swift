@@ -111,6 +111,29 @@ struct BodyTests {
         }
     }
 
+    /// As nginx does, which sends no more of a body when it has seen the beginning of the answer.
+    @Test(.fpmdOnly("waits for the body before it ends the answer"), arguments: [false, true])
+    func answerDoesNotWaitForABodyThatNobodyReads(keep: Bool) throws {
+        let daemon = try Daemon.startPool(Self.pool)
+        var request = daemon.makeRequest(
+            "/large.php",
+            query: "bytes=400000&whole",
+            method: "PUT",
+            body: [UInt8](repeating: 1, count: 200_000),
+            contentType: "application/x-bytes"
+        )
+        request.set("CONTENT_LENGTH", "3000000")
+        request.keepsConnection = keep
+        let connection = try daemon.connect()
+        for record in request.records.dropLast() { try connection.send(record.encoded()) }
+        let response = try connection.readResponse()
+        #expect(response.isComplete)
+        #expect(response.body.count == 400_000)
+        if !keep { #expect(try connection.read() == .end) }
+        connection.close()
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
     @Test func declaredBodyThatNeverCame() throws {
         let daemon = try Daemon.startPool(Self.pool)
         var request = daemon.makeRequest("/input.php", method: "POST", contentType: Self.form)
