@@ -87,7 +87,7 @@ let package = Package(
             name: "Worker",
             dependencies: [
                 "FastCGI", "PoolPolicy", "StatusPage", "Configuration", "Scoreboard", "Channel", "Logging", "AccessLog", "Syscalls",
-                "CPHP", "CEpoll", "CScoreboard", system,
+                "CPHP", "CEpoll", "CScoreboard", "CSystemd", system,
             ],
             swiftSettings: strict),
         .target(

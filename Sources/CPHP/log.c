@@ -10,11 +10,16 @@ void fpmd_php_set_log_limit(size_t bytes)
     fpmd_sapi.log_limit = bytes;
 }
 
+void fpmd_php_hide_notices(bool hidden)
+{
+    fpmd_sapi.hides_notices = hidden;
+}
+
 /* Bytes of text that fit on a line of `limit` bytes behind "LEVEL: " and before the newline. */
 static size_t room_for_text(fpmd_level level, size_t limit)
 {
     static const uint8_t label_length[] = { 0, 5, 6, 7, 5, 5 };     /* DEBUG NOTICE WARNING ERROR ALERT */
-    size_t frame = label_length[level] + 2u + 1u;
+    size_t frame = level == FPMD_UNLABELLED ? 1u : label_length[level] + 2u + 1u;
     return limit > frame + 3 ? limit - frame : 3;
 }
 
@@ -75,6 +80,6 @@ void fpmd_log_php(const char *message, int syslog_level)
     }
     memcpy(text, prefix, prefix_length);
     memcpy(text + prefix_length, message, length);
-    deliver(FPMD_NOTICE, text, prefix_length + length, limit);
+    deliver(fpmd_sapi.hides_notices ? FPMD_UNLABELLED : FPMD_NOTICE, text, prefix_length + length, limit);
     free(text);
 }

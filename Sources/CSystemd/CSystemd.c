@@ -47,6 +47,12 @@ int csystemd_connect(const char *path) {
     return -1;
 }
 
+int csystemd_reconnect(int socket, const char *path) {
+    struct sockaddr_un address;
+    socklen_t length;
+    return fill(&address, &length, path) ? connect(socket, (struct sockaddr *)&address, length) : -1;
+}
+
 int csystemd_send(int socket, const char *path, const void *bytes, size_t count, int descriptor) {
     struct sockaddr_un address;
     struct msghdr message = {0};

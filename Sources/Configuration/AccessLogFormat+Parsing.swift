@@ -52,8 +52,8 @@ extension AccessLogFormat {
         case UInt8(ascii: "C"): return .cpu(try cpuShare(argument, sign))
         case UInt8(ascii: "d"): return .duration(try durationUnit(argument, sign))
         case UInt8(ascii: "M"): return .memoryPeak(try memoryUnit(argument, sign))
-        case UInt8(ascii: "t"): return .acceptTime(format: argument ?? defaultTimeFormat)
-        case UInt8(ascii: "T"): return .logTime(format: argument ?? defaultTimeFormat)
+        case UInt8(ascii: "t"): return .acceptTime(format: timeFormat(argument))
+        case UInt8(ascii: "T"): return .logTime(format: timeFormat(argument))
         case UInt8(ascii: "e"):
             guard let argument, !argument.isEmpty else {
                 throw Problem(
@@ -71,7 +71,10 @@ extension AccessLogFormat {
         }
     }
 
-    private static var defaultTimeFormat: ByteString { "%d/%b/%Y:%H:%M:%S %z" }
+    private static func timeFormat(_ argument: ByteString?) -> ByteString {
+        guard let argument, !argument.isEmpty else { return "%d/%b/%Y:%H:%M:%S %z" }
+        return argument
+    }
 
     /// Letters without an argument.
     private static let plainTokens: [UInt8: Token] = [

@@ -42,6 +42,12 @@ struct LineQueue {
     /// Part of the first line is out already.
     var isInsideLine: Bool { sent > 0 }
 
+    /// The first line is to come as a whole.
+    mutating func beginAnew() {
+        count += sent
+        sent = 0
+    }
+
     /// So many bytes of ``next(joining:)`` are out.
     mutating func advance(_ bytes: Int) {
         sent += bytes

@@ -73,37 +73,38 @@ public final class Log {
 
     /// Switches to `destination`; stderr still gets lines from NOTICE on until ``finishStartup()``.
     public func use(_ destination: Destination) {
+        let before = self.destination
         self.destination = isPinnedToStandardError ? .standardError : destination
-        if case .standardError = self.destination {} else { leaveOutlet() }
+        if case .standardError = self.destination {} else { leaveOutlet(to: before) }
     }
 
-    /// Another one follows, which tells of the lines that this one has not put out.
-    private func leaveOutlet() {
-        hasLooseEnd = false
+    /// Another one follows, which puts out the lines that wait, or tells of them where they have another form.
+    private func leaveOutlet(to before: Destination) {
         guard let former = outlet else { return }
         former.flush()
-        outlet = nil
-        unsaidLosses += former.missing
-        guard former.endsWithinLine, case .file(_, let file) = destination else { return }
-        hasLooseEnd = isSameFile(former.descriptor, file.rawValue)
-    }
-
-    private func isSameFile(_ one: CInt, _ other: CInt) -> Bool {
-        var (first, second) = (stat(), stat())
-        return fstat(one, &first) == 0 && fstat(other, &second) == 0
-            && (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
+        let successor: LogOutlet
+        switch (before, destination) {
+        case (.file, .file(_, let file)): successor = fileOutlet(file)
+        case (.syslog, .syslog): successor = syslogOutlet()
+        case (.journal, .journal): successor = journalOutlet()
+        default:
+            outlet = nil
+            unsaidLosses += former.missing
+            return
+        }
+        successor.succeed(former)
+        outlet = successor
+        if !successor.flush() { onWaiting() }
     }
 
     /// Lines that former outlets have lost, and nobody has been told of.
     private var unsaidLosses = 0
-    /// The log file ends within a line, as its former outlet has left it.
-    private var hasLooseEnd = false
 
     /// The outlet for `destination` from now on.
     private func enter(_ way: LogOutlet) -> LogOutlet {
         if way === outlet { return way }
-        way.succeed(missing: unsaidLosses, hasLooseEnd: hasLooseEnd)
-        (unsaidLosses, hasLooseEnd) = (0, false)
+        way.countLost(unsaidLosses)
+        unsaidLosses = 0
         outlet = way
         return way
     }
@@ -178,15 +179,15 @@ public final class Log {
     }
 
     private func toFile(_ line: [UInt8], _ file: SharedDescriptor) {
-        let way = enter(
-            outlet
-                ?? LogOutlet(
-                    file.rawValue,
-                    keeping: file,
-                    describeLoss: { [weak self] in self?.lossLine($0) ?? [] }
-                )
+        put(line, enter(outlet ?? fileOutlet(file)))
+    }
+
+    private func fileOutlet(_ file: SharedDescriptor) -> LogOutlet {
+        LogOutlet(
+            file.rawValue,
+            keeping: file,
+            describeLoss: { [weak self] in self?.lossLine($0) ?? [] }
         )
-        put(line, way)
     }
 
     private func lossLine(_ count: Int) -> [UInt8] { format(.warning, lossMessage(count), nil) }
@@ -401,20 +402,20 @@ public final class Log {
     public func alert(_ message: ByteString, _ context: LogContext? = nil) { write(.alert, message, context) }
 
     private func writeToSyslog(_ severity: LogLevel, _ message: ByteString) {
-        let way = enter(
-            outlet
-                ?? LogOutlet(
-                    connecting: {
-                        let socket = cepoll_connect_log()
-                        return socket < 0 ? nil : SharedDescriptor(adopting: socket)
-                    },
-                    describeLoss: { [weak self] count in
-                        guard let self else { return [] }
-                        return syslog.datagram(.warning, lossMessage(count))
-                    }
-                )
+        put(syslog.datagram(severity, message), enter(outlet ?? syslogOutlet()))
+    }
+
+    private func syslogOutlet() -> LogOutlet {
+        LogOutlet(
+            connecting: {
+                let socket = cepoll_connect_log()
+                return socket < 0 ? nil : SharedDescriptor(adopting: socket)
+            },
+            describeLoss: { [weak self] count in
+                guard let self else { return [] }
+                return syslog.datagram(.warning, lossMessage(count))
+            }
         )
-        put(syslog.datagram(severity, message), way)
     }
 
     // MARK: - Journal
@@ -423,20 +424,20 @@ public final class Log {
     public static let journalPath = "/run/systemd/journal/socket"
 
     private func writeToJournal(_ severity: LogLevel, _ message: ByteString, _ context: LogContext?) {
-        let way = enter(
-            outlet
-                ?? LogOutlet(
-                    connecting: {
-                        let socket = csystemd_connect(Self.journalPath)
-                        return socket < 0 ? nil : SharedDescriptor(adopting: socket)
-                    },
-                    describeLoss: { [weak self] count in
-                        guard let self else { return [] }
-                        return entry(.warning, lossMessage(count), nil)
-                    }
-                )
+        put(entry(severity, message, context), enter(outlet ?? journalOutlet()))
+    }
+
+    private func journalOutlet() -> LogOutlet {
+        LogOutlet(
+            connecting: {
+                let socket = csystemd_connect(Self.journalPath)
+                return socket < 0 ? nil : SharedDescriptor(adopting: socket)
+            },
+            describeLoss: { [weak self] count in
+                guard let self else { return [] }
+                return entry(.warning, lossMessage(count), nil)
+            }
         )
-        put(entry(severity, message, context), way)
     }
 
     private func entry(_ severity: LogLevel, _ message: ByteString, _ context: LogContext?) -> [UInt8] {

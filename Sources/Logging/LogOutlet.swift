@@ -107,17 +107,26 @@ public final class LogOutlet {
     /// Lines that have not reached the destination: those that wait, and those that are lost and have not been told of.
     var missing: Int { queue.lineCount + queue.lost + (halfTold > 0 ? halfTold - 1 : 0) }
 
-    /// Whether what has reached the destination ends within a line.
-    var endsWithinLine: Bool { hasLooseEnd || queue.isInsideLine }
+    /// So many lines are lost elsewhere, and to be told of here.
+    func countLost(_ lines: Int) { queue.countLost(lines) }
 
-    /// Continues what another one has begun.
+    /// Continues what another one, for lines of the same form, has begun: it must not be written to any more.
     ///
-    /// - Parameters:
-    ///   - missing: Lines that are lost with it, to be told of here.
-    ///   - hasLooseEnd: Whether the destination is the same, and ends within a line.
-    func succeed(missing: Int, hasLooseEnd: Bool) {
-        queue.countLost(missing)
-        self.hasLooseEnd = hasLooseEnd
+    /// Lines that wait there wait here. Of one that is out in part the rest follows, or all of it if that was another file.
+    public func succeed(_ former: LogOutlet) {
+        queue = former.queue
+        halfTold = former.halfTold
+        if isSameFile(former.descriptor, descriptor) {
+            hasLooseEnd = former.hasLooseEnd
+        } else {
+            queue.beginAnew()
+        }
+    }
+
+    private func isSameFile(_ one: CInt, _ other: CInt) -> Bool {
+        var (first, second) = (stat(), stat())
+        return fstat(one, &first) == 0 && fstat(other, &second) == 0
+            && (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
     }
 
     /// Lines wait for the destination, or the one that tells of lost ones does.

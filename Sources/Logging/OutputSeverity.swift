@@ -17,14 +17,16 @@ public enum OutputSeverity {
         (Array(text.utf8), level)
     }
 
-    private static let prefix = Array("NOTICE: PHP message: ".utf8)
+    private static let label = Array("NOTICE: ".utf8)
+    private static let prefix = Array("PHP message: ".utf8)
 
     /// `warning` for what is not known.
     public static func of(_ text: ByteString) -> LogLevel {
         var rest = text.bytes[...]
-        // php-fpm's way to hand on what error_log() and PHP's errors say.
+        // php-fpm's way to hand on what error_log() and PHP's errors say; without a label where notices are hidden.
+        let isLabelled = rest.starts(with: label + prefix)
+        if isLabelled { rest = rest.dropFirst(label.count) }
         if rest.starts(with: prefix) { rest = rest.dropFirst(prefix.count) }
-        return beginnings.first { rest.starts(with: $0.text) }?.level
-            ?? (rest.count < text.count ? .notice : .warning)
+        return beginnings.first { rest.starts(with: $0.text) }?.level ?? (isLabelled ? .notice : .warning)
     }
 }

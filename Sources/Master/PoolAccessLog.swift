@@ -46,7 +46,10 @@ final class PoolAccessLog {
     /// Writes to another file from now on.
     func use(_ file: SharedDescriptor) {
         outlet.flush()
-        outlet = Self.outlet(file, pool, log)
+        let successor = Self.outlet(file, pool, log)
+        successor.succeed(outlet)
+        outlet = successor
+        if !outlet.flush() { pump.start() }
     }
 
     private static func outlet(_ file: SharedDescriptor, _ pool: ByteString, _ log: Log) -> LogOutlet {

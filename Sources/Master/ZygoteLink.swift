@@ -237,7 +237,7 @@ func makePipe() throws(Errno) -> (read: SharedDescriptor, write: SharedDescripto
 
 /// What a zygote writes: mostly why PHP does not start.
 ///
-/// Lines come with a level, or count as notices.
+/// Lines come with a level, or count as notices that `log_level` does not hide.
 final class ZygoteOutput {
     private let pool: ByteString
     private let log: Log
@@ -297,7 +297,9 @@ final class ZygoteOutput {
         }
         let isSyntaxError = INIErrorLine.matches(text)
         if isSyntaxError, syntaxError == nil { syntaxError = ByteString(text) }
-        log.writeOutput(isSyntaxError ? .error : .notice, named(ByteString(text)), .pool(pool))
+        // Why PHP does not start is seen whatever `log_level` is, as with php-fpm.
+        let severity = isSyntaxError ? LogLevel.error : max(.notice, log.level)
+        log.writeOutput(severity, named(ByteString(text)), .pool(pool))
     }
 
     private func named(_ text: ByteString) -> ByteString {

@@ -2,6 +2,7 @@ internal import AccessLog
 internal import CEpoll
 internal import CPHP
 internal import CScoreboard
+internal import CSystemd
 internal import Channel
 internal import Configuration
 internal import FastCGI
@@ -14,6 +15,7 @@ internal import Syscalls
 final class AccessLogWriter {
     private let lines: AccessLogLines
     private let file: SharedDescriptor
+    private let isJournal: Bool
     /// Standard error of a container may be a pipe or socket that is shared, and blocking: it is asked first.
     private let isBlocking: Bool
     /// A terminal takes nothing while another process writes to it.
@@ -39,6 +41,7 @@ final class AccessLogWriter {
 
     init(format: AccessLogFormat, file: SharedDescriptor, plan: ZygotePlan) {
         self.file = file
+        isJournal = plan.logsAccessToJournal
         lines = AccessLogLines(
             format: format,
             pool: plan.pool,
@@ -74,15 +77,27 @@ final class AccessLogWriter {
     private func put(_ line: [UInt8]) -> Bool {
         if isBlocking, !isWritable(within: 0) { return false }
         var rest = line[...]
+        var mayReconnect = isJournal
         for _ in 0..<Self.mostAttempts {
             let count = rest.withUnsafeBytes { Glibc.write(file.rawValue, $0.baseAddress, $0.count) }
             rest = rest.dropFirst(max(0, count))
             if rest.isEmpty { return true }
             if count >= 0 || errno == EINTR { continue }
+            if mayReconnect, Self.isDisconnected(errno) {
+                mayReconnect = false
+                // Journald's socket was made anew. In a chroot there is no way to it until the master opens the log anew.
+                if csystemd_reconnect(file.rawValue, Log.journalPath) == 0 { continue }
+                break
+            }
             // One that loses lines is stopped, and not waited for again.
             guard errno == EAGAIN, isTerminal, lost == 0, isWritable(within: Self.patience) else { break }
         }
         return false
+    }
+
+    /// What the first and later datagrams to a socket get that has been closed.
+    private static func isDisconnected(_ code: CInt) -> Bool {
+        code == ECONNREFUSED || code == ENOTCONN || code == ECONNRESET
     }
 
     private func isWritable(within milliseconds: CInt) -> Bool {

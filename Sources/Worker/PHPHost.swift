@@ -32,11 +32,11 @@ enum PHPHost {
             },
             log: { context, level, bytes, length in
                 let text = ByteString(UnsafeRawBufferPointer(start: bytes, count: length))
-                PHPHost.processor(context).log.write(
-                    LogLevel(rawValue: Int(level.rawValue)) ?? .notice,
-                    text,
-                    function: "php_log_message"
-                )
+                let log = PHPHost.processor(context).log
+                guard let severity = LogLevel(rawValue: Int(level.rawValue)) else {
+                    return log.writeUnlabelled(text)
+                }
+                log.write(severity, text, function: "php_log_message")
             },
             read_body: { context, target, length in
                 PHPHost.processor(context).readBody(

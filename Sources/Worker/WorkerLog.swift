@@ -40,6 +40,9 @@ public struct WorkerLog {
         put(LogLine.format(time: nil, level: severity, message: text, limit: limit))
     }
 
+    /// Writes one line whatever the level is: PHP's own words, of which nobody knows how severe they are.
+    func writeUnlabelled(_ message: ByteString) { put(message.bytes + [UInt8(ascii: "\n")]) }
+
     /// After each request: text without a newline is to be logged now.
     func requestEnded() {
         if marksRequests { put(Self.flushMarker) }

@@ -155,6 +155,7 @@ public enum Zygote {
     }
 
     private static func startPHP(_ plan: ZygotePlan, _ processor: RequestProcessor) {
+        fpmd_php_hide_notices(plan.logLevel > .notice)
         let started = Engine.withOptions(plan) { options in processor.startPHP { fpmd_php_start(options, $0) }
         }
         if started < 0 { fail("[pool \(plan.pool)] PHP does not start: see its messages above") }

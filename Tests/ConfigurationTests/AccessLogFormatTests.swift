@@ -29,6 +29,12 @@ import Testing
             ("%{A_B}e%{Content-type}o", [.parameter("A_B"), .responseHeader("Content-type")]),
             ("%{%s}t%{%Y}T", [.acceptTime(format: "%s"), .logTime(format: "%Y")]),
             (
+                "%{}t%{}T",
+                [
+                    .acceptTime(format: "%d/%b/%Y:%H:%M:%S %z"), .logTime(format: "%d/%b/%Y:%H:%M:%S %z"),
+                ]
+            ),
+            (
                 "%f%l%n%p%P%q%Q",
                 [.script, .contentLength, .poolName, .workerID, .masterID, .queryString, .queryMark]
             ),

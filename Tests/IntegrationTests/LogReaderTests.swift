@@ -228,6 +228,50 @@ import Testing
         )
     }
 
+    /// Standing in for a journald whose socket is made anew: workers' lines go there, as the master's do.
+    @Test(.needsRoot, .fpmdOnly("has no journal")) func journalWhoseSocketIsMadeAnew() throws {
+        let directory = try TestContext.required().makeDirectory("journal")
+        chmod(directory, 0o755)
+        func listen() throws -> Int32 {
+            let path = directory + "/socket"
+            unlink(path)
+            let server = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+            try #require(server >= 0)
+            _ = fcntl(server, F_SETFL, O_NONBLOCK)
+            try #require(Self.bindUnix(server, path) && chmod(path, 0o666) == 0)
+            return server
+        }
+        func expectLines(_ daemon: Daemon, _ server: Int32) throws {
+            var log = ""
+            try wait(for: "a line of the access log") {
+                log += Self.drain(server)
+                guard log.contains(#""GET /hello.php" 200"#) else {
+                    _ = try? daemon.get("/hello.php")
+                    return false
+                }
+                return true
+            }
+        }
+        let first = try listen()
+        var options = Daemon.Options()
+        options.wrapper = [
+            "unshare", "--mount", "/bin/sh", "-c",
+            """
+            set -e
+            mount -t tmpfs none /run; mkdir -p /run/systemd/journal; mount --bind "$0" /run/systemd/journal
+            exec "$@"
+            """, directory,
+        ]
+        let daemon = try Daemon.startPool(Self.pool + "access.log = journald", options)
+        daemon.allowLog(/line\(s\) of the access log lost/)
+        try expectLines(daemon, first)
+        close(first)
+        #expect(try daemon.get("/hello.php").isComplete)
+        let second = try listen()
+        defer { close(second) }
+        try expectLines(daemon, second)
+    }
+
     private static func bindUnix(_ descriptor: Int32, _ path: String) -> Bool {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)

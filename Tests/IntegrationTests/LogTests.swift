@@ -24,6 +24,16 @@ struct LogTests {
         )
     }
 
+    @Test func pathWithParentDirectoryIsNoScript() throws {
+        let daemon = try Daemon.startPool(
+            Self.pool + "access.log = {{DIR}}/access.log\naccess.format = \"%s %f\""
+        )
+        var request = daemon.makeRequest("/hello.php")
+        request.set("SCRIPT_FILENAME", daemon.documentRoot + "/user-ini/../hello.php")
+        #expect(try daemon.send(request).status == 404)
+        #expect(try accessLog(daemon).waitForLines(1) == ["404 -"])
+    }
+
     struct Format: Sendable, CustomStringConvertible {
         let format: String
         let expected: String
@@ -168,6 +178,22 @@ struct LogTests {
         try daemon.waitForLog(
             /child \d+ said into stderr: "NOTICE: PHP message: PHP Warning:  Undefined variable/
         )
+    }
+
+    /// `log_level` hides the label of what PHP logs, not PHP's errors.
+    @Test(arguments: ["warning", "error"]) func phpMessagesBelowTheLevel(level: String) throws {
+        var options = Daemon.Options(global: "log_level = \(level)")
+        options.waitsUntilReady = false
+        let daemon = try Daemon.startPool(
+            Self.pool + "catch_workers_output = yes\ndecorate_workers_output = no",
+            options
+        )
+        try daemon.waitForWorkers(1)
+        daemon.allowLog(/^(PHP message: .*|Stack trace:|#0 .*|  thrown in .*)$/)
+        #expect(try daemon.get("/log.php").isComplete)
+        try daemon.waitForLog(/^PHP message: first message$/)
+        _ = try daemon.get("/fatal.php")
+        try daemon.waitForLog(/^PHP message: PHP Fatal error: .*/)
     }
 
     @Test func phpMessagesWithoutPipes() throws {

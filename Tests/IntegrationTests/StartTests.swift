@@ -44,6 +44,20 @@ struct StartTests {
         #expect(readText(daemon.log.path).contains("ERROR: [pool www] cannot start: "))
     }
 
+    /// Why PHP does not start is no notice for `log_level`.
+    @Test(arguments: ["warning", "error"]) func phpThatDoesNotStartSaysWhy(level: String) throws {
+        let daemon = try Daemon.startInVain(
+            Daemon.poolSection(
+                "pm = static\npm.max_children = 1\nphp_admin_value[opcache.preload] = {{WWW}}/fatal.php"
+            ),
+            .init(global: "log_level = \(level)"),
+            status: 70
+        )
+        let log = readText(daemon.log.path)
+        #expect(log.contains("[pool www] PHP message: PHP Fatal error:  Uncaught Error: Call to undefined"))
+        #expect(log.contains("[pool www] #0 {main}"))
+    }
+
     /// A zygote names a child twice: once it has spoken, and has been reaped, its number may be anybody's.
     @Test(.enabled(if: hasFFI, "PHP has no FFI")) func zygoteThatLies() throws {
         let daemon = try Daemon.startInVain(

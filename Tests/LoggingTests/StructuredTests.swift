@@ -96,6 +96,7 @@ import Testing
         ("PHP Warning:  x", .warning),
         ("PHP Notice:  x", .notice), ("PHP Deprecated:  x", .notice), ("NOTICE: PHP message: hello", .notice),
         ("NOTICE: PHP message: PHP Fatal error:  x", .error), ("anything", .warning), ("", .warning),
+        ("PHP message: PHP Fatal error:  x", .error), ("PHP message: hello", .warning),
         ("ERROR: x", .error),
     ])
     func severityIsPHPs(text: String, level: LogLevel) {

@@ -77,6 +77,7 @@ void fpmd_describe_process(fpmd_process_status *process, const char *method, con
 
 /* Log levels, ascending severity; the names php-fpm prints. */
 typedef enum fpmd_level {
+    FPMD_UNLABELLED = 0,    /* always written, without a name: fpmd_php_hide_notices() */
     FPMD_DEBUG = 1, FPMD_NOTICE = 2, FPMD_WARNING = 3, FPMD_ERROR = 4, FPMD_ALERT = 5
 } fpmd_level;
 
@@ -194,6 +195,9 @@ bool fpmd_php_apply_setting(const char *name, const char *value, bool admin);
 void fpmd_php_set_limit_extensions(const char *const _Nonnull *_Nullable suffixes, size_t count);
 /* log_limit in bytes, for cutting "PHP message: …". */
 void fpmd_php_set_log_limit(size_t bytes);
+/* log_level hides notices. What scripts and PHP itself log is no less important for it, fatal errors among it: as with
+   php-fpm it is written all the same, and only its label is hidden. Valid before PHP starts. */
+void fpmd_php_hide_notices(bool hidden);
 /* A notice about the request under way: to FCGI_STDERR, unless fastcgi.logging is off, and to the host's log. Valid
    inside `executed`. */
 void fpmd_php_notice(const char *text);

@@ -10,6 +10,8 @@
 int csystemd_socket(void);
 /* The same, connected to the socket at `path`: for a process that cannot see the path any more. */
 int csystemd_connect(const char *_Nonnull path);
+/* Connects a socket anew whose other end has gone, for all processes that share it: 0, or -1 and errno. */
+int csystemd_reconnect(int socket, const char *_Nonnull path);
 /* Sends one datagram with up to 1 descriptor (-1: none). `path`: absolute, or abstract with a leading '@'; NULL for
  * where the socket is connected to. 0, or -1 and errno: EAGAIN when the receiver does not read. */
 int csystemd_send(int socket, const char *_Nullable path, const void *_Nonnull bytes, size_t count, int descriptor);
