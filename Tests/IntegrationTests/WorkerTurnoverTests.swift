@@ -34,11 +34,16 @@ struct WorkerTurnoverTests {
 
     @Test func replacementIsReadyBeforeItsPredecessorLeaves() throws {
         let daemon = try Daemon.startPool("pm = static\npm.max_children = 1\npm.max_requests = 60")
-        // Its last requests take longer than the other one's start.
-        try "<?php usleep(8000); echo getmypid();"
+        try "<?php usleep(1000 * $_GET['ms']); echo getmypid();"
             .write(toFile: daemon.documentRoot + "/later.php", atomically: true, encoding: .utf8)
         var requests: [String: Int] = [:]
-        for _ in 1...480 { requests[try daemon.get("/later.php").text, default: 0] += 1 }
+        var latest = ""
+        for _ in 1...480 {
+            // From the announcement on, after the 49th request at the earliest, they take longer than the other one's start.
+            let milliseconds = requests[latest, default: 0] >= 49 ? 60 : 1
+            latest = try daemon.get("/later.php", query: "ms=\(milliseconds)").text
+            requests[latest, default: 0] += 1
+        }
         #expect(requests.values.allSatisfy { $0 <= 60 }, "\(requests)")
         #expect(requests.count >= 8)
         let events = events(daemon)
