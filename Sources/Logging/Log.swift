@@ -75,11 +75,11 @@ public final class Log {
     public func use(_ destination: Destination) {
         let before = self.destination
         self.destination = isPinnedToStandardError ? .standardError : destination
-        if case .standardError = self.destination {} else { leaveOutlet(to: before) }
+        if case .standardError = self.destination {} else { leaveOutlet(of: before) }
     }
 
     /// Another one follows, which puts out the lines that wait, or tells of them where they have another form.
-    private func leaveOutlet(to before: Destination) {
+    private func leaveOutlet(of before: Destination) {
         guard let former = outlet else { return }
         former.flush()
         let successor: LogOutlet

@@ -298,15 +298,10 @@ final class WaitingConnections {
         let number = connection.descriptor.rawValue
         // No more memory for requests: it waits unread.
         if connection.bytes.isEmpty, !hasMemory {
-            switch try? peek(number) {
-            case .wouldBlock: return false
-            case .endOfStream, nil:
-                release(number)
-                return true
-            case .bytes: break
-            }
+            let next = try? peek(number)
+            if case .wouldBlock? = next { return false }
             release(number)
-            dispatch(connection, arrival: MonotonicTime.now.nanoseconds)
+            if case .bytes? = next { dispatch(connection, arrival: MonotonicTime.now.nanoseconds) }
             return true
         }
         let before = connection.bytes.count

@@ -1,7 +1,6 @@
 <?php
 // Answers, and leaves a process behind that has everything open what this one has: until dir/release appears. Then
-// that ends, as `how` says: by returning from the script, by exit, after
-// finishing the request once more, or at once.
+// that ends, as `how` says: by returning from the script, by exit, after finishing the request once more, or at once.
 $libc = FFI::cdef('int fork(void); int waitpid(int, int *, int); void _exit(int);');
 $pid = $libc->fork();
 if ($pid !== 0) {

@@ -120,55 +120,59 @@ import Testing
         #expect(lines.count == 2 && lines[0].contains("WARNING: 7 log line(s) lost:"), "\(lines)")
     }
 
-    /// A FIFO, and the number of an end of it.
-    private static func makeFIFO() throws -> (path: String, end: (Int32) throws -> Int32) {
+    /// A FIFO whose reader takes nothing yet, and a log that writes to it.
+    private final class PausedReader {
         let path = NSTemporaryDirectory() + "fifo-\(getpid())-\(UUID().uuidString)"
-        try #require(mkfifo(path, 0o600) == 0)
-        return (
-            path,
-            { flags in
-                let descriptor = open(path, flags | O_NONBLOCK | O_CLOEXEC)
-                try #require(descriptor >= 0)
-                return descriptor
-            }
-        )
+        let reader: Int32
+        let log = Log()
+
+        init() throws {
+            try #require(mkfifo(path, 0o600) == 0)
+            reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+            try #require(reader >= 0)
+            try reopen()
+        }
+
+        deinit {
+            close(reader)
+            unlink(path)
+        }
+
+        /// Another open file of the same FIFO, as after USR1.
+        func reopen() throws {
+            let descriptor = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)
+            try #require(descriptor >= 0)
+            log.use(.file(path: "fifo", descriptor: SharedDescriptor(adopting: descriptor)))
+        }
     }
 
     /// Lines wait, and half of one is out, when the log is opened anew: they go on waiting.
     @Test func linesThatWaitOutliveReopening() throws {
-        let (path, end) = try Self.makeFIFO()
-        defer { unlink(path) }
-        let reader = try end(O_RDONLY)
-        defer { close(reader) }
-        let log = Log()
-        log.use(.file(path: "fifo", descriptor: SharedDescriptor(adopting: try end(O_WRONLY))))
+        let paused = try PausedReader()
+        let (log, reader) = (paused.log, paused.reader)
         let long = 1 << 18
         log.writeRaw(Array(repeating: UInt8(ascii: "x"), count: long) + [UInt8(ascii: "\n")])
         log.writeRaw(Array("before\n".utf8))
-        // Another open file of the same pipe, as after USR1.
         var pumps = false
         log.onWaiting = { pumps = true }
-        log.use(.file(path: "fifo", descriptor: SharedDescriptor(adopting: try end(O_WRONLY))))
+        try paused.reopen()
         #expect(pumps)
         log.writeRaw(Array("after\n".utf8))
         var text = ""
         while !log.flush() { text += Self.drain(reader) }
         text += Self.drain(reader)
+        withExtendedLifetime(paused) {}
         #expect(text.count == long + "\nbefore\nafter\n".count)
         #expect(text.drop { $0 == "x" } == "\nbefore\nafter\n")
     }
 
     /// In another file a line of which a part was out begins anew.
     @Test func linesThatWaitGoToAnotherFile() throws {
-        let (path, end) = try Self.makeFIFO()
-        defer { unlink(path) }
-        let reader = try end(O_RDONLY)
-        defer { close(reader) }
-        let log = Log()
-        log.use(.file(path: "fifo", descriptor: SharedDescriptor(adopting: try end(O_WRONLY))))
+        let paused = try PausedReader()
+        let log = paused.log
         let line = String(repeating: "x", count: 1 << 18) + "\n"
         log.writeRaw(Array(line.utf8))
-        let file = path + ".file"
+        let file = paused.path + ".file"
         defer { unlink(file) }
         let descriptor = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         try #require(descriptor >= 0)
