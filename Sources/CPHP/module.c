@@ -32,6 +32,7 @@ static PHP_RSHUTDOWN_FUNCTION(fpmd)
 /* The last that PHP does before it reads what the script has left of the body. */
 static ZEND_MODULE_POST_ZEND_DEACTIVATE_D(fpmd)
 {
+    fpmd_restore_settings();
     fpmd_sapi.over = true;
     return SUCCESS;
 }

@@ -102,14 +102,25 @@ static void finish_script(void)
     }
 }
 
+/* PHP has no request yet in which it could say so itself. */
+static void answer_refused_settings(void)
+{
+    static const char answer[] = "Status: 500 Internal Server Error\r\nContent-type: text/html; charset=UTF-8\r\n\r\n";
+
+    SG(sapi_headers).http_response_code = 500;
+    SG(headers_sent) = 1;
+    fpmd_output_append(answer, sizeof answer - 1);
+}
+
 fpmd_outcome fpmd_php_handle(const fpmd_request *request)
 {
-    volatile bool started = false;
+    volatile bool is_set = false, started = false;
 
     begin(request);
     zend_first_try {
         describe(request);
         fpmd_apply_request_settings();
+        is_set = true;
         started = php_request_startup() == SUCCESS;
     } zend_end_try();
 #ifdef ZEND_SIGNALS
@@ -120,13 +131,17 @@ fpmd_outcome fpmd_php_handle(const fpmd_request *request)
         zend_first_try {
             answer(request);
         } zend_end_try();
+    } else if (!is_set) {
+        answer_refused_settings();
     }
     zend_first_try {
         finish_script();
     } zend_end_try();
-    zend_first_try {
-        php_request_shutdown(NULL);
-    } zend_end_try();
+    if (is_set) {
+        zend_first_try {
+            php_request_shutdown(NULL);
+        } zend_end_try();
+    }
     end();
     return !started ? FPMD_WORKER_LOST : fpmd_sapi.retire ? FPMD_RETIRE : FPMD_DONE;
 }

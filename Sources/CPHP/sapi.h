@@ -63,8 +63,10 @@ void fpmd_opcache_scripts(zval *status, const char *after, fpmd_opcache_order or
 /* ---- settings.c ------------------------------------------------------------------------------------ */
 
 void fpmd_settings_register(int type, int module_number);
-/* PHP_VALUE and PHP_ADMIN_VALUE of the current request; undone by PHP at its end. */
+/* PHP_VALUE and PHP_ADMIN_VALUE of the current request, before PHP starts it. */
 void fpmd_apply_request_settings(void);
+/* What they were before; after PHP has gone back to what it began the request with. */
+void fpmd_restore_settings(void);
 
 /* ---- extensions.c ---------------------------------------------------------------------------------- */
 

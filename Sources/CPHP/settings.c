@@ -69,6 +69,24 @@ static void disable_if_asked(const char *name, const char *value)
     }
 }
 
+/* ---- applying ------------------------------------------------------------------------------------- */
+
+/* Nothing but this notes the old value: what PHP notes of a change is what ini_restore() goes back to, and shows as the
+   global value. False when the setting's own rules refuse the value; `text` is the entry's otherwise. */
+static bool set_entry(zend_ini_entry *entry, zend_string *text, bool admin)
+{
+    if (entry->on_modify
+        && entry->on_modify(entry, text, entry->mh_arg1, entry->mh_arg2, entry->mh_arg3, PHP_INI_STAGE_ACTIVATE)
+            != SUCCESS) {
+        return false;
+    }
+    entry->value = text;
+    if (admin) {
+        entry->modifiable = ZEND_INI_SYSTEM;
+    }
+    return true;
+}
+
 /* ---- for the life of the worker ------------------------------------------------------------------- */
 
 static bool set_for_good(const char *name, const char *value, bool admin)
@@ -84,15 +102,8 @@ static bool set_for_good(const char *name, const char *value, bool admin)
         return false;
     }
     copy = zend_string_init(value, strlen(value), 1);
-    if (!entry->on_modify
-        || entry->on_modify(entry, copy, entry->mh_arg1, entry->mh_arg2, entry->mh_arg3,
-                            PHP_INI_STAGE_ACTIVATE) == SUCCESS) {
-        /* The old value stays allocated: others (the configuration hash) may hold it. */
-        entry->value = copy;
-        if (admin) {
-            entry->modifiable = ZEND_INI_SYSTEM;
-        }
-    } else {
+    /* The old value stays allocated: others (the configuration hash) may hold it. */
+    if (!set_entry(entry, copy, admin)) {
         zend_string_release_ex(copy, 1);
     }
     /* PHP has begun to measure, with a signal that ends a zygote; workers do it for each request. */
@@ -115,26 +126,86 @@ bool fpmd_php_apply_setting(const char *name, const char *value, bool admin)
 
 /* ---- for one request ------------------------------------------------------------------------------ */
 
+/* Of a setting that only the administrator may change opcache takes ini_get() for a constant, which the compiled script
+   would keep for every later request. An access that is not that alone, but forbids the same, leaves the call as it is. */
+#define SYSTEM_FOR_A_REQUEST (ZEND_INI_SYSTEM | 8)
+
+/* What a setting was before the request. */
+typedef struct former {
+    struct former *next;
+    zend_ini_entry *entry;
+    zend_string *value;
+    uint8_t modifiable;
+} former;
+
+static former *formers;
+
+static const former *note_former(zend_ini_entry *entry)
+{
+    former *noted;
+
+    for (noted = formers; noted; noted = noted->next) {
+        if (noted->entry == entry) {
+            return noted;
+        }
+    }
+    noted = pemalloc(sizeof *noted, 1);
+    *noted = (former){ .next = formers, .entry = entry, .value = entry->value, .modifiable = entry->modifiable };
+    formers = noted;
+    return noted;
+}
+
 static bool set_for_request(const char *name, const char *value, bool admin)
 {
-    zend_string *key, *text;
+    zend_ini_entry *entry = zend_hash_str_find_ptr(EG(ini_directives), name, strlen(name));
+    zend_string *text, *before;
+    const former *noted;
 
     if (strcmp(name, "extension") == 0 && *value) {
         fpmd_extension_load(value);
         return true;
     }
-    if (!zend_hash_str_exists(EG(ini_directives), name, strlen(name))) {
+    if (!entry) {
         return false;
     }
-    /* PHP notes the old value and restores it at request end. A value that its own setting refuses is
-       silently not applied. */
-    key = zend_string_init(name, strlen(name), 0);
-    text = zend_string_init(value, strlen(value), 0);
-    zend_alter_ini_entry_ex(key, text, admin ? ZEND_INI_SYSTEM : ZEND_INI_USER, PHP_INI_STAGE_ACTIVATE, true);
-    zend_string_release(text);
-    zend_string_release(key);
+    noted = note_former(entry);
+    before = entry->value;
+    text = zend_string_init(value, strlen(value), 1);
+    /* A value that its own setting refuses is silently not applied. */
+    if (!set_entry(entry, text, admin)) {
+        zend_string_release_ex(text, 1);
+    } else if (before != noted->value) {
+        zend_string_release_ex(before, 1);
+    }
+    if (entry->modifiable == ZEND_INI_SYSTEM) {
+        entry->modifiable = SYSTEM_FOR_A_REQUEST;
+    }
     disable_if_asked(name, value);
     return true;
+}
+
+/* PHP has undone the script's own changes by now. */
+void fpmd_restore_settings(void)
+{
+    while (formers) {
+        former *noted = formers;
+        zend_ini_entry *entry = noted->entry;
+        zend_string *text = entry->value;
+
+        formers = noted->next;
+        entry->modifiable = noted->modifiable;
+        if (text != noted->value) {
+            if (entry->on_modify) {
+                zend_try {
+                    entry->on_modify(entry, noted->value, entry->mh_arg1, entry->mh_arg2, entry->mh_arg3,
+                                     ZEND_INI_STAGE_DEACTIVATE);
+                } zend_end_try();
+            }
+            entry->value = noted->value;
+            zend_string_release_ex(text, 1);
+        }
+        pefree(noted, 1);
+    }
 }
 
 #define PASSING "Passing INI directive through FastCGI: "

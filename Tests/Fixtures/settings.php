@@ -1,5 +1,5 @@
 <?php
-// Values of the ini settings named in the query, then after trying to change them.
+// Values of the ini settings named in the query, then after trying to change them, then after taking that back; and the global ones.
 header('Content-Type: application/json');
 $names = explode(',', $_GET['names']);
 $before = array_combine($names, array_map('ini_get', $names));
@@ -8,4 +8,9 @@ if (isset($_GET['set'])) {
         @ini_set($name, $_GET['set']);
     }
 }
-echo json_encode(['before' => $before, 'after' => array_combine($names, array_map('ini_get', $names))]);
+$after = array_combine($names, array_map('ini_get', $names));
+array_map('ini_restore', $names);
+$restored = array_combine($names, array_map('ini_get', $names));
+$all = ini_get_all();
+$global = array_combine($names, array_map(fn ($name) => $all[$name]['global_value'] ?? null, $names));
+echo json_encode(['before' => $before, 'after' => $after, 'restored' => $restored, 'global' => $global]);

@@ -337,6 +337,19 @@ struct PoolSettingsTests {
         #expect(found.after["memory_limit"] == "55M")
     }
 
+    @Test func settingsThroughParametersAreWhatTheScriptGoesBackTo() throws {
+        let daemon = try Daemon.startPool(Self.one + "php_value[precision] = 5")
+        let json = try daemon.get(
+            "/settings.php",
+            query: "names=precision,memory_limit&set=9M",
+            headers: ["PHP_VALUE": "precision = 7\nprecision = 8", "PHP_ADMIN_VALUE": "memory_limit = 55M"]
+        ).json
+        let given = ["precision": "8", "memory_limit": "55M"]
+        #expect(json["after"] as? [String: String] == ["precision": "9M", "memory_limit": "55M"])
+        #expect(json["restored"] as? [String: String] == given)
+        #expect(json["global"] as? [String: String] == given)
+    }
+
     @Test(.fpmdOnly("keeps them for the life of the worker"))
     func settingsThroughParametersEndWithTheRequest() throws {
         let daemon = try Daemon.startPool(
@@ -351,6 +364,33 @@ struct PoolSettingsTests {
         #expect(try settings(daemon, names) == first)
         #expect(first.before["precision"] == "5")
         #expect(try settings(daemon, names, set: "9").after["html_errors"] == "9")
+    }
+
+    @Test(.fpmdOnly("a script compiled with them keeps them")) func compiledScriptsDoNotKeepSettings() throws
+    {
+        // The opcache leaves out files as young as the test's.
+        let daemon = try Daemon.startPool(
+            Self.one + "php_value[precision] = 5\nphp_admin_value[opcache.file_update_protection] = 0"
+        )
+        func precision(_ parameters: [String: String]) throws -> String {
+            try daemon.get("/precision.php", headers: parameters).text
+        }
+        #expect(try precision(["PHP_ADMIN_VALUE": "precision = 8"]) == "8")
+        #expect(try precision([:]) == "5")
+        #expect(try precision(["PHP_ADMIN_VALUE": "precision = 9"]) == "9")
+    }
+
+    @Test(.fpmdOnly("its client sees a reset")) func fatalErrorInSettingsThroughParameters() throws {
+        let daemon = try Daemon.startPool(Self.one + "php_admin_flag[log_errors] = on")
+        let response = try daemon.get(
+            "/hello.php",
+            headers: ["PHP_VALUE": "precision = 8\nsession.save_handler = user"]
+        )
+        #expect(response.status == 500)
+        #expect(response.errors.contains("cannot be set by ini_set()"))
+        try daemon.waitForLog(/WARNING: \[pool www\] child \d+ exited with code 70/)
+        #expect(try daemon.get("/hello.php").text == "hello, world\n")
+        daemon.allowLog(/exited with code 70/)
     }
 
     // MARK: Which files run

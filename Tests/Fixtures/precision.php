@@ -1,0 +1,3 @@
+<?php
+// A setting that the compiler may know already.
+echo ini_get('precision');
