@@ -14,6 +14,9 @@ internal import Syscalls
 ///
 /// Built by the zygote before PHP starts, because PHP is given its callbacks then; a worker inherits it.
 public final class RequestProcessor {
+    /// How long a body that nobody reads may pause before an answer that has begun ends without it.
+    private static let restMilliseconds: CInt = 20
+
     let settings: WorkerSettings
     let log: WorkerLog
     let stream: ResponseStream
@@ -36,6 +39,8 @@ public final class RequestProcessor {
     /// CONTENT_LENGTH; negative: the body ends where its stream does.
     private var contentLength = 0
     private var bodyLeft = 0
+    /// The script and all modules have ended.
+    private var isOver = false
     private(set) var begin = MonotonicTime(nanoseconds: 0)
     private var beginEpoch: Int64 = 0
     @exclusivity(unchecked) private var meter = RequestMeter()
@@ -69,7 +74,7 @@ public final class RequestProcessor {
         accessLog = settings.accessFormat.flatMap { format in
             settings.accessLog.map { AccessLogWriter(format: format, file: $0, plan: settings.plan) }
         }
-        reader.awaitBody = { [stream] in stream.awaitInput(of: $0, milliseconds: $1) }
+        reader.awaitBody = { [unowned self] in awaitBody(of: $0, milliseconds: $1) }
     }
 
     /// In the new worker: from now on this is its slot.
@@ -133,6 +138,7 @@ public final class RequestProcessor {
         keepsConnection = head.keepsConnection && mayKeep
         contentLength = table.contentLength
         bodyLeft = ParameterTable.bodyLimit(contentLength)
+        isOver = false
         wasLogged = false
         stream.begin(requestID: head.requestID, client: client, keepsConnection: keepsConnection)
         tellQueueTime(client)
@@ -391,8 +397,28 @@ public final class RequestProcessor {
         )
     }
 
-    /// Nothing more is written.
-    func complete() { _ = stream.finish() }
+    /// Nothing more is written, and what the script has left of the body is read.
+    func complete() { isOver = true }
+
+    /// Waits for more of the body; false when none comes.
+    ///
+    /// Web servers send no more of a body when the answer has ended: Apache sends its next request in place of that, and
+    /// nginx resets an HTTP/2 stream. So the answer ends with the body. But nginx sends no more when the answer has
+    /// begun, either, and waits for its end: then it ends where the body stops, and the connection with it.
+    private func awaitBody(of client: Client, milliseconds: CInt) -> Bool {
+        guard isOver, stream.hasBegun else {
+            return stream.awaitInput(of: client, milliseconds: milliseconds)
+        }
+        if keepsConnection || !stream.isFinished {
+            if stream.awaitInput(of: client, milliseconds: Self.restMilliseconds) { return true }
+            _ = stream.finish()
+        }
+        guard keepsConnection else { return stream.awaitInput(of: client, milliseconds: milliseconds) }
+        keepsConnection = false
+        // At once: the client looks for it before it sends another request.
+        if !stream.hasUnsent { _ = shutdown(client.descriptor, CInt(SHUT_WR)) }
+        return false
+    }
 
     private func peer(of client: Client) -> cepoll_address? {
         if client.peer == nil, settings.plan.isTCP {

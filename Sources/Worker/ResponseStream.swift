@@ -261,6 +261,9 @@ final class ResponseStream {
 
     // MARK: - Slow readers
 
+    /// Whether something has been sent.
+    var hasBegun: Bool { pending.pointee.has_begun }
+
     /// Whether there is something that the client has not taken, and may still take.
     var hasUnsent: Bool { !isAborted && !spill.isEmpty }
 
