@@ -13,6 +13,8 @@ struct LineScanner {
         var text: UInt8?
         /// Whether the line ends, after that text.
         var ends = false
+        /// Whether it was the marker that ended it.
+        var endsRequest = false
     }
 
     static let marker: [UInt8] = [0] + Array("fscf".utf8) + [0]
@@ -26,7 +28,7 @@ struct LineScanner {
             held += 1
             guard held == Self.marker.count else { return Step() }
             held = 0
-            return Step(ends: true)
+            return Step(ends: true, endsRequest: true)
         }
         let released = release()
         if byte == 0 {

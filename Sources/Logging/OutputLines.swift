@@ -35,6 +35,9 @@ public struct OutputLines {
     /// Text that fits into every decorated line, however long the pool's name is.
     private static let leastText = 16
 
+    /// Whether the bytes taken last had a marker: what its request has written to the other stream can be read by now.
+    public private(set) var endsRequest = false
+
     private let pool: ByteString
     private let decorates: Bool
     private let limit: Int
@@ -62,6 +65,7 @@ public struct OutputLines {
         from source: Stream,
         _ origin: Origin
     ) -> [[UInt8]] {
+        endsRequest = false
         guard !bytes.isEmpty else { return [] }
         var lines = source == stream ? [] : end(origin)
         stream = source
@@ -70,6 +74,7 @@ public struct OutputLines {
             for held in LineScanner.marker.prefix(step.released) { show(held, origin, &lines) }
             if let text = step.text { show(text, origin, &lines) }
             if step.ends { finish(&lines) }
+            if step.endsRequest { endsRequest = true }
         }
         return lines
     }

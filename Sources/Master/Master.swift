@@ -127,6 +127,8 @@ public final class Master<Host: ConfigurationHost> {
         let kept = getenv("FDSTORE").flatMap { Int(String(cString: $0)) } ?? 0
         storesListeners = systemd.isListening && kept > 0
         cepoll_default_dispositions()
+        // A log at its limit of size (RLIMIT_FSIZE) loses lines, as on a full disk. Workers get the default back.
+        cepoll_ignore_signals([SIGXFSZ], 1)
         let handled = [SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD]
         signals = OwnedDescriptor(
             adopting: try retryingOnInterrupt { cepoll_signalfd(handled, handled.count) }

@@ -18,11 +18,16 @@ struct OutputShare {
 
     /// What is left when reading has ended.
     enum Rest {
-        /// There may be more, now or later.
+        /// The share is used up: there may be more.
         case more
+        /// Nothing more has come yet.
+        case nothingYet
         /// The pipe is closed.
         case end
         case failed
+
+        /// Whether the pipe has come to its end.
+        var isOver: Bool { self == .end || self == .failed }
     }
 
     /// Reads piece by piece what a pipe has.
@@ -37,13 +42,13 @@ struct OutputShare {
         return withUnsafeTemporaryAllocation(byteCount: Self.piece, alignment: 8) { buffer in
             while bytesLeft > 0, linesLeft > 0 {
                 switch try? Syscalls.read(descriptor, into: buffer) {
-                case .wouldBlock: return .more
+                case .wouldBlock: return .nothingYet
                 case .endOfStream: return .end
                 case nil: return .failed
                 case .bytes(let count):
                     linesLeft -= take(UnsafeRawBufferPointer(rebasing: buffer[0..<count]))
                     bytesLeft -= count
-                    if count < buffer.count, !looksForEnd { return .more }
+                    if count < buffer.count, !looksForEnd { return .nothingYet }
                 }
             }
             return .more

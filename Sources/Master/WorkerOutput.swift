@@ -41,6 +41,10 @@ final class WorkerOutput {
     private var hasSpoken = false
     /// The stream of the line so far.
     private var spoken = OutputLines.Stream.standardError
+    /// stderr had the marker, and stdout has not been read to its end since.
+    private var requestHasEnded = false
+    /// The stream whose last turn has left something in its pipe.
+    private var unread: OutputLines.Stream?
 
     init(pool: ByteString, pid: @escaping () -> ByteString, decorates: Bool, log: Log) {
         self.pool = pool
@@ -96,23 +100,57 @@ final class WorkerOutput {
     func handOver() { put(lines.end(origin), spoken) }
 
     private func receive(_ descriptor: CInt, _ stream: OutputLines.Stream) {
-        if take(descriptor, stream, .turn) {
-            watches.removeAll { $0.descriptor.rawValue == descriptor }
+        // A change of streams would cut the line that the other one's turn has ended in.
+        if let unread, unread != stream, let descriptor = self.descriptor(of: unread) {
+            guard takeTurn(descriptor, unread) != .more else { return }
         }
+        takeTurn(descriptor, stream)
+        if requestHasEnded, unread == nil { endRequest() }
+    }
+
+    /// A request's end is told on stderr alone: what it has printed to stdout can be read by then, and its last line,
+    /// if it has no end, would wait for the next request's text and join it.
+    private func endRequest() {
+        if let descriptor = descriptor(of: .standardOutput) {
+            // The rest is read in further turns.
+            guard takeTurn(descriptor, .standardOutput) != .more else { return }
+        }
+        requestHasEnded = false
+        if spoken == .standardOutput { put(lines.end(origin), spoken) }
+    }
+
+    @discardableResult
+    private func takeTurn(_ descriptor: CInt, _ stream: OutputLines.Stream) -> OutputShare.Rest {
+        let rest = take(descriptor, stream, .turn)
+        if rest.isOver { watches.removeAll { $0.descriptor.rawValue == descriptor } }
+        if rest == .more {
+            unread = stream
+        } else if unread == stream {
+            unread = nil
+        }
+        return rest
     }
 
     /// Reads a bounded amount, and writes its lines together.
     ///
-    /// - Returns: Whether no more can come.
+    /// - Returns: Whether more can come.
     @discardableResult
-    private func take(_ descriptor: CInt, _ stream: OutputLines.Stream, _ share: OutputShare) -> Bool {
+    private func take(
+        _ descriptor: CInt,
+        _ stream: OutputLines.Stream,
+        _ share: OutputShare
+    ) -> OutputShare.Rest {
         adapt()
-        var isOver = false
-        log.together { isOver = read(descriptor, stream, share) }
-        return isOver
+        var rest = OutputShare.Rest.more
+        log.together { rest = read(descriptor, stream, share) }
+        return rest
     }
 
-    private func read(_ descriptor: CInt, _ stream: OutputLines.Stream, _ share: OutputShare) -> Bool {
+    private func read(
+        _ descriptor: CInt,
+        _ stream: OutputLines.Stream,
+        _ share: OutputShare
+    ) -> OutputShare.Rest {
         let isFirst = !hasSpoken
         let origin = self.origin
         // The first words are looked after for the end of the pipe: then they say that it is closed.
@@ -121,11 +159,12 @@ final class WorkerOutput {
             if isStructured, stream != spoken { put(lines.end(origin), spoken) }
             spoken = stream
             let finished = lines.take(bytes, from: stream, origin)
+            if stream == .standardError, lines.endsRequest { requestHasEnded = true }
             put(finished, stream)
             return finished.count
         }
         if rest == .end, isFirst, hasSpoken { put(lines.end(origin, isPipeClosed: true), stream) }
-        return rest != .more
+        return rest
     }
 
     private var origin: OutputLines.Origin { OutputLines.Origin(time: log.timestamp(), process: pid()) }

@@ -285,7 +285,7 @@ final class ZygoteOutput {
                 return finished.count
             }
         }
-        return rest != .more
+        return rest.isOver
     }
 
     private func emit(_ text: [UInt8]) {

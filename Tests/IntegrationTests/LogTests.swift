@@ -236,6 +236,39 @@ struct LogTests {
         try daemon.log.waitAnywhere(for: try Regex("\(said) stderr: \"three\"$"))
     }
 
+    /// The text that a request leaves without an end on stdout is logged with it: the next request's does not join it.
+    @Test(.timeLimit(.minutes(1))) func unfinishedOutputOfTwoRequests() throws {
+        let daemon = try Daemon.startPool(Self.pool + "catch_workers_output = yes")
+        daemon.allowLog(/WARNING: \[pool www\] child \d+ said into std(err|out): "/)
+        for round in 0..<20 {
+            #expect(try daemon.get("/output.php", query: "stderr=e&stdout=first\(round)%0Amore").isComplete)
+            try daemon.log.waitAnywhere(for: try Regex("stdout: \"first\(round)\"$"))
+            #expect(try daemon.get("/output.php", query: "stdout=second\(round)").isComplete)
+            try daemon.log.waitAnywhere(for: try Regex("stdout: \"second\(round)\"$"))
+        }
+        #expect(daemon.log.count(of: /stdout: "more"$/) == 20)
+    }
+
+    /// Lines that do not fit into one turn of the master's are not cut where the other stream has some, too.
+    @Test(.timeLimit(.minutes(1))) func muchOutputOnBothStreams() throws {
+        let daemon = try Daemon.startPool(
+            Self.pool + "catch_workers_output = yes\ndecorate_workers_output = no"
+        )
+        daemon.allowLog(/^[eo]?[0-9]*[.]?$/)
+        let numbers = (0..<4000).map { "\($0)." }
+        let text = { (name: String) in numbers.map { name + $0 + "%0A" }.joined() }
+        let query = "stderr=\(text("e"))&stdout=\(text("o"))"
+        #expect(try daemon.get("/output.php", query: query).isComplete)
+        try daemon.log.waitAnywhere(for: /^e3999[.]$/)
+        try daemon.log.waitAnywhere(for: /^o3999[.]$/)
+        let pieces = daemon.log.lines.filter { $0.contains(/^[eo]?[0-9]*[.]?$/) && !$0.isEmpty }
+        #expect(pieces.count { !$0.contains(/^[eo][0-9]+[.]$/) } == 0)
+        for name in ["e", "o"] {
+            let isAll = pieces.filter { $0.hasPrefix(name) }.map { String($0.dropFirst()) } == numbers
+            #expect(isAll, "lines of \(name)")
+        }
+    }
+
     @Test func longOutputIsWrapped() throws {
         let daemon = try Daemon.startPool(
             Self.pool + "catch_workers_output = yes\ndecorate_workers_output = no",

@@ -186,6 +186,21 @@ struct ShortageTests {
 
     // MARK: Disk
 
+    /// The log has reached the limit of a file's size.
+    @Test(.fpmdOnly("ends with SIGXFSZ")) func fullLog() throws {
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 1\ncatch_workers_output = yes")
+        daemon.allowLog(/said into stderr|log line\(s\) lost/)
+        #expect(try daemon.get("/log.php").isComplete)
+        for limit in ["--fsize=1:", "--fsize=unlimited:"] {
+            let result = try run(["prlimit", "--pid", "\(daemon.master)", limit])
+            try #require(result.status == .code(0), "\(result.errors)")
+            for _ in 1...5 { #expect(try daemon.get("/log.php").isComplete) }
+        }
+        daemon.signal(SIGUSR1)
+        try daemon.waitForLog(/error log file re-opened/)
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
     /// The file system of error log, access log and slow log is full.
     @Test(.fpmdOnly("loses lines without a word")) func fullDisk() throws {
         let directory = try TestContext.required().makeDirectory("full")
