@@ -39,7 +39,7 @@ public struct ControlRequest: Equatable, Sendable {
     public var pool: String?
     /// A process.
     public var process: Int32?
-    /// A number of workers.
+    /// A number of workers; for `status`, of pools that are shown at most.
     public var count: Int?
     /// What `opcache` is to do: `status`, `scripts`, `reset`, `invalidate`.
     public var action: String?

@@ -10,9 +10,7 @@ extension CommonOptions {
     /// - Returns: The answer, or nil when the next image serves.
     func askAcrossImages(_ request: ControlRequest, patience: Double) throws -> JSON? {
         let deadline = cepoll_monotonic_ns() + UInt64((timeout ?? patience) * 1e9)
-        var question = ControlRequest(.status)
-        question.showsWorkers = false
-        let before = try ask(question)["master"]?["instance"]
+        let before = try ask(Self.aboutMaster)["master"]?["instance"]
         do {
             let client = try ControlClient(path: path)
             return try result(of: try client.ask(request, patience: timeout ?? patience))
@@ -38,9 +36,16 @@ extension CommonOptions {
     /// What the master says of itself; nil when it does not answer.
     func master() -> JSON? {
         guard let client = try? ControlClient(path: path),
-            case .done(let result)? = try? client.ask(ControlRequest(.status), patience: 5)
+            case .done(let result)? = try? client.ask(Self.aboutMaster, patience: 5)
         else { return nil }
         return result["master"]
+    }
+
+    /// The master alone, without its pools.
+    private static var aboutMaster: ControlRequest {
+        var request = ControlRequest(.status)
+        request.count = 0
+        return request
     }
 }
 

@@ -8,7 +8,7 @@ extension Examination {
         let master = running["master"] ?? .null
         add(.fine, "fpmd \(master.number("pid")) is \(master.words("state"))")
         for pool in running["pools"]?.elements ?? [] {
-            let settings = configuration.pools.first { $0.name.description == pool.words("name") }
+            let settings = settings(of: pool.words("name"))
             let reached = pool.number("max_children_reached")
             if reached > 0 {
                 add(

@@ -15,7 +15,8 @@ extension Examination {
     }
 
     mutating func examineMemory() {
-        let measured = configuration.pools.compactMap(measure)
+        let titled = running == nil ? machine.files.workers() : [:]
+        let measured = configuration.pools.compactMap { measure($0, titled) }
         guard !measured.isEmpty else {
             add(
                 .advice,
@@ -32,8 +33,8 @@ extension Examination {
         examineSwap(total: total, swapped: measured.reduce(0) { $0 + $1.swapped })
     }
 
-    private func measure(_ pool: PoolSettings) -> Measured? {
-        let processes = workers(of: pool)
+    private func measure(_ pool: PoolSettings, _ titled: [String: [Int]]) -> Measured? {
+        let processes = workers(of: pool, titled)
         guard let most = processes.compactMap({ machine.files.proportionalSize(of: $0) }).max() else {
             return nil
         }
@@ -42,12 +43,11 @@ extension Examination {
     }
 
     /// The running master's workers; else those of whatever serves a pool of that name (php-fpm).
-    private func workers(of pool: PoolSettings) -> [Int] {
+    private func workers(of pool: PoolSettings, _ titled: [String: [Int]]) -> [Int] {
         let name = pool.name.description
-        guard let running else { return machine.files.workers(of: name) }
-        let found = running["pools"]?.elements.first { $0["name"]?.text == name }
+        guard running != nil else { return titled[name] ?? [] }
         // One that has served nothing says nothing.
-        let used = (found?["workers"]?.elements ?? []).filter { $0.number("requests") > 0 }
+        let used = (runningPools[name]?["workers"]?.elements ?? []).filter { $0.number("requests") > 0 }
         return used.compactMap { $0["pid"]?.count }
     }
 

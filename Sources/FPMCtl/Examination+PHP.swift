@@ -63,7 +63,7 @@ extension Examination {
 
     /// What opcache says of itself in a running pool.
     mutating func examineOpcache(_ status: JSON, pool name: String) {
-        let settings = configuration.pools.first { $0.name.description == name }
+        let settings = settings(of: name)
         guard status.isTrue("opcache_enabled"), let memory = status["memory_usage"] else {
             return add(
                 .warning,

@@ -34,7 +34,7 @@ extension Examination {
             return
         }
         let path = address.description
-        let isOurs = running?["pools"]?.elements.contains { $0.words("listen") == path } ?? false
+        let isOurs = runningListens.contains(path)
         // A connection would wake an ondemand pool.
         let isServed = isOurs || cepoll_unix_in_use(address.cString, address.count) == 1
         if isServed, !isOurs {
@@ -90,15 +90,16 @@ extension Examination {
     }
 
     mutating func examineUser(_ pool: PoolSettings) {
-        guard let user = pool.user?.description else { return }
+        guard let name = pool.user else { return }
+        let user = name.description
         if user == "root" || user == "0" {
             add(.warning, "scripts run as root", pool: pool, remedy: "give the pool a user of its own")
         }
-        let sharing = configuration.pools.filter { $0.user == pool.user && $0.name != pool.name }
-        if !sharing.isEmpty, configuration.pools.first(where: { $0.user == pool.user })?.name == pool.name {
+        let sharing = poolsOfUsers[name] ?? []
+        if sharing.count > 1, let first = sharing.first, configuration.pools[first].name == pool.name {
             add(
                 .advice,
-                "shares the user \(user) with \(sharing.count) other pool(s): they can read each other's files and memory",
+                "shares the user \(user) with \(sharing.count - 1) other pool(s): they can read each other's files and memory",
                 pool: pool,
                 remedy: "one user for each site"
             )

@@ -11,6 +11,15 @@ struct Examination {
     /// Users that web servers run as, in the order of preference; those that exist are looked at.
     let webUsers: [String]
     private(set) var findings: [Finding] = []
+    // There may be thousands of pools: what is looked for in all of them for each of them is found here.
+    /// What the running master says of its pools, by their names.
+    let runningPools: [String: JSON]
+    /// Where those listen.
+    let runningListens: Set<String>
+    /// The places of pools in the configuration, by their names.
+    let indices: [String: Int]
+    /// The pools of each user, by their places.
+    let poolsOfUsers: [ByteString: [Int]]
 
     init(
         configuration: ServiceConfiguration,
@@ -24,7 +33,19 @@ struct Examination {
         self.engine = engine
         self.running = running
         self.webUsers = webUsers
+        let running = running?["pools"]?.elements ?? []
+        runningPools = Dictionary(running.map { ($0.words("name"), $0) }) { first, _ in first }
+        runningListens = Set(running.map { $0.words("listen") })
+        let known = configuration.pools.enumerated()
+        indices = Dictionary(known.map { ($1.name.description, $0) }) { first, _ in first }
+        poolsOfUsers = Dictionary(
+            grouping: configuration.pools.indices.filter { configuration.pools[$0].user != nil },
+            by: { configuration.pools[$0].user ?? "" }
+        )
     }
+
+    /// A pool of the configuration.
+    func settings(of pool: String) -> PoolSettings? { indices[pool].map { configuration.pools[$0] } }
 
     mutating func add(
         _ severity: Finding.Severity,

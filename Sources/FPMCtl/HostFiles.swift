@@ -45,9 +45,15 @@ struct HostFiles: Sendable {
         (fields("/proc/\(process)/status")["VmSwap"] ?? 0) * 1024
     }
 
-    /// Worker processes of a pool, of fpmd or php-fpm: by their titles.
-    func workers(of pool: String) -> [Int] {
-        names("/proc").compactMap { Int($0) }.filter { title(of: $0) == "php-fpm: pool \(pool)" }
+    /// Worker processes of each pool, of fpmd or php-fpm: by their titles.
+    func workers() -> [String: [Int]] {
+        let title = "php-fpm: pool "
+        var found: [String: [Int]] = [:]
+        for process in names("/proc").compactMap({ Int($0) }) {
+            guard let text = self.title(of: process), text.hasPrefix(title) else { continue }
+            found[String(text.dropFirst(title.count)), default: []].append(process)
+        }
+        return found
     }
 }
 

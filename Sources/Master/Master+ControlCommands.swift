@@ -93,7 +93,18 @@ extension Master {
 
     // MARK: - Workers
 
+    /// A number is a worker's process, or else the name of a pool.
+    private func addressed(_ request: ControlRequest) -> ControlRequest {
+        guard let process = request.process, controlWorker(process) == nil,
+            pool(named: "\(process)") != nil
+        else { return request }
+        var request = request
+        (request.process, request.pool) = (nil, String(process))
+        return request
+    }
+
     func trace(_ request: ControlRequest, _ reply: @escaping (ControlAnswer) -> Void) {
+        let request = addressed(request)
         var chosen: [(Pool, WorkerRecord)] = []
         if let process = request.process {
             guard let found = controlWorker(process) else {
@@ -153,6 +164,7 @@ extension Master {
     }
 
     func recycle(_ request: ControlRequest, _ reply: @escaping (ControlAnswer) -> Void) {
+        let request = addressed(request)
         let pool: Pool
         let serials: [Int64]
         if let process = request.process {

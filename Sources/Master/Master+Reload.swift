@@ -202,10 +202,10 @@ extension Master {
             forgetFormerTotals()
         }
         for (listener, pool, access) in done.source.kept { listener.adapt(to: access, pool, log) }
-        // The status listeners first: they are never without an answer.
         for old in done.replaced { old.statusListener?.retire() }
-        for pool in done.pools { pool.statusListener?.start() }
         for old in done.replaced { old.drain() }
+        // Behind those that drain: one of them may have listened for requests where status is asked for now.
+        for pool in done.pools { pool.statusListener?.start() }
         for (pool, predecessor) in zip(done.pools, predecessors) {
             if let predecessor, predecessor !== pool { pool.takeOver(from: predecessor) }
         }

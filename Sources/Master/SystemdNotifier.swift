@@ -11,8 +11,11 @@ internal import Syscalls
 /// the last one is worth that.
 final class SystemdNotifier {
     private static let pause = Duration.milliseconds(50)
-    /// Each is about a start, a reload, a stop or a listener; more wait only if systemd has stopped for good.
-    private static let mostKept = 4096
+    /// Where systemd has taken some since the last attempt: its queue may be as short as ten messages.
+    private static let briefPause = Duration.milliseconds(1)
+    /// Each is about a start, a reload, a stop or a listener; more wait only if systemd has stopped for good. The last one
+    /// of a start says that the service is ready: before it there may be one for each listener.
+    private static let mostKept = 1 << 17
 
     private struct Message {
         let text: String
@@ -52,7 +55,10 @@ final class SystemdNotifier {
     func status(_ figures: SystemdMessage.Figures, interval: Duration, answersWatchdog: Bool) {
         let text = SystemdMessage.status(figures, requestsBefore: requestsBefore, interval: interval)
         requestsBefore = figures.requests
-        guard waiting.isEmpty else { return }
+        guard waiting.isEmpty else {
+            if answersWatchdog { watchdog() }
+            return
+        }
         _ = send(Message(text: (answersWatchdog ? "WATCHDOG=1\n" : "") + text, descriptor: nil))
     }
 
@@ -102,14 +108,15 @@ final class SystemdNotifier {
     private func keep(_ message: Message) {
         guard waiting.count < Self.mostKept else { return }
         waiting.append(message)
-        arm()
+        if retry == nil { arm(Self.pause) }
     }
 
-    private func arm() {
-        retry = reactor.after(Self.pause) { [weak self] in
+    private func arm(_ pause: Duration) {
+        retry = reactor.after(pause) { [weak self] in
             guard let self else { return }
+            let before = waiting.count
             flush()
-            if !waiting.isEmpty { arm() }
+            if !waiting.isEmpty { arm(waiting.count < before ? Self.briefPause : Self.pause) }
         }
     }
 

@@ -1,4 +1,5 @@
 import Configuration
+import Synchronization
 import Testing
 
 @testable import FPMCtl
@@ -36,6 +37,41 @@ struct MemoryTests {
         #expect(
             findings(2, each: 100).has(.advice, "fewer workers than processors (4)", "pm.max_children = 16")
         )
+    }
+
+    /// The processes of the machine are looked at once, not for each of thousands of pools.
+    @Test func processesAreLookedAtOnce() {
+        let looks = Mutex(0)
+        let host = FakeMachine(["/proc/300/cmdline": "php-fpm: pool p3\0"]).host
+        let counting = HostFiles(
+            text: host.text,
+            names: { directory in
+                looks.withLock { $0 += directory == "/proc" ? 1 : 0 }
+                return host.names(directory)
+            }
+        )
+        var examination = Examination(
+            configuration: ServiceConfiguration(
+                global: GlobalSettings(),
+                pools: (0..<50).map { pool("p\($0)", workers: 2) }
+            ),
+            machine: Machine(files: counting, masterID: nil, processors: 4),
+            engine: nil,
+            running: nil,
+            webUsers: []
+        )
+        let before = looks.withLock { $0 }
+        examination.examineMemory()
+        #expect(looks.withLock { $0 } - before == 1)
+    }
+
+    /// Said once, of the first pool.
+    @Test func sharedUsers() {
+        let pools = ["a", "b", "c"].map { pool($0, workers: 2) } + [pool("d", workers: 2, user: "daemon")]
+        let found = FakeMachine().findings(pools) { examination in
+            for one in pools { examination.examineUser(one) }
+        }
+        #expect(found.map(\.pool) == ["a"] && found.has(.advice, "with 2 other pool(s)"), "\(found.bad)")
     }
 
     @Test func moreThanThereIs() {

@@ -36,6 +36,24 @@ struct ControlCommandTests {
         )
     }
 
+    /// Hosting panels name pools by numbers.
+    @Test func numbersMayBeNamesOfPools() throws {
+        let number = "2000000001"
+        let daemon = try Daemon.start(
+            Daemon.poolSection(Self.two).replacing("[www]", with: "[\(number)]"),
+            Daemon.Options(global: Control.directive)
+        )
+        #expect(try daemon.get("/hello.php").isComplete)
+        let before = Set(daemon.workers().map(\.pid))
+        #expect(try daemon.ctl("trace", number).status == .code(0))
+        let recycled = try daemon.ctl("recycle", number)
+        #expect(recycled.status == .code(0), "\(recycled.errors)")
+        #expect(before.isDisjoint(with: daemon.workers().map(\.pid)))
+        // A process that is neither.
+        let result = try daemon.ctl("recycle", "2000000002")
+        #expect(result.status == .code(64) && result.errors.contains("is not a worker"), "\(result.errors)")
+    }
+
     @Test func wrongNamesAreNamed() throws {
         let daemon = try Control.start(Self.two)
         let result = try daemon.ctl("status", "ww")

@@ -65,14 +65,30 @@ struct ControlErrorTests {
         #expect(pools.contains("was closed without an answer") && pools.contains("a pool's listen"))
         // One that was left behind.
         let left = daemon.directory + "/left.sock"
-        try bindOnly(left)
+        close(try bound(left))
         #expect(try complaint(["reload", "-s", left], status: 69).hasPrefix("nobody listens on \(left)"))
     }
 
-    /// A socket file that nobody listens on.
-    private func bindOnly(_ path: String) throws {
+    /// Of thousands of pools no reload needs the figures, least of all that of one pool.
+    @Test func reloadsAskForTheMasterAlone() throws {
+        let path = try TestContext.required().makeDirectory("asked") + "/s"
+        let listener = try bound(path)
+        defer { close(listener) }
+        try #require(listen(listener, 3) == 0)
+        for command in [["reload"], ["reload", "www"], ["restart"]] {
+            _ = try complaint(command + ["--timeout", "0.2", "-s", path], status: 75)
+            let connection = accept(listener, nil, nil)
+            defer { close(connection) }
+            var buffer = [UInt8](repeating: 0, count: 4096)
+            let count = recv(connection, &buffer, buffer.count, Int32(MSG_DONTWAIT))
+            let request = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
+            #expect(request.contains(#""command":"status""#) && request.contains(#""count":0"#), "\(request)")
+        }
+    }
+
+    /// A socket with a file; nobody listens yet.
+    private func bound(_ path: String) throws -> Int32 {
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        defer { close(descriptor) }
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
@@ -82,6 +98,7 @@ struct ControlErrorTests {
             }
         }
         if result != 0 { throw TestFailure("cannot bind \(path)") }
+        return descriptor
     }
 
     @Test func fullDisk() throws {

@@ -14,6 +14,18 @@ struct ControlSocketTests {
         return try connection.readLine()
     }
 
+    /// Whoever wants to know of the master has it look at no pool.
+    @Test func statusOfTheMasterAlone() throws {
+        let daemon = try Control.start(Self.pool)
+        let none = try Self.exchange(
+            daemon,
+            Array(#"{"version":1,"command":"status","count":0}"#.utf8) + [10]
+        )
+        #expect(none.contains(#""state":"serving""#) && none.contains(#""pools":[]"#), "\(none)")
+        let one = try Self.exchange(daemon, Array(#"{"version":1,"command":"status","count":1}"#.utf8) + [10])
+        #expect(one.contains(#""name":"www""#), "\(one)")
+    }
+
     @Test func socketIsTheMastersAlone() throws {
         let daemon = try Control.start(Self.pool)
         var info = stat()

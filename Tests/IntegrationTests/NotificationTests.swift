@@ -26,6 +26,16 @@ struct NotificationTests {
 
         deinit { close(descriptor) }
 
+        /// Takes what comes until there is such a message, or nothing has come for ten seconds.
+        func takeUntil(_ isLast: (String) -> Bool) -> Bool {
+            var message = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            while !(messages.suffix(100).contains(where: isLast)) {
+                guard poll(&message, 1, 10_000) == 1 else { return false }
+                take()
+            }
+            return true
+        }
+
         /// Takes what has come.
         func take() {
             var buffer = [UInt8](repeating: 0, count: 4096)
@@ -58,6 +68,28 @@ struct NotificationTests {
         try daemon.releaseHeld()
         #expect(try held.finalResponse().text == "held x")
         #expect(try daemon.process.wait() == .code(0))
+    }
+
+    /// A listener of each pool is handed over before the service is ready; systemd's queue takes a few messages at a time.
+    @Test(.needsRoot) func manyListenersLoseNoMessage() throws {
+        let count = 4500
+        let systemd = try Listener()
+        var options = Daemon.Options(global: "systemd_interval = 1")
+        options.environment = ["NOTIFY_SOCKET": systemd.path, "FDSTORE": "8192"]
+        let pools = (0..<count).map {
+            "[p\($0)]\nuser = www-data\nlisten = {{DIR}}/p\($0)\npm = ondemand\npm.max_children = 1\n"
+        }
+        // Nothing is read until it says in its log that it is ready.
+        let daemon = try Daemon.start(
+            Daemon.poolSection("pm = ondemand\npm.max_children = 1") + pools.joined(),
+            options
+        )
+        // The first line of figures comes when nothing else is to be said.
+        #expect(systemd.takeUntil { $0.hasPrefix("STATUS=Processes active") })
+        #expect(systemd.messages.contains { $0.hasPrefix("READY=1") }, "the service is not ready for systemd")
+        #expect(systemd.messages.count { $0.hasPrefix("FDSTORE=1") } == count + 1)
+        // Stays for systemd, which has the socket.
+        unlink(daemon.directory + "/fpm.sock")
     }
 
     @Test func reloadEndsTheStatusLines() throws {

@@ -360,6 +360,27 @@ struct ReloadTests {
         }
     }
 
+    /// What was the address of requests is that of status now, and the other way round.
+    @Test func statusAndRequestsChangePlaces() throws {
+        func pool(_ requests: String, _ status: String) -> String {
+            "[www]\nuser = www-data\nlisten = {{SOCKET:\(requests)}}\n\(Self.pool)\npm.status_path = /status\n"
+                + "pm.status_listen = {{SOCKET:\(status)}}\n"
+        }
+        let daemon = try Daemon.start(pool("one", "two"))
+        for (requests, status) in [("two", "one"), ("one", "two")] {
+            let former = daemon.workers().map(\.pid)
+            try daemon.rewriteConfiguration(pool(requests, status))
+            try reload(daemon)
+            try wait(for: "the former workers to leave the address") {
+                Set(daemon.workers().map(\.pid)).isDisjoint(with: former)
+            }
+            #expect(try daemon.get("/status", query: "json", from: status).json["pool"] as? String == "www")
+            #expect(try daemon.get("/hello.php", from: requests).isComplete)
+            #expect(try daemon.get("/hello.php", from: status).status == 404)
+        }
+        #expect(daemon.log.count(of: /cannot be watched/) == 0)
+    }
+
     // MARK: Nothing is lost
 
     /// How many; set `FPMD_RELOADS=1000` for a long run.
