@@ -13,8 +13,9 @@ final class SystemdNotifier {
     private static let pause = Duration.milliseconds(50)
     /// Where systemd has taken some since the last attempt: its queue may be as short as ten messages.
     private static let briefPause = Duration.milliseconds(1)
-    /// Each is about a start, a reload, a stop or a listener; more wait only if systemd has stopped for good. The last one
-    /// of a start says that the service is ready: before it there may be one for each listener.
+    /// Each is about a start, a reload, a stop or a listener; more wait only if systemd has stopped for good.
+    ///
+    /// The last one of a start says that the service is ready: before it there may be one for each listener.
     private static let mostKept = 1 << 17
 
     private struct Message {

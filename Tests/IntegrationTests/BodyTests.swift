@@ -136,8 +136,9 @@ struct BodyTests {
         connection.close()
     }
 
-    /// When Apache has seen the end of an answer it sends its next request, and nothing more of the body. nginx resets an
-    /// HTTP/2 stream then.
+    /// When Apache has seen the end of an answer it sends its next request, and nothing more of the body.
+    ///
+    /// nginx resets an HTTP/2 stream then.
     @Test(arguments: [false, true]) func answerEndsWithABodyThatNobodyReads(keep: Bool) throws {
         let daemon = try Daemon.startPool(Self.pool)
         var request = daemon.makeRequest(
