@@ -237,7 +237,7 @@ struct LogTests {
     }
 
     /// The text that a request leaves without an end on stdout is logged with it: the next request's does not join it.
-    @Test(.timeLimit(.minutes(1))) func unfinishedOutputOfTwoRequests() throws {
+    @Test func unfinishedOutputOfTwoRequests() throws {
         let daemon = try Daemon.startPool(Self.pool + "catch_workers_output = yes")
         daemon.allowLog(/WARNING: \[pool www\] child \d+ said into std(err|out): "/)
         for round in 0..<20 {
@@ -250,7 +250,7 @@ struct LogTests {
     }
 
     /// Lines that do not fit into one turn of the master's are not cut where the other stream has some, too.
-    @Test(.timeLimit(.minutes(1))) func muchOutputOnBothStreams() throws {
+    @Test func muchOutputOnBothStreams() throws {
         let daemon = try Daemon.startPool(
             Self.pool + "catch_workers_output = yes\ndecorate_workers_output = no"
         )
