@@ -43,11 +43,6 @@ size_t fpmd_read_post(char *buffer, size_t length)
     if (!fpmd_sapi.request || missing <= 0) {
         return 0;
     }
-    if (fpmd_sapi.over) {
-        /* A web server that has seen the beginning of the answer may send no more of the body, and wait for the rest:
-           the host must not wait for the one without sending the other. */
-        fpmd_sapi.host.complete(fpmd_sapi.host.context);
-    }
     if ((uint64_t)missing < length) {
         length = (size_t)missing;
     }

@@ -33,7 +33,9 @@ static PHP_RSHUTDOWN_FUNCTION(fpmd)
 static ZEND_MODULE_POST_ZEND_DEACTIVATE_D(fpmd)
 {
     fpmd_restore_settings();
-    fpmd_sapi.over = true;
+    if (fpmd_sapi.request && fpmd_sapi.has_host) {
+        fpmd_sapi.host.ended(fpmd_sapi.host.context);
+    }
     return SUCCESS;
 }
 

@@ -73,7 +73,6 @@ static void begin(const fpmd_request *request)
     fpmd_sapi.body_file = FPMD_BODY_UNDECIDED;
     fpmd_sapi.finished = false;
     fpmd_sapi.aborted = false;
-    fpmd_sapi.over = false;
     fpmd_sapi.retire = false;
 }
 

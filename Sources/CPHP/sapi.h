@@ -32,7 +32,6 @@ typedef struct fpmd_state {
     bool has_host;
     bool finished;                  /* fastcgi_finish_request() was called */
     bool aborted;                   /* the host refused output */
-    bool over;                      /* the script and all modules have ended: no more output */
     bool retire;                    /* this request changed the process for good */
     bool extended_info;             /* -e */
 } fpmd_state;

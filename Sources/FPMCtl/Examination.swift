@@ -36,12 +36,14 @@ struct Examination {
         let running = running?["pools"]?.elements ?? []
         runningPools = Dictionary(running.map { ($0.words("name"), $0) }) { first, _ in first }
         runningListens = Set(running.map { $0.words("listen") })
-        let known = configuration.pools.enumerated()
-        indices = Dictionary(known.map { ($1.name.description, $0) }) { first, _ in first }
-        poolsOfUsers = Dictionary(
-            grouping: configuration.pools.indices.filter { configuration.pools[$0].user != nil },
-            by: { configuration.pools[$0].user ?? "" }
-        )
+        var indices: [String: Int] = [:]
+        var poolsOfUsers: [ByteString: [Int]] = [:]
+        for (index, pool) in configuration.pools.enumerated() {
+            indices[pool.name.description] = indices[pool.name.description] ?? index
+            if let user = pool.user { poolsOfUsers[user, default: []].append(index) }
+        }
+        self.indices = indices
+        self.poolsOfUsers = poolsOfUsers
     }
 
     /// A pool of the configuration.

@@ -131,8 +131,9 @@ extension Master: PoolOwner {
     func claimExit(of process: ProcessID) -> ProcessExit? { unclaimed.removeValue(forKey: process)?.exit }
 
     func poolBecameReady(_ pool: Pool) {
-        if let reload, reload.generation === pool.generation {
-            self.reload?.unready -= 1
+        // No copy of the reload: its end closes what only it knows.
+        if reload?.generation === pool.generation {
+            reload?.unready -= 1
             limitReload()
             return finishReloadIfReady()
         }

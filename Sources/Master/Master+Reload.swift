@@ -179,6 +179,24 @@ extension Master {
     func finishReloadIfReady() {
         guard let done = reload, done.unready <= 0 else { return }
         reload = nil
+        let isPartial = done.isPartial
+        changeGenerations(consume done)
+        reloadsDone += 1
+        lastReloadWorked = true
+        state = .serving
+        storeListeners()
+        log.notice("fpm is running, pid \(ProcessID.current)")
+        announceReady()
+        reloadEnded(refusal: nil)
+        scheduleTick()
+        startZygotesAhead()
+        // The settings of the old generation are a good part of a large service's memory.
+        if !isPartial { cepoll_give_memory_back() }
+        reloadAgain()
+    }
+
+    /// Addresses that nobody has any more are closed at its end: the reload knows them all.
+    private func changeGenerations(_ done: consuming Reload) {
         let predecessors = done.pools.map { pool in
             // Where the socket was bound anew, nobody else takes what waits at the former one.
             let former = done.source.rebound.first { $0.fresh === pool.listener }?.former.pool
@@ -217,18 +235,6 @@ extension Master {
             keepDraining(old)
             old.end(.quit, patience: drainPatience)
         }
-        reloadsDone += 1
-        lastReloadWorked = true
-        state = .serving
-        storeListeners()
-        log.notice("fpm is running, pid \(ProcessID.current)")
-        announceReady()
-        reloadEnded(refusal: nil)
-        scheduleTick()
-        startZygotesAhead()
-        // The settings of the old generation are a good part of a large service's memory.
-        if !done.isPartial { cepoll_give_memory_back() }
-        reloadAgain()
     }
 
     /// Puts the one new pool in the place of the one it replaces, and into its generation.

@@ -36,7 +36,7 @@ struct OutputShare {
     ///   - descriptor: The reading end, which does not wait.
     ///   - looksForEnd: Also asks again after a piece that was not full, which says only that nothing more has come yet.
     ///   - take: Gets each piece; returns how many lines are complete with it.
-    /// - Returns: Whether more can come.
+    /// - Returns: What is left in the pipe.
     func read(_ descriptor: CInt, looksForEnd: Bool = false, take: (UnsafeRawBufferPointer) -> Int) -> Rest {
         var (bytesLeft, linesLeft) = (bytes, lines)
         return withUnsafeTemporaryAllocation(byteCount: Self.piece, alignment: 8) { buffer in

@@ -133,7 +133,7 @@ final class WorkerOutput {
 
     /// Reads a bounded amount, and writes its lines together.
     ///
-    /// - Returns: Whether more can come.
+    /// - Returns: What is left in the pipe.
     @discardableResult
     private func take(
         _ descriptor: CInt,

@@ -48,6 +48,7 @@ enum PHPHost {
             executed: { context, status, memoryPeak in
                 PHPHost.processor(context).executed(status: Int(status), memoryPeak: memoryPeak)
             },
+            ended: { context in PHPHost.processor(context).ended() },
             complete: { context in PHPHost.processor(context).complete() },
             status: { context, pool, processes, capacity in
                 PHPHost.processor(context).fillStatus(pool, processes, capacity)

@@ -39,8 +39,8 @@ public final class RequestProcessor {
     /// CONTENT_LENGTH; negative: the body ends where its stream does.
     private var contentLength = 0
     private var bodyLeft = 0
-    /// The script and all modules have ended.
-    private var isOver = false
+    /// The script and all modules have ended: what is left of the body nobody reads.
+    private var hasEnded = false
     private(set) var begin = MonotonicTime(nanoseconds: 0)
     private var beginEpoch: Int64 = 0
     @exclusivity(unchecked) private var meter = RequestMeter()
@@ -138,7 +138,7 @@ public final class RequestProcessor {
         keepsConnection = head.keepsConnection && mayKeep
         contentLength = table.contentLength
         bodyLeft = ParameterTable.bodyLimit(contentLength)
-        isOver = false
+        hasEnded = false
         wasLogged = false
         stream.begin(requestID: head.requestID, client: client, keepsConnection: keepsConnection)
         tellQueueTime(client)
@@ -398,7 +398,10 @@ public final class RequestProcessor {
     }
 
     /// Nothing more is written, and what the script has left of the body is read.
-    func complete() { isOver = true }
+    func ended() { hasEnded = true }
+
+    /// That has been read.
+    func complete() { _ = stream.finish() }
 
     /// Waits for more of the body; false when none comes.
     ///
@@ -406,7 +409,7 @@ public final class RequestProcessor {
     /// nginx resets an HTTP/2 stream. So the answer ends with the body. But nginx sends no more when the answer has
     /// begun, either, and waits for its end: then it ends where the body stops, and the connection with it.
     private func awaitBody(of client: Client, milliseconds: CInt) -> Bool {
-        guard isOver, stream.hasBegun else {
+        guard hasEnded, stream.hasBegun else {
             return stream.awaitInput(of: client, milliseconds: milliseconds)
         }
         if keepsConnection || !stream.isFinished {

@@ -97,6 +97,7 @@ public enum EngineProgram {
             finish: { _ in false },
             executing: { _ in },
             executed: { _, _, _ in },
+            ended: { _ in },
             complete: { _ in },
             status: { _, _, _, _ in -1 }
         )

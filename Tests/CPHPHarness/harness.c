@@ -152,6 +152,13 @@ static void host_executed(void *context, int response_code, size_t memory_peak)
     snprintf(last.content_type, sizeof last.content_type, "%.*s", value ? (int)length : 0, value ? value : "");
 }
 
+static void host_ended(void *context)
+{
+    (void)context;
+    /* Never after the other. */
+    last.ended += last.completed == 0;
+}
+
 static void host_complete(void *context)
 {
     (void)context;
@@ -177,7 +184,7 @@ static const fpmd_host host = {
     .output = &output, .drain = host_drain, .send_whole = host_send_whole, .write_error = host_write_error,
     .log = host_log,
     .read_body = host_read_body, .finish = host_finish, .executing = host_executing,
-    .executed = host_executed, .complete = host_complete, .status = host_status,
+    .executed = host_executed, .ended = host_ended, .complete = host_complete, .status = host_status,
 };
 
 /* ---- requests -------------------------------------------------------------------------------------- */

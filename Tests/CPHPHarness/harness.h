@@ -32,7 +32,7 @@ typedef struct answer {
     const char *body;               /* in `out` behind the blank line */
     size_t whole_bytes;             /* sent without being copied into `output` */
     int response_code;              /* as given to executed() */
-    int executing, executed, completed, flushes;
+    int executing, executed, ended, completed, flushes;
     size_t memory_peak;
     char user[64], content_type[128];
     fpmd_outcome outcome;

@@ -54,14 +54,14 @@ static void test_hello(void)
     request("hello.php", NULL);
     OUT_IS(TYPE "\r\nHello");
     ERR_IS("");
-    CHECK(last.outcome == FPMD_DONE && last.response_code == 200 && last.executing == 1 && last.executed == 1 && last.completed == 1);
+    CHECK(last.outcome == FPMD_DONE && last.response_code == 200 && last.executing == 1 && last.executed == 1 && last.ended == 1 && last.completed == 1);
     CHECK(getenv("USE_ZEND_ALLOC") || last.memory_peak >= 2 << 20);
     request("hello.php", "REQUEST_METHOD=HEAD", NULL);
     OUT_IS(TYPE "\r\n");
     next.no_method = true;
     request("hello.php", NULL);
     OUT_IS(TYPE "\r\n");
-    CHECK(last.executing == 0 && last.executed == 1 && last.completed == 1 && last.response_code == 200);
+    CHECK(last.executing == 0 && last.executed == 1 && last.ended == 1 && last.completed == 1 && last.response_code == 200);
 }
 
 static void test_refusals(void)
@@ -121,7 +121,7 @@ static void test_page(void)
     next.page = &page;
     request("hello.php", NULL);
     OUT_IS("Content-type: text/plain;charset=UTF-8\r\nX-P: 1\r\n\r\npong");
-    CHECK(last.executing == 1 && last.executed == 1 && last.completed == 1);
+    CHECK(last.executing == 1 && last.executed == 1 && last.ended == 1 && last.completed == 1);
     next.page = &page;
     request("hello.php", "REQUEST_METHOD=HEAD", NULL);
     BODY_IS("");

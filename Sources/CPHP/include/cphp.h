@@ -108,8 +108,10 @@ typedef struct fpmd_host {
     /* The script returned; shutdown functions have not run yet. Time for the access log.
        `memory_peak` in bytes (real usage). */
     void (*executed)(void *_Nullable context, int response_code, size_t memory_peak);
-    /* Shutdown functions and extensions have run, nothing more is written; PHP goes on to free its memory. Time to
-       complete the response. Once for each request. */
+    /* Shutdown functions and extensions have run, nothing more is written. PHP goes on to read what the script has left
+       of the body. Once for each request. */
+    void (*ended)(void *_Nullable context);
+    /* That has been read, too; PHP goes on to free its memory. Time to complete the response. Once for each request. */
     void (*complete)(void *_Nullable context);
     /* Fills `pool`, and up to `capacity` processes; returns how many processes there are, or -1 when the
        scoreboard cannot be read now. */
