@@ -24,12 +24,16 @@ public struct MonotonicTime: Comparable, Hashable {
 
     /// The time from `earlier` to `later`, zero if they are the other way round.
     public static func - (later: MonotonicTime, earlier: MonotonicTime) -> Duration {
-        .nanoseconds(
-            Int64(
-                clamping: later.nanoseconds > earlier.nanoseconds
-                    ? later.nanoseconds - earlier.nanoseconds : 0
-            )
-        )
+        .nanoseconds(Int64(clamping: later.nanoseconds(since: earlier)))
+    }
+
+    /// The nanoseconds from `earlier` to this moment, zero if they are the other way round.
+    ///
+    /// For what happens with each request: a `Duration` counts attoseconds in 128 bits, and to get anything out of
+    /// one takes divisions.
+    @inlinable
+    public func nanoseconds(since earlier: MonotonicTime) -> UInt64 {
+        nanoseconds > earlier.nanoseconds ? nanoseconds - earlier.nanoseconds : 0
     }
 }
 

@@ -4,6 +4,9 @@ internal import Syscalls
 
 /// What a worker's requests use of the processor, asked of the kernel as seldom as possible.
 struct RequestMeter {
+    /// How long a reading of the ticks is good for.
+    private static let nanosecondsBetweenReadings: UInt64 = 1_000_000
+
     /// Ticks at the last reading, and when that was.
     private var cpuRead = cepoll_cpu()
     private var cpuReadTime = MonotonicTime(nanoseconds: 0)
@@ -24,7 +27,7 @@ struct RequestMeter {
     /// The kernel counts ticks of 10 ms: to ask after each of many short requests would be a system call for
     /// nothing.
     mutating func readCPU(_ now: MonotonicTime) {
-        guard now - cpuReadTime >= .milliseconds(1) else {
+        guard now.nanoseconds(since: cpuReadTime) >= Self.nanosecondsBetweenReadings else {
             cpuUsed = cepoll_cpu()
             return
         }

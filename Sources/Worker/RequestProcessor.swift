@@ -289,13 +289,13 @@ public final class RequestProcessor {
     private func finished(status: Int, memoryPeak: Int) {
         wasLogged = true
         let now = MonotonicTime.now
-        let elapsed = now - begin
+        let elapsed = now.nanoseconds(since: begin)
         meter.readCPU(now)
-        let micros = Int64(elapsed.nanoseconds / 1000)
+        let micros = Int64(elapsed / 1000)
         cscoreboard_store(&slot.pointee.duration_us, micros)
         cscoreboard_record(&slot.pointee.service, micros)
         if micros >= Brevity.long { cscoreboard_store_time(&pool.pointee.last_long_ns, now.nanoseconds) }
-        let work = Int64(clamping: meter.workOfRequest(elapsed.nanoseconds) / 1000)
+        let work = Int64(clamping: meter.workOfRequest(elapsed) / 1000)
         cscoreboard_store(&slot.pointee.work_squares, slot.pointee.work_squares &+ work &* work)
         cscoreboard_store(&slot.pointee.cpu_ticks, meter.cpuUsed.user + meter.cpuUsed.system)
         cscoreboard_store(&slot.pointee.memory_peak, Int64(memoryPeak))

@@ -22,7 +22,7 @@ extension Worker {
         switch (idleTimer.ended(), warmth) {
         case (.short, .warm):
             // Else it is busy, and the timer is set anew before the worker sleeps.
-            guard idleTime(until: .now) >= .nanoseconds(Int64(FPMD_WARM_NS)) else { return }
+            guard idleTime(until: .now) >= FPMD_WARM_NS else { return }
             if parting != nil { _ = nextAfterParting(false) }
             cool()
             _ = idleTimer.run(.long)

@@ -28,8 +28,8 @@ public final class Worker {
     static let silentPatience = Duration.milliseconds(500)
     /// While connections wait at the listener, so many short requests are served before the other sources are looked at.
     static let mostTakenAtOnce = 8
-    /// Who has had nothing to do for so long can afford a precaution against its death in the next request.
-    private static let leisure = Duration.milliseconds(1)
+    /// Who has had nothing to do for so many nanoseconds can afford a precaution against its death in the next request.
+    private static let leisure: UInt64 = 1_000_000
     /// For so long after a long request, anybody's, the next one of the pool is expected at any time.
     private static let longMemory = Duration.seconds(1)
     /// Largest message of the queue.
@@ -327,9 +327,11 @@ public final class Worker {
         heldTimeLeft().map { max(1, $0) } ?? -1
     }
 
-    /// Since it has become idle, or to the request that has just begun.
-    func idleTime(until now: MonotonicTime) -> Duration {
-        now - MonotonicTime(nanoseconds: cscoreboard_load_time(&processor.slot.pointee.idle_since_ns))
+    /// Nanoseconds since it has become idle, or to the request that has just begun.
+    func idleTime(until now: MonotonicTime) -> UInt64 {
+        now.nanoseconds(
+            since: MonotonicTime(nanoseconds: cscoreboard_load_time(&processor.slot.pointee.idle_since_ns))
+        )
     }
 
     /// Nanoseconds until a held connection that never sent anything is parked; nil: there is none.
@@ -382,7 +384,7 @@ public final class Worker {
     /// False: PHP cannot go on in this process.
     private func serve(_ head: RequestHead, of client: Client) -> Bool {
         let pause = idleTime(until: processor.begin)
-        earlyWaking.begins(after: waitedForIt ? pause.nanoseconds : nil)
+        earlyWaking.begins(after: waitedForIt ? pause : nil)
         waitedForIt = false
         // Others that it holds would be taken from it by a master that looks.
         processor.leavesDeposit =
