@@ -82,6 +82,7 @@ public struct ParameterTable: ~Copyable {
     }
 
     /// Gives a parameter a value, a copy of `value`; a new name goes to the end.
+    @inline(__always)
     public mutating func set(_ name: Span<UInt8>, to value: Span<UInt8>) {
         switch search(name) {
         case .found(let position): entries[position].value = arena.append(value)
