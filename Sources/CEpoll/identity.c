@@ -54,7 +54,7 @@ static int set_both(int resource, rlim_t value) {
     return setrlimit(resource, &limit);
 }
 
-int cepoll_set_file_limit(uint64_t limit) { return set_both(RLIMIT_NOFILE, limit); }
+int cepoll_set_file_limit(int64_t limit) { return set_both(RLIMIT_NOFILE, (rlim_t)limit); }
 
 int cepoll_set_core_limit(int64_t limit) { return set_both(RLIMIT_CORE, limit < 0 ? RLIM_INFINITY : (rlim_t)limit); }
 

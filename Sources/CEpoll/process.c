@@ -115,7 +115,8 @@ pid_t cepoll_spawn(const char *path, char *const *argv, char *const *envp, const
         int moved[MOST];
         for (size_t i = 0; i < descriptor_count; i++) {
             moved[i] = fcntl(descriptors[i], F_DUPFD_CLOEXEC, MOST);
-            if (moved[i] < 0) { failure = errno; _exit(127); }
+            /* EINVAL: the limit ends before the first number that may be taken. */
+            if (moved[i] < 0) { failure = errno == EINVAL ? EMFILE : errno; _exit(127); }
         }
         for (size_t i = 0; i < descriptor_count; i++)
             if (dup2(moved[i], (int)i) < 0) { failure = errno; _exit(127); }

@@ -22,7 +22,7 @@ extension Master {
         {
             log.error("process.priority stays: \(describe(currentErrno))")
         }
-        let isFileLimitNew = global.rlimitFiles > 0 && global.rlimitFiles != former.rlimitFiles
+        let isFileLimitNew = global.rlimitFiles != 0 && global.rlimitFiles != former.rlimitFiles
         let isCoreLimitNew = global.rlimitCore != 0 && global.rlimitCore != former.rlimitCore
         if isFileLimitNew || isCoreLimitNew { _ = applyLimits() }
     }

@@ -14,17 +14,18 @@ extension Master {
     /// may have, and its children get what it was given.
     func applyLimits() -> Bool {
         let global = configuration.global
-        if global.rlimitFiles > 0 {
-            guard cepoll_set_file_limit(UInt64(global.rlimitFiles)) == 0 else {
+        if global.rlimitFiles != 0 {
+            guard cepoll_set_file_limit(Int64(global.rlimitFiles)) == 0 else {
                 log.error(limitMessage("rlimit_files", "RLIMIT_NOFILE", global.rlimitFiles))
                 return false
             }
-            (inheritedFileLimit, fileLimit) = (UInt64(global.rlimitFiles), UInt64(global.rlimitFiles))
+            let limit = UInt64(max(0, global.rlimitFiles))
+            (inheritedFileLimit, fileLimit) = (limit, limit)
         } else if inheritedFileLimit == 0 {
             inheritedFileLimit = cepoll_raise_file_limit(&fileLimit)
             // A listener for each pool, and what its first processes need; root may have more than it was given.
-            let wanted = UInt64(1024 + 8 * configuration.pools.count)
-            if fileLimit < wanted, cepoll_set_file_limit(wanted) == 0 { fileLimit = wanted }
+            let wanted = 1024 + 8 * configuration.pools.count
+            if fileLimit < wanted, cepoll_set_file_limit(Int64(wanted)) == 0 { fileLimit = UInt64(wanted) }
         }
         if global.rlimitCore != 0, cepoll_set_core_limit(Int64(global.rlimitCore)) < 0 {
             log.error(limitMessage("rlimit_core", "RLIMIT_CORE", global.rlimitCore))

@@ -42,7 +42,8 @@ extension Pool {
             limitZygoteStart()
             return true
         } catch {
-            zygoteFailed("cannot start \(owner.program.executed): \(describe(error))")
+            let remedy = fileLimitRemedy(error).map { "; \($0)" } ?? ""
+            zygoteFailed("cannot start \(owner.program.executed): \(describe(error))\(remedy)")
             return false
         }
     }

@@ -69,7 +69,7 @@ public enum Zygote {
 
     /// Failures here are said and survived, as in php-fpm; only a priority that cannot be set ends the start.
     private static func applyLimits(_ plan: ZygotePlan) {
-        if plan.fileLimit > 0, cepoll_set_file_limit(UInt64(plan.fileLimit)) < 0 {
+        if plan.fileLimit != 0, cepoll_set_file_limit(Int64(plan.fileLimit)) < 0 {
             complain(plan, limitMessage("rlimit_files", "RLIMIT_NOFILE", plan.fileLimit))
         }
         if plan.coreLimit != 0, cepoll_set_core_limit(Int64(plan.coreLimit)) < 0 {
@@ -239,7 +239,10 @@ public enum Zygote {
             case .malformed(let descriptors): for descriptor in descriptors { closeDescriptor(descriptor) }
             case .descriptorsLost(let descriptors):
                 for descriptor in descriptors { closeDescriptor(descriptor) }
-                complain(plan, "a worker's descriptors cannot be taken: consider raising rlimit_files")
+                // The next order would fail likewise.
+                fail(
+                    "[pool \(plan.pool)] a worker's descriptors cannot be taken: consider raising rlimit_files"
+                )
             }
         }
     }

@@ -35,13 +35,39 @@ struct StartTests {
         #expect(try daemon.get("/hello.php").isComplete)
     }
 
-    /// Workers that end before they are ready.
-    @Test func workersWithoutDescriptors() throws {
+    /// Workers that end before they are ready, and a zygote that cannot be given what they need.
+    @Test(arguments: [13, 9]) func workersWithoutDescriptors(limit: Int) throws {
         let daemon = try Daemon.startInVain(
-            Daemon.poolSection("pm = static\npm.max_children = 2\nrlimit_files = 13"),
+            Daemon.poolSection("pm = static\npm.max_children = 2\nrlimit_files = \(limit)"),
             status: 70
         )
-        #expect(readText(daemon.log.path).contains("ERROR: [pool www] cannot start: "))
+        let log = readText(daemon.log.path)
+        #expect(log.contains("ERROR: [pool www] cannot start: "))
+        #expect(!log.contains("has not forked a worker within"))
+    }
+
+    /// One ends before the numbers that a program's descriptors are moved to, one after the first of them.
+    @Test(arguments: [30, 40]) func masterWithoutDescriptors(limit: Int) throws {
+        let daemon = try Daemon.startInVain(
+            Daemon.poolSection("pm = static\npm.max_children = 1"),
+            .init(global: "rlimit_files = \(limit)"),
+            status: 70
+        )
+        let log = LogFile(path: daemon.log.path)
+        try log.wait(
+            for:
+                /ERROR: \[pool www\] cannot start: .*: Too many open files \(24\); raise LimitNOFILE=, and rlimit_files where it is set/
+        )
+    }
+
+    /// More than the kernel allows anybody, as in php-fpm, whose numbers have 32 bits.
+    @Test(arguments: ["-1", "999999999999"]) func impossibleFileLimit(limit: String) throws {
+        let daemon = try Daemon.startInVain(
+            Daemon.poolSection("pm = static\npm.max_children = 1"),
+            .init(global: "rlimit_files = \(limit)"),
+            status: 78
+        )
+        #expect(readText(daemon.log.path).contains("ERROR: failed to set rlimit_files for this pool. "))
     }
 
     /// Why PHP does not start is no notice for `log_level`.

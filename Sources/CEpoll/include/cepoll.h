@@ -300,8 +300,9 @@ int cepoll_become(uid_t uid, gid_t gid, const char *_Nullable name, bool groups_
 int cepoll_become_keeping_chroot(uid_t uid, gid_t gid, const char *_Nullable name,
                                  const char *_Nonnull *_Nonnull step);
 int cepoll_drop_capabilities(void);
-/* RLIMIT_NOFILE/RLIMIT_CORE, soft = hard. `core`: -1 is unlimited. */
-int cepoll_set_file_limit(uint64_t limit);
+/* RLIMIT_NOFILE/RLIMIT_CORE, soft = hard. Files: a negative number is more than the kernel allows anybody (EPERM), as
+   php-fpm's is. `core`: -1 is unlimited. */
+int cepoll_set_file_limit(int64_t limit);
 int cepoll_set_core_limit(int64_t limit);
 /* Raises the soft RLIMIT_NOFILE to the hard one; returns the former soft limit, the new one in *now. */
 uint64_t cepoll_raise_file_limit(uint64_t *now);
