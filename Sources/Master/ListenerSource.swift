@@ -52,7 +52,17 @@ struct ListenerSource {
             return former
         }
         let directive = directive ?? "listen of pool \(settings.name)"
-        let fresh = try Listener.open(settings, access, of: directive, log: log)
+        let fresh: Listener
+        do throws(Listener.Unavailable) {
+            fresh = try Listener.open(settings, access, of: directive, log: log)
+        } catch {
+            if let own = overlapping(settings.listen) {
+                log.error(
+                    "this service itself listens at '\(own.name)': only a restart makes that '\(settings.listenText ?? "")'"
+                )
+            }
+            throw error
+        }
         bound.append(fresh)
         if let former { rebound.append((former, fresh)) }
         return fresh
@@ -98,6 +108,17 @@ struct ListenerSource {
     /// Takes back what was bound here.
     func withdraw() {
         for listener in bound { listener.unlinkPath() }
+    }
+
+    /// The TCP listener that may be in the way of an address: all addresses of a port and one of them exclude each other.
+    private func overlapping(_ address: ListenAddress) -> Listener? {
+        let port: UInt16
+        switch address {
+        case .port(let number), .host(_, let number): port = number
+        case .unix, .invalidPort: return nil
+        }
+        let end = Array(":\(port)".utf8)
+        return existing.values.first { $0.isTCP && $0.name.bytes.suffix(end.count).elementsEqual(end) }
     }
 
     private func reusable(_ address: ListenAddress) -> Listener? {

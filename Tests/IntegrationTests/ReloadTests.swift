@@ -182,6 +182,22 @@ struct ReloadTests {
         #expect(try daemon.get("/hello.php").isComplete)
     }
 
+    /// All addresses of a port and one of them exclude each other, also within a service.
+    @Test func refusalNamesTheServiceItself() throws {
+        let daemon = try Daemon.start("[www]\nuser = www-data\nlisten = 127.0.0.1:{{PORT}}\n\(Self.pool)\n")
+        daemon.allowLog(/ERROR|Failed implicitly binding/)
+        let port = try daemon.port()
+        try daemon.rewriteConfiguration("[www]\nuser = www-data\nlisten = \(port)\n\(Self.pool)\n")
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/ERROR: reload refused: .*/)
+        #expect(
+            readText(daemon.log.path).contains(
+                "ERROR: this service itself listens at '127.0.0.1:\(port)': only a restart makes that '\(port)'"
+            )
+        )
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
     @Test func pidFileAndErrorLogMove() throws {
         var options = Daemon.Options()
         options.mode = ["-F", "-R"]
