@@ -112,7 +112,7 @@ final class UpgradeCheck {
         receive(rounds: 64)
         endLine()
         watch = nil
-        if exit.reason != .code(0) { log.error("the new program \(describeExit(exit))") }
+        if exit.reason != .code(0) { log.error("the new program exited \(describeExit(exit))") }
         answer(hasConsented && exit.reason == .code(0))
     }
 }

@@ -187,15 +187,19 @@ struct UpgradeTests {
     }
 
     @Test(arguments: [
-        "#!/bin/true\n", "#!/bin/false\n", "nothing that could be executed", "#!/bin/sh\nkill -9 $$\n",
+        ("#!/bin/true\n", "ERROR: reload refused: "),
+        ("#!/bin/false\n", "ERROR: the new program exited with code 1"),
+        ("nothing that could be executed", "ERROR: reload refused: the new program cannot be started: "),
+        ("#!/bin/sh\nkill -9 $$\n", "ERROR: the new program exited on signal 9 (SIGKILL)"),
     ])
-    func programThatDoesNotTakeOverIsRefused(content: String) throws {
+    func programThatDoesNotTakeOverIsRefused(content: String, reason: String) throws {
         let (daemon, path) = try startCopy(Daemon.poolSection(Self.pool))
         daemon.allowLog(/ERROR: (reload refused|the new program)/)
         let before = try daemon.waitForWorkers(2)
         try replace(path, with: content)
         daemon.signal(SIGUSR2)
         try daemon.waitForLog(/ERROR: reload refused: .*; the old configuration goes on serving$/)
+        #expect(readText(daemon.log.path).contains(reason))
         #expect(daemon.workers() == before)
         #expect(try daemon.get("/hello.php").isComplete)
     }
