@@ -47,7 +47,9 @@ int cepoll_wait(int epoll, cepoll_ready *ready, int capacity, int64_t timeout_ns
     } else {
         struct timespec wait = {.tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000};
         count = epoll_pwait2(epoll, events, limit, &wait, NULL);
-        if (count < 0 && errno == ENOSYS) {         /* before Linux 5.11: round up to milliseconds */
+        /* Before Linux 5.11, or under a seccomp filter that answers EPERM to what it does not know, as those of
+           older container engines do: round up to milliseconds. The call has no EPERM of its own. */
+        if (count < 0 && (errno == ENOSYS || errno == EPERM)) {
             int64_t ms = (timeout_ns + 999999) / 1000000;
             count = epoll_wait(epoll, events, limit, ms > INT_MAX ? INT_MAX : (int)ms);
         }

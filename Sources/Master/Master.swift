@@ -210,7 +210,10 @@ public final class Master<Host: ConfigurationHost> {
         guard !hasFinished else { return exitStatus }
         do {
             try reactor.run()
-        } catch { log.error("epoll_wait: \(describe(error)); the master cannot go on") }
+        } catch {
+            log.error("epoll_wait: \(describe(error)); the master cannot go on")
+            exitStatus = 70
+        }
         return exitStatus
     }
 }

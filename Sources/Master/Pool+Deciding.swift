@@ -61,10 +61,14 @@ extension Pool {
             .debug,
             "[pool \(name)] currently \(counts.active) active children, \(counts.idle) spare children, \(policy.running) running children."
         )
-        let actions = policy.tick(
-            PoolPolicy.Counts(idle: counts.idle, idleTooLong: idleTooLong),
-            at: now.nanoseconds
-        )
+        // A drained pool has no spare workers on purpose: nothing is started, and it is not said to be busy.
+        let actions =
+            isHeld
+            ? []
+            : policy.tick(
+                PoolPolicy.Counts(idle: counts.idle, idleTooLong: idleTooLong),
+                at: now.nanoseconds
+            )
         perform(actions)
         watch.tick()
         calm = actions.isEmpty && counts.active == 0 ? calmNow() : nil

@@ -190,6 +190,24 @@ struct ControlCommandTests {
         #expect(try daemon.ctlJSON("undrain", "www")["was_drained"] as? Bool == false)
     }
 
+    /// Its missing spare workers are no reason to advise more of them each second.
+    @Test func drainedDynamicPoolIsNotBusy() throws {
+        let daemon = try Daemon.startPool(
+            "pm = dynamic\npm.max_children = 6\npm.start_servers = 2\npm.min_spare_servers = 1\n"
+                + "pm.max_spare_servers = 3\n",
+            .init(global: Control.directive + "log_level = debug\n")
+        )
+        #expect(try daemon.ctl("drain", "www", "--wait").output == "pool www is drained\n")
+        // A pool that grew would be at the rate of a busy one in the fourth second.
+        let second = /currently 0 active children, 0 spare children, 0 running children/
+        try wait(for: "six seconds without workers") {
+            daemon.log.lines.count { $0.contains(second) } >= 6
+        }
+        #expect(!daemon.log.lines.contains { $0.contains("seems busy") })
+        #expect(try daemon.ctl("undrain", "www").output == "pool www serves again\n")
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
     /// Whoever waits for the end of the requests learns that the pool serves again, and does not take it for drained.
     @Test(arguments: [["undrain", "www"], ["reload"]])
     func waitForADrainEndsWithTheDrain(by command: [String]) throws {

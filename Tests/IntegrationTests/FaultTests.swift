@@ -132,6 +132,21 @@ struct FaultTests {
         try expectRecovery(daemon, workers: 2)
     }
 
+    /// A seccomp filter that does not know a system call answers EPERM in older container engines.
+    @Test(.fpmdOnly("php-fpm does not call it"), arguments: ["EPERM", "ENOSYS"])
+    func waitsWithoutTheNewestWait(error: String) throws {
+        let daemon = try Daemon.startPool(
+            "pm = ondemand\npm.max_children = 2\npm.process_idle_timeout = 1s"
+        )
+        let master = try #require(ProcessSnapshot(pid: daemon.master))
+        let trace = try daemon.inject("epoll_pwait2:error=\(error)", into: master)
+        defer { trace.send(SIGTERM) }
+        #expect(try daemon.get("/hello.php").isComplete)
+        // The timer that ends it needs a wait with a limit.
+        try daemon.waitForWorkers(0)
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
     /// A reload that comes between a worker's fork and its first word: it leaves, and nobody is to be alarmed.
     @Test(.fpmdOnly("has no zygote"), .needsRoot) func unnamedWorkerOfADrainingPool() throws {
         for attempt in 1...3 {
