@@ -31,9 +31,11 @@ struct SlowLog {
         for line in frames.lines { record += line + [UInt8(ascii: "\n")] }
         if let code = frames.failure {
             record += Array("+++ dump failed\n".utf8)
+            // Root's right to look at other users' processes, which container engines take away.
+            let remedy: ByteString = code == EPERM ? "; give the service CAP_SYS_PTRACE" : ""
             log.write(
                 .error,
-                "failed to read the memory of child \(trace.process): \(String(cString: strerror(code))) (\(code))",
+                "failed to read the memory of child \(trace.process): \(String(cString: strerror(code))) (\(code))\(remedy)",
                 worker: trace.process
             )
         }

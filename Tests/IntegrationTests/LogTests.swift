@@ -355,4 +355,20 @@ struct LogTests {
         try slow.wait(for: try Regex("^\\[0x[0-9a-f]{16}\\] slow_function\\(\\) \(root)/slow\\.php:6$"))
         #expect(try daemon.get("/status", query: "json").json["slow requests"] as? Int == 1)
     }
+
+    /// As in a container whose engine gives the usual capabilities.
+    @Test(.fpmdOnly("says it in other words"), .needsRoot) func slowLogWithoutTheRightToLook() throws {
+        var options = Daemon.Options()
+        options.wrapper = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-all"]
+        let daemon = try Daemon.startPool(
+            Self.pool + "slowlog = {{DIR}}/slow.log\nrequest_slowlog_timeout = 1s",
+            options
+        )
+        daemon.allowLog(/executing too slow|failed to read the memory/)
+        #expect(try daemon.get("/slow.php", query: "seconds=2").text == "slow\n")
+        try daemon.waitForLog(
+            /ERROR: failed to read the memory of child \d+: Operation not permitted \(1\); give the service CAP_SYS_PTRACE$/
+        )
+        try LogFile(path: daemon.directory + "/slow.log").wait(for: /^\+\+\+ dump failed$/)
+    }
 }
