@@ -181,6 +181,8 @@ public final class Listener {
     struct Unavailable: Error {
         /// What cannot be had, by its directive and value.
         var what: ByteString = ""
+        /// Somebody has the TCP address already, or one that excludes it.
+        var isInUse = false
     }
 
     /// Binds the address of a pool.
@@ -208,8 +210,9 @@ public final class Listener {
             if let any = bind(wildcard(6, port), access) { return any }
             log.notice("Failed implicitly binding to ::, retrying with 0.0.0.0")
             if let any = bind(wildcard(4, port), access) { return any }
-            reportUnbound(text, directive, currentErrno, log)
-            throw Unavailable()
+            let error = currentErrno
+            reportUnbound(text, directive, error, log)
+            throw Unavailable(isInUse: error == .addressInUse)
         case .host(let host, let port): return try openTCP(host, port, pool, access, directive, log)
         }
     }
@@ -275,9 +278,12 @@ public final class Listener {
             )
             throw Unavailable()
         }
+        var isInUse = false
         for index in 0..<Int(count) {
             guard let listener = bind(found[index], access) else {
-                reportUnbound(text, directive, currentErrno, log)
+                let error = currentErrno
+                isInUse = isInUse || error == .addressInUse
+                reportUnbound(text, directive, error, log)
                 continue
             }
             for ignored in (index + 1)..<max(Int(count), index + 1) {
@@ -285,7 +291,7 @@ public final class Listener {
             }
             return listener
         }
-        throw Unavailable()
+        throw Unavailable(isInUse: isInUse)
     }
 
     private static func openUnix(

@@ -56,7 +56,7 @@ struct ListenerSource {
         do throws(Listener.Unavailable) {
             fresh = try Listener.open(settings, access, of: directive, log: log)
         } catch {
-            if let own = overlapping(settings.listen) {
+            if error.isInUse, let own = overlapping(settings.listen) {
                 log.error(
                     "this service itself listens at '\(own.name)': only a restart makes that '\(settings.listenText ?? "")'"
                 )
