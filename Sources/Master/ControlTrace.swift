@@ -53,7 +53,8 @@ final class ControlTrace {
                     process: target.process,
                     handle: cepoll_pidfd(target.process.rawValue),
                     layout: target.layout,
-                    depth: depth
+                    depth: depth,
+                    showsPosition: true
                 )
             )
         }

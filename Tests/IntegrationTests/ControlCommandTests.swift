@@ -120,9 +120,22 @@ struct ControlCommandTests {
         let worker = try #require(try daemon.ctlJSON("trace", "www")["workers"] as? [[String: Any]]).first
         let pid = try #require(worker?["pid"] as? Int)
         #expect(daemon.workers().contains { Int($0.pid) == pid })
-        #expect(try daemon.ctl("trace", "\(pid)").output.contains("/hold.php:"))
+        let one = try daemon.ctl("trace", "\(pid)")
+        #expect(one.output.contains("/hold.php:"), "\(one)")
         try daemon.releaseHeld()
         #expect(try held.finalResponse().isComplete)
+    }
+
+    /// A loop in the script itself: no function has been called.
+    @Test func traceShowsWhereAScriptIsThatCallsNothing() throws {
+        let daemon = try Control.start(Self.two)
+        daemon.allowLog(/Maximum execution time/)
+        let connection = try FastCGIConnection(daemon.endpoint())
+        try connection.send(daemon.makeRequest("/time-limit.php"))
+        try wait(for: "the script in a trace") {
+            try daemon.ctl("trace", "www").output.contains(/\[0x[0-9a-f]{16}\] .*\/time-limit\.php:\d\n/)
+        }
+        _ = try connection.readToEnd()
     }
 
     @Test func recycleReplacesWorkersWithoutLosingARequest() throws {
