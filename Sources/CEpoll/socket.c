@@ -335,6 +335,15 @@ int cepoll_bound_name(int socket, char *buffer, size_t capacity) {
     if (getsockname(socket, (struct sockaddr *)&storage, &length) < 0) return -1;
     if (storage.ss_family == AF_UNIX) {
         const struct sockaddr_un *local = (const struct sockaddr_un *)&storage;
+        size_t used = length - offsetof(struct sockaddr_un, sun_path);
+        if (used > 0 && !local->sun_path[0]) {
+            if (used >= capacity) return -1;
+            // Abstract: zero bytes count like others, and are shown as the kernel shows them.
+            for (size_t index = 0; index < used; index++)
+                buffer[index] = local->sun_path[index] ? local->sun_path[index] : '@';
+            buffer[used] = 0;
+            return (int)used;
+        }
         return snprintf(buffer, capacity, "%.*s", (int)sizeof local->sun_path, local->sun_path);
     }
     char text[INET6_ADDRSTRLEN];

@@ -2,6 +2,8 @@
 #include "sapi.h"
 
 #include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -148,6 +150,106 @@ void fpmd_configuration_prepare(const fpmd_engine_options *options)
     /* The scan directory can only be told through the environment; it is taken back after start-up. */
     if (default_scan_dir && !getenv("PHP_INI_SCAN_DIR")) {
         scan_dir_lent = setenv("PHP_INI_SCAN_DIR", default_scan_dir, 1) == 0;
+    }
+}
+
+/* ---- files that PHP passes over ------------------------------------------------------------------- */
+
+/* php-fpm reads its files as root, PHP here as the pool's user; PHP says nothing of a file that it cannot open. */
+static bool is_passed_over(const char *path)
+{
+    struct stat status;
+
+    if (stat(path, &status) != 0 || access(path, R_OK) == 0 || errno != EACCES) {
+        return false;
+    }
+    fpmd_logf(FPMD_WARNING, "%s cannot be read as the pool's user: its settings are not in force", path);
+    return true;
+}
+
+/* The next part of a list of directories, without the separator; false behind the last one. */
+static bool next_directory(const char **list, char *directory, size_t capacity)
+{
+    size_t length;
+
+    if (!*list) {
+        return false;
+    }
+    length = strcspn(*list, ":");
+    snprintf(directory, capacity, "%.*s", (int)length, *list);
+    *list = (*list)[length] ? *list + length + 1 : NULL;
+    return true;
+}
+
+/* Up to the file that PHP reads: it looks no further. */
+static void check_searched(const char *list)
+{
+    static const char *const names[] = { "php-fpm-fcgi.ini", "php.ini" };
+    char directory[MAXPATHLEN], path[MAXPATHLEN + sizeof "/php-fpm-fcgi.ini"];
+    struct stat status;
+
+    if (stat(list, &status) == 0 && !S_ISDIR(status.st_mode)) {
+        is_passed_over(list);
+        return;
+    }
+    while (next_directory(&list, directory, sizeof directory)) {
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+            snprintf(path, sizeof path, "%s/%s", directory, names[i]);
+            if (!is_passed_over(path) && access(path, R_OK) == 0) {
+                return;
+            }
+        }
+    }
+}
+
+static void check_scanned(const char *list)
+{
+    char directory[MAXPATHLEN], path[MAXPATHLEN + NAME_MAX + 2];
+
+    while (next_directory(&list, directory, sizeof directory)) {
+        const char *place = directory[0] || !default_scan_dir ? directory : default_scan_dir;
+        DIR *entries = opendir(place);
+        struct dirent *entry;
+
+        if (!entries) {
+            is_passed_over(place);
+            continue;
+        }
+        while ((entry = readdir(entries))) {
+            const char *suffix = strrchr(entry->d_name, '.');
+            if (suffix && strcmp(suffix, ".ini") == 0) {
+                snprintf(path, sizeof path, "%s/%s", place, entry->d_name);
+                is_passed_over(path);
+            }
+        }
+        closedir(entries);
+    }
+}
+
+void fpmd_configuration_check(void)
+{
+    const char *scanned = getenv("PHP_INI_SCAN_DIR");
+
+    if (fpmd_sapi_module.php_ini_ignore) {
+        return;
+    }
+    if (fpmd_sapi_module.php_ini_path_override) {
+        check_searched(fpmd_sapi_module.php_ini_path_override);
+    }
+    if (scanned) {
+        check_scanned(scanned);
+    }
+}
+
+/* opcache asks for both as well, says nothing at its own log level, and goes without the directory. */
+void fpmd_configuration_check_file_cache(void)
+{
+    zend_ini_entry *entry = zend_hash_str_find_ptr(EG(ini_directives), ZEND_STRL("opcache.file_cache"));
+
+    if (entry && entry->value && ZSTR_LEN(entry->value) && access(ZSTR_VAL(entry->value), R_OK | W_OK) != 0
+        && (errno == EACCES || errno == EROFS)) {
+        fpmd_logf(FPMD_WARNING, "opcache.file_cache is not in use: the pool's user cannot write to %s",
+                  ZSTR_VAL(entry->value));
     }
 }
 

@@ -111,11 +111,13 @@ int fpmd_php_start(const fpmd_engine_options *options, const fpmd_host *host)
     zend_signal_startup();
     sapi_startup(&fpmd_sapi_module);
     fpmd_configuration_prepare(options);
+    fpmd_configuration_check();
     fpmd_variables_startup();
     fpmd_extensions_startup();
     zend_first_try {
         if (fpmd_sapi_module.startup(&fpmd_sapi_module) == SUCCESS) {
             result = 0;
+            fpmd_configuration_check_file_cache();
         }
     } zend_end_try();
     fpmd_configuration_settle();

@@ -47,6 +47,10 @@ extern const zend_function_entry fpmd_functions[];
 /* ---- configuration.c ------------------------------------------------------------------------------- */
 
 void fpmd_configuration_prepare(const fpmd_engine_options *options);
+/* Names the files whose settings PHP will not have, for it may not read them. */
+void fpmd_configuration_check(void);
+/* Likewise of opcache's directory, when PHP has started. */
+void fpmd_configuration_check_file_cache(void);
 void fpmd_configuration_constants(void);
 void fpmd_configuration_settle(void);
 void fpmd_configuration_free(void);

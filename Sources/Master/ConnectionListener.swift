@@ -112,7 +112,7 @@ final class ConnectionListener<Served: ListenerConnection> {
                 }
                 return
             }
-            take(descriptor, peer)
+            take(Connection(adopting: descriptor), peer)
         }
     }
 
@@ -121,8 +121,15 @@ final class ConnectionListener<Served: ListenerConnection> {
         complain("accept() failed: \(describe(error))")
     }
 
-    private func take(_ descriptor: CInt, _ peer: cepoll_address) {
-        let owned = Connection(adopting: descriptor)
+    /// Takes a connection that somebody else has accepted.
+    func take(_ owned: Connection) {
+        var peer = cepoll_address()
+        if allowed != nil, cepoll_peer(owned.rawValue, &peer) != 0 { return }
+        take(owned, peer)
+    }
+
+    private func take(_ owned: Connection, _ peer: cepoll_address) {
+        let descriptor = owned.rawValue
         if let allowed, !allowed.allows(peer) { return }
         if order.count >= maximumConnections {
             end(order.first { connections[$0]?.isIdle ?? true } ?? order[0])

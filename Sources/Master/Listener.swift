@@ -15,11 +15,17 @@ public final class Listener {
     /// The descriptor; workers have duplicates of it.
     let descriptor: SharedDescriptor
     /// `ADDRESS:PORT` as the kernel resolved it, or the path: what identifies the listener across reloads.
+    ///
+    /// A name of the abstract namespace begins with `@`.
     let name: ByteString
-    /// The path to remove at the end; nil for TCP.
+    /// The path to remove at the end; nil for TCP, and for a Unix socket that has none.
     let path: ByteString?
+    /// Whether peers have addresses: as the socket is, which need not be of the kind that its pool's `listen` says.
+    let isTCP: Bool
     /// The pool that serves on it, whose waiting connections these become; nil before and between.
     weak var pool: Pool?
+    /// Who answers status on it, if that is what it is for now.
+    weak var status: StatusListener?
     /// Who may connect, and how many may wait, as it was set last; nil if this process has set nothing.
     var access: SocketAccess?
     /// Most connections that may wait, as far as that is known without asking the kernel.
@@ -45,6 +51,7 @@ public final class Listener {
 
     private init(descriptor: CInt, path: ByteString?, _ access: SocketAccess) {
         self.descriptor = SharedDescriptor(adopting: descriptor)
+        isTCP = !cepoll_is_local_socket(descriptor)
         self.path = path
         self.access = access
         queueLimit = access.queueLimit
@@ -55,6 +62,7 @@ public final class Listener {
     /// Takes over a socket from systemd.
     init(activated descriptor: CInt, _ origin: Origin) {
         self.descriptor = SharedDescriptor(adopting: descriptor)
+        isTCP = !cepoll_is_local_socket(descriptor)
         self.origin = origin
         name = Listener.boundName(descriptor)
         path = name.isAbsolutePath ? name : nil
@@ -67,6 +75,7 @@ public final class Listener {
     /// Takes over a socket that listens already; `address` is as in `FPM_SOCKETS`.
     init(inherited descriptor: CInt, address: ByteString) {
         self.descriptor = SharedDescriptor(adopting: descriptor)
+        isTCP = !cepoll_is_local_socket(descriptor)
         name = address
         origin = .own
         if case .host = ListenAddress(address), !address.isAbsolutePath { path = nil } else { path = address }
@@ -82,13 +91,12 @@ public final class Listener {
         origin: Origin
     ) {
         self.descriptor = SharedDescriptor(adopting: descriptor)
+        isTCP = !cepoll_is_local_socket(descriptor)
         self.name = name
         self.path = path
         self.file = file
         self.origin = origin
     }
-
-    var isTCP: Bool { path == nil }
 
     /// Remembers the socket file, which a later path of the same name need not be.
     func rememberFile() {

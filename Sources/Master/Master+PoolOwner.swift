@@ -23,6 +23,7 @@ extension Master: PoolOwner {
     func plan(for pool: Pool) -> ZygotePlan {
         PlanBuilder.plan(
             for: pool.settings,
+            on: pool.listener,
             global: pool.generation.global,
             inForce: configuration.global,
             identity: pool.identity,

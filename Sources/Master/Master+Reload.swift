@@ -230,6 +230,7 @@ extension Master {
         unlinkUnused(done.replaced.flatMap(\.listeners), besides: done.isPartial ? done.pools : pools)
         for old in done.replaced {
             if old.listener.pool == nil { old.closeKept() }
+            if let status = old.listener.status { old.giveUnbegun(to: status) }
             // Its address is free before the last worker has gone.
             old.statusListener = nil
             keepDraining(old)

@@ -8,6 +8,7 @@ enum PlanBuilder {
     /// A process inherits the master's limits and priority, which are the former ones until a reload's new pools serve.
     static func plan(
         for pool: PoolSettings,
+        on listener: Listener,
         global: GlobalSettings,
         inForce current: GlobalSettings,
         identity: PoolIdentity,
@@ -62,7 +63,7 @@ enum PlanBuilder {
         plan.suppressedPaths = pool.suppressedPaths
         plan.logsAccessToJournal = pool.logsAccessToJournal
         plan.allowedClients = pool.allowedClients
-        plan.isTCP = !pool.listen.isUnix
+        plan.isTCP = listener.isTCP
         return plan
     }
 

@@ -34,6 +34,12 @@ extension Pool {
         closeZygote()
     }
 
+    /// Where this pool listened status is asked for now: whose request has not come yet is answered there.
+    func giveUnbegun(to status: StatusListener) {
+        madeConnections?.giveSilent(to: status.take)
+        madeQueue?.giveUnread(to: status.take)
+    }
+
     /// Nobody takes the pool's kept connections over: they are closed as soon as they are idle.
     func closeKept() {
         closesKept = true

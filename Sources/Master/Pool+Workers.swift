@@ -140,9 +140,22 @@ extension Pool {
         {
             return
         }
-        (listener.pool ?? self).connections.park(
+        park(
             descriptor,
             flags: message.flags.intersection([.keptAlive, .peerChecked]),
+            acceptedTime: acceptedTime,
+            bytes: bytes
+        )
+    }
+
+    /// Keeps a connection for whoever serves on the listener when its request comes.
+    func park(_ connection: Connection, flags: Message.Flags, acceptedTime: UInt64, bytes: [UInt8]) {
+        if bytes.isEmpty, !flags.contains(.keptAlive), let status = listener.status {
+            return status.take(connection)
+        }
+        (listener.pool ?? self).connections.park(
+            connection,
+            flags: flags,
             acceptedTime: acceptedTime,
             bytes: bytes
         )

@@ -252,7 +252,7 @@ final class Pool {
         )
         made.onKept = { [weak self] connection, bytes in
             guard let self else { return }
-            (listener.pool ?? self).connections.park(
+            park(
                 connection,
                 flags: [.keptAlive, .peerChecked],
                 acceptedTime: MonotonicTime.now.nanoseconds,

@@ -277,6 +277,16 @@ final class RequestQueue {
         while let request = removeFirst() { successor.append(request) }
     }
 
+    /// Gives away those that wait here and of which nothing has been received.
+    func giveUnread(to take: (Connection) -> Void) {
+        for number in firstNumber..<firstNumber + entries.count {
+            guard let request = entry(number)?.request, request.bytes.isEmpty,
+                !request.flags.contains(.keptAlive), drop(number)
+            else { continue }
+            take(request.connection)
+        }
+    }
+
     // MARK: - Those that do not wait any longer
 
     /// Watches the clients that have waited long enough.

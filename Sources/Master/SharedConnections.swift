@@ -158,7 +158,7 @@ final class SharedConnections {
         remove(place, of: worker)
         if isIdle {
             cscoreboard_shared_were_taken(page)
-            (pool.listener.pool ?? pool).connections.park(
+            pool.park(
                 one.connection,
                 flags: one.flags,
                 acceptedTime: one.acceptedTime,
@@ -182,7 +182,7 @@ final class SharedConnections {
                 cscoreboard_change_place(page, place, one.sharing, CSCOREBOARD_IDLE, CSCOREBOARD_TAKEN)
             else { continue }
             cscoreboard_shared_were_taken(page)
-            (pool.listener.pool ?? pool).connections.park(
+            pool.park(
                 connection,
                 flags: [.keptAlive, .peerChecked],
                 acceptedTime: MonotonicTime.now.nanoseconds,

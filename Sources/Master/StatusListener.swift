@@ -30,13 +30,27 @@ final class StatusListener {
     /// Starts answering.
     ///
     /// Failure is said, and retried: the pool's service does not depend on it.
-    func start() { connections.start() }
+    func start() {
+        listener.status = self
+        connections.start()
+    }
 
     /// Stops, and closes what is connected.
-    func stop() { connections.stop() }
+    func stop() {
+        leave()
+        connections.stop()
+    }
 
     /// Another one answers from now on; who is connected here still gets an answer.
-    func retire() { connections.retire() }
+    func retire() {
+        leave()
+        connections.retire()
+    }
+
+    /// Answers on a connection that was accepted when requests came there, and has sent none.
+    func take(_ connection: Connection) { connections.take(connection) }
+
+    private func leave() { if listener.status === self { listener.status = nil } }
 }
 
 @available(*, unavailable)

@@ -414,6 +414,14 @@ final class WaitingConnections {
         }
     }
 
+    /// Gives away those that have sent nothing yet.
+    func giveSilent(to take: (Connection) -> Void) {
+        for connection in inOrder where connection.purpose == .silent {
+            release(connection.descriptor.rawValue)
+            take(connection.descriptor)
+        }
+    }
+
     /// Gives everything to the pool's next generation.
     func move(to successor: WaitingConnections) {
         for connection in inOrder {

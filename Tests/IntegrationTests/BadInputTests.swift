@@ -18,6 +18,17 @@ import Testing
             if ($kind eq "file") { open($one, "<", $path) or die; }
             elsif ($kind eq "datagram") { socket($one, PF_INET, SOCK_DGRAM, 0) or die; }
             elsif ($kind eq "again") { $one = $all[-1]; }
+            elsif ($kind eq "abstract") {
+                socket($one, PF_UNIX, SOCK_STREAM, 0) or die;
+                bind($one, pack("S a*", PF_UNIX, "\0$path")) or die "$path: $!";
+                listen($one, 64) or die;
+            }
+            elsif ($kind eq "tcp") {
+                socket($one, PF_INET, SOCK_STREAM, 0) or die;
+                setsockopt($one, SOL_SOCKET, SO_REUSEADDR, 1) or die;
+                bind($one, sockaddr_in($path =~ /(\d+)$/, INADDR_LOOPBACK)) or die "$path: $!";
+                listen($one, 64) or die;
+            }
             else {
                 socket($one, PF_UNIX, SOCK_STREAM, 0) or die;
                 if ($kind eq "listening") {
@@ -212,6 +223,62 @@ import Testing
         let connection = try FastCGIConnection(.unix(directory + "/www.sock"))
         try connection.send(daemon.makeRequest("/hello.php"))
         #expect(try connection.finalResponse().text == "hello, world\n")
+    }
+
+    /// A socket that is a pool's by its name need not be of the kind that `listen` says.
+    @Test(.fpmdOnly("does not know them"), arguments: ["10.9.9.9", "10.9.9.9,127.0.0.1"])
+    func allowedClientsOfAnotherKindOfSocket(allowed: String) throws {
+        let directory = try TestContext.required().makeDirectory("sockets")
+        let port = try Ports.unused()
+        let daemon = try Daemon.start(
+            Self.pool(directory) + "listen.allowed_clients = \(allowed)\n",
+            options(
+                ["tcp=\(port)"],
+                ["LISTEN_PID": "own", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "www"],
+                in: directory
+            )
+        )
+        daemon.allowLog(/Connection disallowed/)
+        let connection = try FastCGIConnection(.tcp("127.0.0.1", port))
+        try? connection.send(daemon.makeRequest("/hello.php"))
+        if allowed.contains("127.0.0.1") {
+            #expect(try connection.finalResponse().text == "hello, world\n")
+        } else {
+            #expect(try connection.readToEnd().isEmpty)
+        }
+    }
+
+    /// Unix sockets whose names are no files: each is another one, and their clients have no address.
+    @Test(.fpmdOnly("does not know them"), arguments: ["{{SOCKET}}", "127.0.0.1:{{PORT}}"])
+    func abstractSockets(listen: String) throws {
+        let directory = try TestContext.required().makeDirectory("sockets")
+        let names = ["www", "api"]
+        let pools = names.map { name in
+            """
+            [\(name)]
+            user = www-data
+            listen = \(listen.replacing("}}", with: ":\(name)}}"))
+            listen.allowed_clients = 127.0.0.1
+            pm = static
+            pm.max_children = 1
+
+            """
+        }
+        let daemon = try Daemon.start(
+            pools.joined(),
+            options(
+                names.map { "abstract=\($0)" },
+                ["LISTEN_PID": "own", "LISTEN_FDS": "2", "LISTEN_FDNAMES": names.joined(separator: ":")],
+                in: directory
+            )
+        )
+        for name in names {
+            let address = "\(directory)/\(name)"
+            #expect(daemon.log.lines.contains { $0.hasSuffix("\"@\(address)\"") })
+            let connection = try FastCGIConnection(.unix("\0" + address))
+            try connection.send(daemon.makeRequest("/hello.php"))
+            #expect(try connection.finalResponse().text == "hello, world\n")
+        }
     }
 
     // MARK: Directories

@@ -116,6 +116,36 @@ struct ReloadTests {
         #expect(try daemon.get("/hello.php").isComplete)
     }
 
+    /// php-fpm reads its settings as root: whoever comes from it may have files that nobody else can read.
+    @Test func settingsThatThePoolMayNotReadAreNamed() throws {
+        let daemon = try Daemon.startPool(Self.pool)
+        let ini = daemon.directory + "/ini/php.ini"
+        daemon.allowLog(/WARNING: .*cannot be read/)
+        #expect(!daemon.log.lines.contains { $0.contains("cannot be read") })
+        try #require(chmod(ini, 0o600) == 0)
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(
+            /WARNING: \[pool www\] .*\/ini\/php\.ini cannot be read as the pool's user: its settings are not in force/
+        )
+        try daemon.waitForLog(/NOTICE: ready to handle connections/)
+        #expect(try daemon.get("/hello.php").isComplete)
+    }
+
+    @Test func fileCacheThatThePoolMayNotWriteIsNamed() throws {
+        let directory = try TestContext.required().makeDirectory("cache")
+        try #require(chmod(directory, 0o755) == 0)
+        let daemon = try Daemon.startPool(
+            Self.pool,
+            .init(arguments: ["-d", "opcache.file_cache=\(directory)"])
+        )
+        daemon.allowLog(/WARNING: .*opcache\.file_cache is not in use/)
+        #expect(
+            daemon.log.lines.contains {
+                $0.contains("opcache.file_cache is not in use: the pool's user cannot write to \(directory)")
+            }
+        )
+    }
+
     /// What PHP cannot read to its end would take settings away, such as those behind the error.
     @Test(arguments: ["pm = static\npm.max_children = 2", "pm = ondemand\npm.max_children = 2"])
     func brokenPHPIniIsRefused(pool: String) throws {
@@ -385,8 +415,14 @@ struct ReloadTests {
         let daemon = try Daemon.start(pool("one", "two"))
         for (requests, status) in [("two", "one"), ("one", "two")] {
             let former = daemon.workers().map(\.pid)
+            // Workers have some of these, and the master the others.
+            let silent = try (1...8).map { _ in try daemon.connect(status) }
             try daemon.rewriteConfiguration(pool(requests, status))
             try reload(daemon)
+            for connection in silent {
+                try connection.send(daemon.makeRequest("/status", query: "json"))
+                #expect(try connection.finalResponse().json["pool"] as? String == "www")
+            }
             try wait(for: "the former workers to leave the address") {
                 Set(daemon.workers().map(\.pid)).isDisjoint(with: former)
             }

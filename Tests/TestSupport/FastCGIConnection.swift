@@ -2,6 +2,7 @@ import Foundation
 
 /// Where a daemon listens.
 package enum Endpoint: Sendable, Hashable {
+    /// A path, or a name in the abstract namespace with a zero byte in front.
     case unix(String)
     /// A numeric IPv4 or IPv6 address, and a port.
     case tcp(String, UInt16)
@@ -294,7 +295,10 @@ extension Endpoint {
             var address = sockaddr_un()
             address.sun_family = sa_family_t(AF_UNIX)
             withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-            return (AF_UNIX, withUnsafeBytes(of: address) { Array($0) })
+            let bytes = withUnsafeBytes(of: address) { Array($0) }
+            // The length is part of a name in the abstract namespace.
+            let end = MemoryLayout<sa_family_t>.size + path.utf8.count
+            return (AF_UNIX, path.hasPrefix("\0") ? Array(bytes[..<end]) : bytes)
         case .tcp(let host, let port) where host.contains(":"):
             var address = sockaddr_in6()
             address.sin6_family = sa_family_t(AF_INET6)

@@ -195,7 +195,7 @@ int cepoll_unix_queue(int diag, int listener, unsigned *queued, unsigned *limit)
    sends no more (half-closed), as web servers do. Never waits. */
 bool cepoll_peer_is_gone(int socket, bool is_tcp);
 /* The address a listening socket is bound to, in php-fpm's spelling of FPM_SOCKETS ("127.0.0.1:9000",
-   ":::9000", "/path"); its length, or -1. */
+   ":::9000", "/path"), and "@name" in the abstract namespace; its length, or -1. */
 int cepoll_bound_name(int socket, char *buffer, size_t capacity);
 /* Text of an address (inet_ntop; IPv4-mapped shown as IPv4); its length. */
 int cepoll_address_text(const cepoll_address *address, char *buffer, size_t capacity);
