@@ -167,7 +167,9 @@ import Testing
         bounded.otherDescriptors = { others }
         let clients = try giveBack(10, nonsense(8), to: bounded)
         #expect(queue.count == 3 - others)
-        #expect(clients.map { $0.read() == nil } == (1...10).map { $0 > 3 - others })
+        // Not at once: the child of a test beside this one has a copy of a descriptor for a moment.
+        for client in clients.dropFirst(3 - others) { try reactor.turn(until: { client.read() == nil }) }
+        for client in clients.prefix(3 - others) { #expect(client.read() == []) }
     }
 
     @Test func bytesThatAreGivenBackCount() throws {
