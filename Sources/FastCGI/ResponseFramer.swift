@@ -29,8 +29,8 @@ public struct ResponseFramer: Sendable {
     /// Smallest buffer that can make progress, in bytes.
     public static let minimumBuffer = 64
 
-    /// Held back behind an open record: its padding and END_REQUEST.
-    private static let reserve = 7 + RecordLimit.endRequestLength
+    /// Bytes held back behind an open record: its padding and END_REQUEST.
+    public static let reserve = 7 + RecordLimit.endRequestLength
 
     /// Request that is answered; change it between responses only.
     public var requestID: UInt16

@@ -15,6 +15,9 @@ internal import Syscalls
 final class ResponseStream {
     /// A full STDOUT record, the end of a request, and a little more.
     private static let capacity = 8 + 65528 + 16 + 512
+    /// What is filled of the buffer once it has been full: then 32 KiB are sent at a time, of which twice as many are
+    /// under way in a Unix socket, and the kernel takes less time to find room for them.
+    private static let laterCapacity = 32 << 10 + ResponseFramer.reserve
     /// Bytes of the buffer that stay when memory is given back, enough for a small response: a page.
     private static let kept = 4096
     /// Records of one large piece that are given to the kernel at a time.
@@ -28,7 +31,8 @@ final class ResponseStream {
 
     /// What PHP writes into; lives as long as the worker.
     let output: UnsafeMutablePointer<fpmd_output>
-    private let buffer: UnsafeMutableRawBufferPointer
+    /// What is filled of the memory, from its front.
+    private var buffer: UnsafeMutableRawBufferPointer
     private let memory: UnsafeMutableRawPointer
     private let wholeHeader: UnsafeMutableRawBufferPointer
     @exclusivity(unchecked) private var framer = ResponseFramer(requestID: 0)
@@ -106,6 +110,7 @@ final class ResponseStream {
         taken = 0
         spill.clear()
         hasErrorText = false
+        buffer = UnsafeMutableRawBufferPointer(start: memory, count: Self.capacity)
         openOutput()
     }
 
@@ -121,6 +126,7 @@ final class ResponseStream {
         collectOutput()
         framer.closeRecord(in: buffer)
         let sent = framer.count == 0 && isAskedFor ? isClientThere() : flush()
+        if !isAskedFor { buffer = UnsafeMutableRawBufferPointer(start: memory, count: Self.laterCapacity) }
         openOutput()
         return sent
     }

@@ -184,7 +184,8 @@ struct ConnectionTests {
 
     @Test(
         arguments: [
-            0, 1, 8183, 8184, 8185, 65_527, 65_528, 65_529, 65_535, 65_536, 131_056, 1_048_576, 3_000_000,
+            0, 1, 8183, 8184, 8185, 65_527, 65_528, 65_529, 65_535, 65_536, 98_287, 98_288, 98_289,
+            131_056, 1_048_576, 3_000_000,
         ],
         ["", "&whole"]
     )
@@ -198,6 +199,22 @@ struct ConnectionTests {
         }
         .joined().utf8
         #expect(response.body.prefix(expected.count).elementsEqual(expected))
+    }
+
+    /// A page goes in one piece; what is larger goes on in halves of that, which follow each other sooner in a socket.
+    @Test func sizesOfRecords() throws {
+        let daemon = try Daemon.startPool(Self.pool)
+        var request = daemon.makeRequest("/large.php", query: "bytes=160000")
+        request.keepsConnection = true
+        let connection = try daemon.connect()
+        for _ in 1...2 {
+            try connection.send(request)
+            var sizes: [Int] = []
+            while let record = try connection.readRecord(), record.kind == RecordKind.stdout {
+                sizes.append(record.content.count)
+            }
+            #expect(sizes.dropLast() == [65_528, 32_760, 32_760])
+        }
     }
 
     /// A directory is entered by a descriptor while requests for it follow each other closely, and let go of after that:
