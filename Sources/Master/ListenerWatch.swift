@@ -26,7 +26,7 @@ internal import SystemPackage
 final class ListenerWatch {
     private static let firstPause = Duration.milliseconds(1)
     private static let longestPause = Duration.milliseconds(32)
-    /// While requests begin all the time, the master has no hurry to look.
+    /// While requests begin all the time, the master has no hurry to look; nor is a look later while it may narrow the pool.
     private static let patientPause = Duration.milliseconds(8)
     /// Somebody has begun a request within this time: the workers move.
     private static let lately = Duration.milliseconds(8)
@@ -245,7 +245,8 @@ final class ListenerWatch {
     }
 
     private func settleLonger(_ pace: Pace) {
-        pause = width.pause(at: pace.time) ?? min(pause * 2, Self.longestPause)
+        let longest = width.isUndecided(at: pace.time) ? Self.patientPause : Self.longestPause
+        pause = width.pause(at: pace.time) ?? min(pause * 2, longest)
         settle(after: pause)
     }
 

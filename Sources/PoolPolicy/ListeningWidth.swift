@@ -41,10 +41,16 @@ public struct ListeningWidth: Sendable {
         var perRequest: Double
         /// How much requests differ: the variance of their processor time, of its average's square.
         var variation: Double
+        /// The window is not over yet.
+        var isEarly: Bool
     }
 
     /// Nanoseconds between two looks that are compared.
     static let window: UInt64 = 50_000_000
+    /// The same if so many requests have been begun meanwhile, and are short: until it is narrow, each of them waits for
+    /// slices of the scheduler.
+    static let shortWindow: UInt64 = 8_000_000
+    static let manyRequests: Int64 = 50
     /// Looks further apart say nothing of a steady load.
     static let longestWindow: UInt64 = 500_000_000
     /// Nanoseconds of processor time of a short request, on average.
@@ -111,7 +117,7 @@ public struct ListeningWidth: Sendable {
     ///   - oldest: Nanoseconds for which the oldest request of a worker that listens has been running; 0: none has.
     ///   - waiting: How many workers that listen and have a request wait for anything but a processor, of
     ///     ``mostAsked`` at most; asked at each look where requests are not short, else seldom.
-    ///   - work: What its workers have done; asked once in a window.
+    ///   - work: What its workers have done; asked once in a window, more often of a wide pool with many requests.
     ///   - workers: Those that take connections.
     ///   - processors: Those that the pool may use.
     ///   - longest: Nanoseconds of processor time of a request, on average, up to which they are served one after the other.
@@ -170,14 +176,16 @@ public struct ListeningWidth: Sendable {
         _ longest: UInt64
     ) -> Decision {
         guard let load = load(until: pace, work, processors) else { return .stay }
+        let isShort = load.perRequest <= Double(Self.shortRequest)
         guard load.share >= Self.leastLoad, load.perRequest <= Double(longest),
-            load.perRequest <= Double(Self.shortRequest) || load.variation <= Self.mostVariation.before
+            isShort || (load.variation <= Self.mostVariation.before && !load.isEarly)
         else {
-            unfitUntil = pace.time + Self.unfitTime
+            if !load.isEarly { unfitUntil = pace.time + Self.unfitTime }
             return .stay
         }
         guard pace.time >= notBefore else { return .stay }
         isNarrow = true
+        if load.isEarly { begin = nil }
         average = UInt64(load.perRequest)
         narrowedAt = pace.time
         wideLoad = load.share
@@ -233,7 +241,7 @@ public struct ListeningWidth: Sendable {
 
     /// What has been done since the window's begin.
     ///
-    /// Nil until the window is over.
+    /// Nil until the window is over; of a wide pool that has begun many requests an early result may come before.
     private mutating func load(until pace: Pace, _ work: () -> Work, _ processors: Int) -> Load? {
         guard let first = begin, pace.time >= first.pace.time,
             pace.time - first.pace.time <= Self.longestWindow
@@ -242,22 +250,26 @@ public struct ListeningWidth: Sendable {
             return nil
         }
         let elapsed = pace.time - first.pace.time
-        guard elapsed >= Self.window else { return nil }
+        let (requests, isNonsense) = pace.begun.subtractingReportingOverflow(first.pace.begun)
+        let isEarly = elapsed < Self.window
+        guard !isEarly || (!isNarrow && elapsed >= Self.shortWindow && requests >= Self.manyRequests) else {
+            return nil
+        }
         let now = work()
-        begin = (pace, now)
+        if !isEarly { begin = (pace, now) }
         // A worker that has gone takes its own along.
         guard now.processorTime >= first.work.processorTime, now.squares >= first.work.squares else {
             return nil
         }
         let used = Double(now.processorTime - first.work.processorTime)
-        let (requests, isNonsense) = pace.begun.subtractingReportingOverflow(first.pace.begun)
         let share = used / Double(elapsed) / Double(max(1, processors))
         guard !isNonsense, requests > 0, used > 0 else {
-            return Load(share: share, perRequest: .infinity, variation: .infinity)
+            return Load(share: share, perRequest: .infinity, variation: .infinity, isEarly: isEarly)
         }
         let perRequest = used / Double(requests)
         let square = (now.squares - first.work.squares) * 1e6 / Double(requests)
-        return Load(share: share, perRequest: perRequest, variation: square / (perRequest * perRequest) - 1)
+        let variation = square / (perRequest * perRequest) - 1
+        return Load(share: share, perRequest: perRequest, variation: variation, isEarly: isEarly)
     }
 
     private mutating func mistaken(_ pace: Pace) -> Decision {

@@ -68,8 +68,11 @@ import Testing
             // Milliseconds, requests, microseconds each, workers, processors, whether it is narrowed.
             (50, 1000, 50, 4, 1, true), (60, 200, 390, 2, 1, true), (50, 2000, 50, 4, 2, true),
             (499, 9000, 50, 4, 1, true),
+            // Many requests tell soon: if there are enough, they are short, and fill the processor.
+            (8, 50, 50, 4, 1, true), (8, 50, 390, 4, 1, true), (7, 140, 50, 4, 1, false),
+            (8, 49, 100, 4, 1, false), (8, 50, 410, 4, 1, false), (8, 150, 10, 4, 1, false),
             // Too soon to tell, or too long for a steady load.
-            (49, 980, 50, 4, 1, false), (501, 9000, 50, 4, 1, false),
+            (49, 49, 390, 4, 1, false), (501, 9000, 50, 4, 1, false),
             // Long requests, no requests, a counter that goes back.
             (50, 120, 410, 4, 1, false), (50, 0, 0, 4, 1, false), (50, -7, 50, 4, 1, false),
             // The processors have nothing to do.
@@ -91,6 +94,16 @@ import Testing
         let decision = bench.pass(milliseconds: milliseconds, requests: requests, micros: micros)
         #expect(decision == (expected ? .narrow : .stay))
         #expect(bench.width.isNarrow == expected)
+    }
+
+    /// An early result that says no says nothing yet: the window goes on.
+    @Test func earlyResult() {
+        var bench = Bench()
+        expect(.stay, bench.pass(milliseconds: 1, requests: 0, micros: 0))
+        expect(.stay, bench.pass(milliseconds: 9, requests: 60, micros: 20))
+        #expect(bench.width.isUndecided(at: bench.time))
+        expect(.stay, bench.pass(milliseconds: 9, requests: 40, micros: 40))
+        expect(.narrow, bench.pass(milliseconds: 9, requests: 100, micros: 50))
     }
 
     @Test func staysNarrow() {
