@@ -35,3 +35,8 @@ bool fpmd_php_is_fork(void)
 {
     return is_fork;
 }
+
+int fpmd_php_exit_status(void)
+{
+    return EG(exit_status) & 0xff;
+}

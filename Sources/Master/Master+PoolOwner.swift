@@ -1,11 +1,11 @@
 internal import Channel
-internal import DequeModule
 internal import CEpoll
 internal import Configuration
 internal import Glibc
 internal import Logging
 internal import Reactor
 internal import Syscalls
+internal import SystemPackage
 
 /// What pools need of the master.
 extension Master: PoolOwner {
@@ -61,6 +61,14 @@ extension Master: PoolOwner {
     func closeElsewhere(_ descriptor: CInt) {
         let pid = cepoll_close_elsewhere(descriptor)
         if pid > 0 { addHelper(ProcessID(pid)) } else { cepoll_close_bounded(descriptor) }
+    }
+
+    func mayNotSignal(_ process: ProcessID, _ signal: Signal) {
+        guard !hasSaidMayNotSignal else { return }
+        hasSaidMayNotSignal = true
+        log.error(
+            "failed to send \(signal.name) to child \(process): \(describe(.notPermitted)); give the service CAP_KILL"
+        )
     }
 
     /// A helper process, which is killed if it takes long.

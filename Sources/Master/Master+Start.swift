@@ -139,6 +139,14 @@ extension Master {
     func writePIDFile(orSay consequence: ByteString = "") -> Bool {
         guard let path = configuration.global.pidFile else { return true }
         let text = path.cString
+        var file = stat()
+        // php-fpm puts its file in the place of /dev/null.
+        if lstat(text, &file) == 0, [S_IFCHR, S_IFBLK].contains(file.st_mode & S_IFMT) {
+            log.error(
+                "\(consequence)Unable to create the PID file (\(path)).: it is a device; for no PID file leave pid out"
+            )
+            return false
+        }
         let descriptor = cepoll_create_file(text, 0o644)
         let digits = ProcessID.current.description
         let isWritten = descriptor >= 0 && write(descriptor, digits, digits.utf8.count) == digits.utf8.count

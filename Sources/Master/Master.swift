@@ -109,6 +109,7 @@ public final class Master<Host: ConfigurationHost> {
     var isRestartAsked = false
     var exitStatus: CInt = 0
     var hasFinished = false
+    var hasSaidMayNotSignal = false
 
     /// Prepares the loop and takes over the signals.
     ///

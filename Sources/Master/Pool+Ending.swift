@@ -4,6 +4,7 @@ internal import Logging
 internal import Reactor
 internal import Scoreboard
 internal import Syscalls
+internal import SystemPackage
 
 /// The end of a pool: it takes nothing more, its workers finish, and who does not is told ever more harshly.
 extension Pool {
@@ -59,7 +60,22 @@ extension Pool {
 
     private func closeZygote() {
         zygoteDeadline = nil
-        if let link = zygote { try? sendSignal(.terminate, to: link.process) }
+        if let link = zygote { terminate(link) }
+    }
+
+    /// Tells a zygote to end.
+    func terminate(_ link: ZygoteLink) {
+        if !signal(link.process, .terminate) { link.shutChannel() }
+    }
+
+    /// Sends a signal to a process of this pool; false if the service may not, as it lacks CAP_KILL.
+    @discardableResult func signal(_ process: ProcessID, _ signal: Signal) -> Bool {
+        do { try sendSignal(signal, to: process) } catch {
+            guard error == .notPermitted else { return true }
+            owner.mayNotSignal(process, signal)
+            return false
+        }
+        return true
     }
 
     private func signalAll(_ signal: Signal) {
@@ -85,10 +101,13 @@ extension Pool {
                 "[pool \(name)] sending signal \(signal.rawValue) \(signal.name) to child \(process)",
                 worker: process
             )
-            try? sendSignal(signal, to: process)
-            if signal == .quit { worker.state = .leaving(process) }
+            if !self.signal(process, signal) {
+                tellToLeave(worker, process)
+            } else if signal == .quit {
+                worker.state = .leaving(process)
+            }
         }
-        if signal == .kill, let link = zygote { try? sendSignal(.kill, to: link.process) }
+        if signal == .kill, let link = zygote { self.signal(link.process, .kill) }
         if !hasWork { owner.poolMayBeGone(self) }
     }
 }

@@ -170,7 +170,8 @@ extension Pool {
     /// There are too many that wait.
     func endIdleZygote() {
         guard let zygote, workers.isEmpty, wantedSpawns.isEmpty else { return }
-        zygote.end()
+        zygote.isToEnd()
+        terminate(zygote)
         limitZygoteEnd()
     }
 

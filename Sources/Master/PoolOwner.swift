@@ -35,6 +35,8 @@ protocol PoolOwner: AnyObject {
     func zygoteIsIdle(_ pool: Pool)
     func zygoteIsWanted(_ pool: Pool)
     func processMaxReached()
+    /// The kernel does not let the service signal a child of another user: the log says so, once.
+    func mayNotSignal(_ process: ProcessID, _ signal: Signal)
     /// A zygote says that a child is its pool's worker; false if the kernel has said otherwise, or the zygote has said so
     /// of another of its workers.
     func claim(_ process: ProcessID, for role: ChildRole) -> Bool

@@ -183,11 +183,11 @@ final class ZygoteLink {
         return true
     }
 
-    /// Tells it to end: nothing is asked of it any more.
-    func end() {
-        state = .ending
-        try? sendSignal(.terminate, to: process)
-    }
+    /// Nothing is asked of it any more.
+    func isToEnd() { state = .ending }
+
+    /// Has it end when its channel does, where it may not be signalled.
+    func shutChannel() { _ = shutdown(channel.descriptor, CInt(SHUT_RDWR)) }
 
     /// Gives future workers another access log.
     func replaceAccessLog(_ file: SharedDescriptor) {

@@ -160,7 +160,7 @@ public final class RequestProcessor {
         publish(resolution)
         leaveDeposit(of: client)
         let outcome = run(resolution, page: page)
-        if fpmd_php_is_fork() { _exit(0) }
+        if fpmd_php_is_fork() { _exit(fpmd_php_exit_status()) }
         fpmd_php_set_token(0)
         // Complete already, if PHP came to `complete()`.
         _ = stream.finish()

@@ -18,7 +18,7 @@ while (!file_exists($_GET['dir'] . '/release') && hrtime(true) < $deadline) {
 }
 switch ($_GET['how'] ?? '') {
     case 'return': return;
-    case 'exit': exit;
+    case 'exit': exit(7);
     case 'finish': fastcgi_finish_request(); exit;
     default: $libc->_exit(0);
 }

@@ -358,6 +358,22 @@ import Testing
         #expect(daemon.log.lines.contains { $0.hasSuffix(expected) }, "\(daemon.log.lines)")
     }
 
+    /// php-fpm puts its file in the device's place: the end of /dev/null.
+    @Test(.needsRoot, .fpmdOnly("removes the device")) func pidFileThatIsADevice() throws {
+        let directory = try TestContext.required().makeDirectory("run")
+        let path = directory + "/null"
+        // Number 1, 3: what /dev/null is.
+        try #require(mknod(path, S_IFCHR | 0o666, 1 << 8 | 3) == 0)
+        let daemon = try Daemon.startInVain(
+            Daemon.poolSection("pm = static\npm.max_children = 1"),
+            .init(global: "pid = \(path)")
+        )
+        let line =
+            "ERROR: Unable to create the PID file (\(path)).: it is a device; for no PID file leave pid out"
+        #expect(daemon.log.lines.contains { $0.hasSuffix(line) }, "\(daemon.log.lines)")
+        #expect(FileManager.default.fileExists(atPath: path))
+    }
+
     // MARK: Logs that nobody takes
 
     /// Neither journald nor a syslog daemon.

@@ -18,10 +18,14 @@ import Testing
         try #require(pid_t(try daemon.waitForScratch("fork")))
     }
 
-    private static func end(_ fork: pid_t, of daemon: Daemon) throws {
+    /// Lets it end; its exit status.
+    @discardableResult
+    private static func end(_ fork: pid_t, of daemon: Daemon) throws -> CInt {
         try daemon.releaseHeld()
+        var status: CInt = -1
         // The tests' process is the parent of whoever has lost his own.
-        try wait(for: "the fork to end") { waitpid(fork, nil, WNOHANG) == fork }
+        try wait(for: "the fork to end") { waitpid(fork, &status, WNOHANG) == fork }
+        return status & 0x7f == 0 ? status >> 8 & 0xff : -1
     }
 
     @Test func clientSeesTheEndOfItsConnection() throws {
@@ -73,7 +77,7 @@ import Testing
         let daemon = try Self.start()
         let client = try daemon.begin("/forking.php", query: "dir=\(daemon.scratch)&how=\(how)")
         #expect(try client.readResponse().text == "forked\n")
-        try Self.end(Self.awaitFork(daemon), of: daemon)
+        #expect(try Self.end(Self.awaitFork(daemon), of: daemon) == (how == "exit" ? 7 : 0))
         // From the master: the worker has had no other request.
         let status = try daemon.get("/status", query: "json", from: "status").json
         #expect(status["active processes"] as? Int == 0)

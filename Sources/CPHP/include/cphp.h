@@ -222,6 +222,8 @@ void fpmd_php_rest(void);
 bool fpmd_php_has_forked(void);
 /* Whether this process is no worker, but what a script has forked: the request that it is in is its last. */
 bool fpmd_php_is_fork(void);
+/* What the script of the request before has given exit(), 255 after a fatal error: the exit status of such a process. */
+int fpmd_php_exit_status(void);
 
 /* Settings that script resolution needs now: they may change between requests through PHP_VALUE. */
 bool fpmd_php_fix_pathinfo(void);
