@@ -131,12 +131,12 @@ extension Pool {
         for (worker, _) in idle.prefix(count) {
             guard let process = worker.process else { continue }
             if worker.wasAskedToLeave {
-                signal(process, .kill)
+                send(.kill, to: process)
             } else {
                 worker.wasAskedToLeave = true
                 worker.state = .leaving(process)
                 // It has no request that the signal could end early; with one that blocks it, SIGKILL is next, as in php-fpm.
-                if !signal(process, .quit) { tellToLeave(worker, process) }
+                if !send(.quit, to: process) { tellToLeave(worker, process) }
             }
         }
     }

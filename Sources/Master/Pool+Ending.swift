@@ -65,11 +65,11 @@ extension Pool {
 
     /// Tells a zygote to end.
     func terminate(_ link: ZygoteLink) {
-        if !signal(link.process, .terminate) { link.shutChannel() }
+        if !send(.terminate, to: link.process) { link.shutChannel() }
     }
 
     /// Sends a signal to a process of this pool; false if the service may not, as it lacks CAP_KILL.
-    @discardableResult func signal(_ process: ProcessID, _ signal: Signal) -> Bool {
+    @discardableResult func send(_ signal: Signal, to process: ProcessID) -> Bool {
         do { try sendSignal(signal, to: process) } catch {
             guard error == .notPermitted else { return true }
             owner.mayNotSignal(process, signal)
@@ -101,13 +101,13 @@ extension Pool {
                 "[pool \(name)] sending signal \(signal.rawValue) \(signal.name) to child \(process)",
                 worker: process
             )
-            if !self.signal(process, signal) {
+            if !send(signal, to: process) {
                 tellToLeave(worker, process)
             } else if signal == .quit {
                 worker.state = .leaving(process)
             }
         }
-        if signal == .kill, let link = zygote { self.signal(link.process, .kill) }
+        if signal == .kill, let link = zygote { send(.kill, to: link.process) }
         if !hasWork { owner.poolMayBeGone(self) }
     }
 }

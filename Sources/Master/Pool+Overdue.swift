@@ -41,7 +41,7 @@ extension Pool {
             "[pool \(name)] child \(process) is not ready after \(Self.startPatience) s: killed",
             worker: process
         )
-        try? sendSignal(.kill, to: process)
+        send(.kill, to: process)
     }
 
     /// The zygote has named a process that is another's, or none of the master's children.

@@ -246,7 +246,7 @@ extension Pool {
             return distrustZygote("has a worker that is not ready, and \(reason)")
         }
         log.write(.error, "[pool \(name)] child \(process) \(reason): killed", worker: process)
-        try? sendSignal(.kill, to: process)
+        send(.kill, to: process)
     }
 
     /// The zygote has said so, or the worker, whose message may overtake the zygote's.
@@ -297,7 +297,7 @@ extension Pool {
     func tellToLeave(_ worker: WorkerRecord, _ process: ProcessID) {
         worker.state = .leaving(process)
         if case .bytes? = try? worker.channel.send(Message(.leave)) { return }
-        try? sendSignal(.quit, to: process)
+        send(.quit, to: process)
     }
 
     /// A worker's process has ended.

@@ -104,7 +104,7 @@ extension Pool {
             distrustZygote("sent something that is not a zygote's")
         case .gone:
             // Of no more use, whatever it is doing; its death is reported by the kernel.
-            if let link = zygote { try? sendSignal(.kill, to: link.process) }
+            if let link = zygote { send(.kill, to: link.process) }
         }
     }
 
@@ -170,7 +170,7 @@ extension Pool {
     /// There are too many that wait.
     func endIdleZygote() {
         guard let zygote, workers.isEmpty, wantedSpawns.isEmpty else { return }
-        zygote.isToEnd()
+        zygote.expectEnd()
         terminate(zygote)
         limitZygoteEnd()
     }
@@ -178,7 +178,7 @@ extension Pool {
     func distrustZygote(_ reason: ByteString) {
         guard let link = zygote, !link.hasEnded else { return }
         log.write(.error, "[pool \(name)] zygote \(link.process) \(reason): killed")
-        try? sendSignal(.kill, to: link.process)
+        send(.kill, to: link.process)
     }
 
     /// The zygote's process has ended.

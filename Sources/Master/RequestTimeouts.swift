@@ -123,7 +123,7 @@ final class RequestTimeouts {
         if let before = told[worker.serial], before.acceptedTime == begin.nanoseconds {
             guard now - before.at >= Self.patience else { return }
             report(process, slot, "execution timed out (\(secondsText(elapsed)) sec), killing")
-            pool.signal(process, .kill)
+            pool.send(.kill, to: process)
         } else {
             told[worker.serial] = Told(acceptedTime: begin.nanoseconds, at: now)
             worker.ranOutOfTime = true

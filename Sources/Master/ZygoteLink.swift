@@ -184,7 +184,7 @@ final class ZygoteLink {
     }
 
     /// Nothing is asked of it any more.
-    func isToEnd() { state = .ending }
+    func expectEnd() { state = .ending }
 
     /// Has it end when its channel does, where it may not be signalled.
     func shutChannel() { _ = shutdown(channel.descriptor, CInt(SHUT_RDWR)) }

@@ -15,9 +15,9 @@ internal import Syscalls
 final class ResponseStream {
     /// A full STDOUT record, the end of a request, and a little more.
     private static let capacity = 8 + 65528 + 16 + 512
-    /// What is filled of the buffer once it has been full: then 32 KiB are sent at a time, of which twice as many are
-    /// under way in a Unix socket, and the kernel takes less time to find room for them.
-    private static let laterCapacity = 32 << 10 + ResponseFramer.reserve
+    /// What is filled of the buffer once it has been full: then 32 KiB are sent at a time, which costs the kernel least
+    /// over a Unix socket.
+    private static let laterCapacity = (32 << 10) + ResponseFramer.reserve
     /// Bytes of the buffer that stay when memory is given back, enough for a small response: a page.
     private static let kept = 4096
     /// Records of one large piece that are given to the kernel at a time.

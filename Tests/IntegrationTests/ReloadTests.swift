@@ -228,28 +228,6 @@ struct ReloadTests {
         #expect(try daemon.get("/hello.php").isComplete)
     }
 
-    /// Without CAP_KILL, which containers may lack, nobody can be signalled: who is to leave is asked to.
-    @Test(.needsRoot, .fpmdOnly("waits for ever"), arguments: [SIGTERM, SIGQUIT])
-    func withoutTheRightToSignal(stop: CInt) throws {
-        var options = Daemon.Options()
-        options.wrapper = ["setpriv", "--bounding-set=-kill", "--inh-caps=-all"]
-        let daemon = try Daemon.startPool(Self.pool, options)
-        daemon.allowLog(/failed to send/)
-        try reload(daemon)
-        try wait(for: "the former zygote and workers to leave") {
-            daemon.workers().count == 2 && daemon.zygotes().count == 1
-        }
-        let said = daemon.log.lines.filter { $0.contains("failed to send") }
-        #expect(said.count == 1)
-        #expect(
-            said.first?.contains(
-                /ERROR: failed to send SIGTERM to child \d+: Operation not permitted \(1\); give the service CAP_KILL$/
-            ) == true
-        )
-        #expect(try daemon.get("/hello.php").isComplete)
-        try daemon.stop(stop)
-    }
-
     @Test func pidFileAndErrorLogMove() throws {
         var options = Daemon.Options()
         options.mode = ["-F", "-R"]

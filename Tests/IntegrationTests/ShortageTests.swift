@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Too few processes, memory, too full a disk, a clock that jumps: the service goes on with what there is,
+/// Too few processes, memory, rights, too full a disk, a clock that jumps: the service goes on with what there is,
 /// and is whole again when the shortage is over.
 @Suite(.daemons, .serialized, .needsRoot)
 struct ShortageTests {
@@ -362,5 +362,31 @@ struct ShortageTests {
             !FileManager.default.fileExists(atPath: daemon.directory + "/slow.log")
                 || readText(daemon.directory + "/slow.log").isEmpty
         )
+    }
+
+    // MARK: Rights
+
+    /// Without CAP_KILL, which containers may lack, nobody can be signalled: who is to leave is asked to.
+    @Test(.fpmdOnly("waits for ever"), arguments: [SIGTERM, SIGQUIT])
+    func withoutTheRightToSignal(stop: CInt) throws {
+        var options = Daemon.Options()
+        options.wrapper = ["setpriv", "--bounding-set=-kill", "--inh-caps=-all"]
+        let daemon = try Daemon.startPool("pm = static\npm.max_children = 2", options)
+        daemon.allowLog(/failed to send/)
+        daemon.signal(SIGUSR2)
+        try daemon.waitForLog(/NOTICE: Reloading in progress \.\.\.$/)
+        try daemon.waitForLog(/NOTICE: ready to handle connections$/)
+        try wait(for: "the former zygote and workers to leave") {
+            daemon.workers().count == 2 && daemon.zygotes().count == 1
+        }
+        let said = daemon.log.lines.filter { $0.contains("failed to send") }
+        #expect(said.count == 1)
+        #expect(
+            said.first?.contains(
+                /ERROR: failed to send SIGTERM to child \d+: Operation not permitted \(1\); give the service CAP_KILL$/
+            ) == true
+        )
+        #expect(try daemon.get("/hello.php").isComplete)
+        try daemon.stop(stop)
     }
 }
